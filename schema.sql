@@ -1,0 +1,300 @@
+-- Callboard's whole schema as it stands. Upgrades in server/upgrades/ add up to exactly this file.
+-- Times are UTC; a clinic's local time exists only in its zone's name. PostgreSQL 15 or newer, no extensions.
+
+-- Upgrades already applied, with the checksum that each file had.
+create table upgrades (
+    number      integer     primary key,
+    name        text        not null,
+    checksum    text        not null,
+    applied_at  timestamptz not null default now()
+);
+
+-- Facts about this database itself. `origin` = 'up' marks one that `callboard up` made: only there may demo sign-ins exist.
+create table facts (
+    name   text primary key,
+    value  text not null
+);
+
+create table institutions (
+    id          bigint      generated always as identity primary key,
+    name        text        not null,
+    zone        text        not null default 'UTC',
+    languages   text[]      not null default '{en}',
+    settings    jsonb       not null default '{}',
+    created_at  timestamptz not null default now(),
+    -- Two tenants of one name would be told apart by nobody.
+    constraint institutions_name_unique unique (name),
+    constraint institutions_name_length check (char_length(name) between 1 and 200)
+);
+
+create table locations (
+    id              bigint      generated always as identity primary key,
+    institution_id  bigint      not null references institutions,
+    name            text        not null,
+    settings        jsonb       not null default '{}',
+    created_at      timestamptz not null default now(),
+    constraint locations_name_unique unique (institution_id, name),
+    constraint locations_name_length check (char_length(name) between 1 and 200),
+    -- Lets children hold (location, institution) together, so that no row can straddle two tenants.
+    constraint locations_of_institution unique (id, institution_id)
+);
+
+-- The room or counter that a patient is called to.
+create table desks (
+    id           bigint generated always as identity primary key,
+    location_id  bigint not null references locations,
+    name         text   not null,
+    constraint desks_name_unique unique (location_id, name),
+    constraint desks_name_length check (char_length(name) between 1 and 60),
+    constraint desks_of_location unique (id, location_id)
+);
+
+create table doctors (
+    id              bigint      generated always as identity primary key,
+    institution_id  bigint      not null references institutions,
+    name            text        not null,
+    created_at      timestamptz not null default now(),
+    constraint doctors_name_length check (char_length(name) between 1 and 200),
+    constraint doctors_of_institution unique (id, institution_id)
+);
+
+create table patients (
+    id              bigint      generated always as identity primary key,
+    institution_id  bigint      not null references institutions,
+    name            text        not null,
+    phone           text,
+    birth_year      smallint,
+    created_at      timestamptz not null default now(),
+    constraint patients_name_length check (char_length(name) between 1 and 200),
+    constraint patients_phone_length check (char_length(phone) between 3 and 40),
+    constraint patients_birth_year_sane check (birth_year between 1850 and 2200),
+    constraint patients_of_institution unique (id, institution_id)
+);
+
+create table users (
+    id              bigint      generated always as identity primary key,
+    institution_id  bigint      references institutions,
+    email           text        not null,
+    name            text        not null,
+    role            text        not null,
+    password_hash   text        not null,
+    doctor_id       bigint      references doctors,
+    patient_id      bigint      references patients,
+    active          boolean     not null default true,
+    demo            boolean     not null default false,
+    created_at      timestamptz not null default now(),
+    -- One sign-in opens one account; addresses are stored in lower case.
+    constraint users_email_unique unique (email),
+    constraint users_email_lower check (email = lower(email)),
+    constraint users_role_known check (role in ('patient', 'doctor', 'receptionist', 'admin', 'super_admin')),
+    -- Only a super_admin stands above the institutions; everybody else belongs to exactly one.
+    constraint users_institution_by_role check ((role = 'super_admin') = (institution_id is null)),
+    constraint users_doctor_by_role check ((role = 'doctor') = (doctor_id is not null)),
+    constraint users_patient_by_role check ((role = 'patient') = (patient_id is not null)),
+    constraint users_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
+    constraint users_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id)
+);
+
+-- Demo passwords are public, so a database that `callboard up` did not make must never hold one.
+create function refuse_demo_users() returns trigger language plpgsql as $$
+begin
+    if new.demo and not exists (select from facts where name = 'origin' and value = 'up') then
+        raise exception 'demo sign-ins exist only in a database that "callboard up" made'
+            using errcode = 'check_violation', constraint = 'users_demo_only_in_up';
+    end if;
+    return new;
+end $$;
+create trigger users_demo_only_in_up before insert or update of demo on users
+    for each row when (new.demo) execute function refuse_demo_users();
+
+-- A session's token is known only to its holder; here is its SHA-256.
+create table sessions (
+    id            bigint      generated always as identity primary key,
+    user_id       bigint      not null references users,
+    token_hash    bytea       not null,
+    csrf          text        not null,
+    created_at    timestamptz not null default now(),
+    expires_at    timestamptz not null,
+    revoked_at    timestamptz,
+    constraint sessions_token_unique unique (token_hash)
+);
+
+-- Enrolled boards and kiosks. The credential is known only to the screen; here is its SHA-256.
+create table devices (
+    id               bigint      generated always as identity primary key,
+    institution_id   bigint      not null references institutions,
+    location_id      bigint      not null,
+    kind             text        not null default 'board',
+    name             text        not null,
+    credential_hash  bytea       not null,
+    enrolled_at      timestamptz not null default now(),
+    revoked_at       timestamptz,
+    constraint devices_credential_unique unique (credential_hash),
+    constraint devices_kind_known check (kind in ('board', 'kiosk')),
+    constraint devices_name_length check (char_length(name) between 1 and 60),
+    constraint devices_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id)
+);
+create index devices_by_location on devices (location_id) where revoked_at is null;
+
+-- A screen that waits to be enrolled shows `code`; its secret (here the SHA-256) fetches the credential once.
+create table pairings (
+    id           bigint      generated always as identity primary key,
+    code         text        not null,
+    secret_hash  bytea       not null,
+    created_at   timestamptz not null default now(),
+    expires_at   timestamptz not null,
+    device_id    bigint      references devices,
+    constraint pairings_secret_unique unique (secret_hash)
+);
+-- Two screens never show the same code at the same time.
+create unique index pairings_code_unique on pairings (code) where device_id is null;
+create index pairings_by_expiry on pairings (expires_at);
+
+create table queues (
+    id              bigint           generated always as identity primary key,
+    institution_id  bigint           not null references institutions,
+    location_id     bigint           not null,
+    -- The owner; null is a pool that several doctors serve.
+    doctor_id       bigint,
+    name            text             not null,
+    settings        jsonb            not null default '{}',
+    state           text             not null default 'open',
+    message         text,
+    -- Tokens count from 1 on each local day.
+    token_day       date,
+    token_last      integer          not null default 0,
+    -- What the wait estimate has learnt of this queue, and what it last told.
+    pace            jsonb            not null default '{}',
+    waits_at        timestamptz,
+    created_at      timestamptz      not null default now(),
+    constraint queues_name_unique unique (location_id, name),
+    constraint queues_name_length check (char_length(name) between 1 and 60),
+    constraint queues_state_known check (state in ('open', 'paused', 'closed')),
+    constraint queues_message_length check (char_length(message) <= 200),
+    constraint queues_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id),
+    constraint queues_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
+    constraint queues_of_institution unique (id, institution_id)
+);
+create index queues_by_location on queues (location_id);
+
+-- The doctors who may serve a queue; an owner has a row as well.
+create table queue_doctors (
+    queue_id   bigint not null references queues,
+    doctor_id  bigint not null references doctors,
+    primary key (queue_id, doctor_id)
+);
+create index queue_doctors_by_doctor on queue_doctors (doctor_id);
+
+-- Who serves a queue from which desk now; a desk's row appears with its first call of the day.
+create table serving (
+    queue_id     bigint      not null references queues,
+    desk_id      bigint      not null references desks,
+    doctor_id    bigint      references doctors,
+    user_id      bigint      references users,
+    since        timestamptz not null,
+    -- When this desk last started and last finished somebody: the wait estimate learns from the gaps.
+    started_at   timestamptz,
+    finished_at  timestamptz,
+    primary key (queue_id, desk_id)
+);
+
+-- One patient waiting in one queue.
+create table tickets (
+    id              bigint           generated always as identity primary key,
+    institution_id  bigint           not null,
+    queue_id        bigint           not null,
+    patient_id      bigint           not null,
+    day             date             not null,
+    number          integer          not null,
+    token           text             not null,
+    -- The link's secret is known only to the patient; here is its SHA-256.
+    secret_hash     bytea            not null,
+    state           text             not null default 'waiting',
+    urgency         text             not null default 'routine',
+    reason          text,
+    requirements    text[]           not null default '{}',
+    joined_at       timestamptz      not null,
+    -- The order: `band` (0 emergency first), then `key`; `rank` is the public image of that order and tells nothing else.
+    band            smallint         not null,
+    key             double precision not null,
+    rank            double precision not null,
+    -- Why it stands where it stands: [{code, detail}], and the factors of a score.
+    order_reasons   jsonb            not null default '[]',
+    score           jsonb,
+    calls           integer          not null default 0,
+    call_version    bigint,
+    desk_id         bigint           references desks,
+    doctor_id       bigint           references doctors,
+    called_at       timestamptz,
+    started_at      timestamptz,
+    ended_at        timestamptz,
+    -- The step that an undo would take back: its name and the values before it.
+    undo            jsonb,
+    constraint tickets_state_known check (state in
+        ('waiting', 'called', 'in_consultation', 'on_hold', 'completed', 'no_show', 'transferred', 'cancelled')),
+    constraint tickets_urgency_known check (urgency in ('routine', 'urgent', 'emergency')),
+    -- An emergency, and nothing else, stands in band 0.
+    constraint tickets_emergency_first check ((urgency = 'emergency') = (band = 0)),
+    constraint tickets_token_unique unique (queue_id, day, number),
+    constraint tickets_secret_unique unique (secret_hash),
+    constraint tickets_called_has_desk check (state not in ('called', 'in_consultation') or (desk_id is not null and called_at is not null)),
+    constraint tickets_reason_length check (char_length(reason) <= 500),
+    constraint tickets_queue_same_institution foreign key (queue_id, institution_id) references queues (id, institution_id),
+    constraint tickets_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id)
+);
+-- A patient stands in one queue once.
+create unique index tickets_one_active_per_patient on tickets (queue_id, patient_id)
+    where state in ('waiting', 'called', 'in_consultation', 'on_hold');
+-- One desk calls one patient at a time, whatever the consoles do.
+create unique index tickets_one_call_per_desk on tickets (desk_id) where state = 'called';
+create index tickets_waiting on tickets (queue_id, band, key, id) where state = 'waiting';
+create index tickets_active on tickets (queue_id) where state in ('waiting', 'called', 'in_consultation', 'on_hold');
+create index tickets_by_day on tickets (queue_id, day);
+create index tickets_by_patient on tickets (patient_id);
+
+-- Every departure from arrival order, and every decision a person took about a ticket, with its reason.
+create table decisions (
+    id         bigint      generated always as identity primary key,
+    ticket_id  bigint      not null references tickets,
+    queue_id   bigint      not null references queues,
+    at         timestamptz not null,
+    actor      text        not null,
+    kind       text        not null,
+    reason     text,
+    -- What the decision saw: who was passed over, the score's factors, the place asked for.
+    facts      jsonb       not null default '{}'
+);
+create index decisions_by_ticket on decisions (ticket_id, id);
+
+-- A stream is the ordered list of events that one audience sees; its row is the gate of the commands that write it.
+create table streams (
+    name        text        primary key,
+    epoch       text        not null,
+    version     bigint      not null,
+    updated_at  timestamptz not null default now()
+);
+
+create table events (
+    id            bigint      generated always as identity primary key,
+    stream        text        not null references streams,
+    version       bigint      not null,
+    type          text        not null,
+    data          jsonb       not null,
+    actor         text        not null,
+    at            timestamptz not null,
+    published_at  timestamptz,
+    -- A version is given once: boards drop what they have and fetch what they lack by this number.
+    constraint events_version_unique unique (stream, version)
+);
+create index events_unpublished on events (at) where published_at is null;
+
+-- The reply to each keyed command, so that a retry gets the same one.
+create table replies (
+    actor     text        not null,
+    key       text        not null,
+    request   bytea       not null,
+    reply     jsonb       not null,
+    at        timestamptz not null default now(),
+    primary key (actor, key)
+);
+create index replies_by_age on replies (at);

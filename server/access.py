@@ -1,0 +1,317 @@
+"""Who is asking, and which streams they may join.
+
+Invariants: default deny: an `Actor` exists only for a credential that is valid now, and a stream without a rule here
+can be joined by nobody. Credentials are 256 random bits, stored as SHA-256 only; passwords as argon2id. What is
+foreign to an actor's institution looks the same as what does not exist.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+import argon2
+
+from server import errors, events
+
+
+class Role(StrEnum):
+    """What an actor is. The first five are people's roles; the others are not stored with users."""
+
+    patient = "patient"
+    doctor = "doctor"
+    receptionist = "receptionist"
+    admin = "admin"
+    super_admin = "super_admin"
+    device = "device"
+    ticket = "ticket"
+    system = "system"
+    anonymous = "anonymous"
+
+
+STAFF = frozenset({Role.doctor, Role.receptionist, Role.admin, Role.super_admin})
+"""People who work queues."""
+DESK = frozenset({Role.receptionist, Role.admin, Role.super_admin})
+"""People who work every queue of their institution."""
+ADMINS = frozenset({Role.admin, Role.super_admin})
+EVERYONE = frozenset(Role) - {Role.anonymous, Role.system}
+"""Every signed-in person, device and ticket."""
+ANYBODY = frozenset(Role) - {Role.system}
+"""Strangers too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Somebody who asks: a person by session, a device, a ticket's holder, the system itself, or a stranger."""
+
+    role: Role
+    id: int = 0
+    institution_id: int | None = None
+    name: str = ""
+    session_id: int | None = None
+    doctor_id: int | None = None
+    patient_id: int | None = None
+    location_id: int | None = None
+    device_kind: str | None = None
+    csrf: str = ""
+
+    @property
+    def key(self) -> str:
+        """How events, replies and logs name the actor: kind and id, never a person's name."""
+        kind = self.role.value if self.role in NAMED_BY_ROLE else "user"
+        return f"{kind}:{self.id}" if self.id else kind
+
+    def within(self, institution_id: int | None) -> bool:
+        """Whether the institution is the actor's own; a super_admin stands above all of them."""
+        return self.role in (Role.super_admin, Role.system) or (
+            institution_id is not None and institution_id == self.institution_id
+        )
+
+
+NAMED_BY_ROLE = frozenset({Role.device, Role.ticket, Role.system, Role.anonymous})
+ANONYMOUS = Actor(Role.anonymous)
+SYSTEM = Actor(Role.system)
+
+
+class Db(Protocol):
+    """What is needed of a pool or a connection here."""
+
+    async def fetchrow(self, query: str, *args: Any) -> Any:
+        """One row or None."""
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        """One value or None."""
+
+    async def execute(self, query: str, *args: Any) -> Any:
+        """No answer but the status."""
+
+
+# Credentials
+
+
+def new_secret() -> tuple[str, bytes]:
+    """A fresh credential of 256 bits, URL-safe, and the hash under which it is stored."""
+    secret = secrets.token_urlsafe(32)
+    return secret, digest(secret)
+
+
+def digest(secret: str) -> bytes:
+    """The stored form of a random credential; a plain hash will do, since 256 bits cannot be guessed."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+_hasher = argon2.PasswordHasher()
+_hashing = asyncio.Semaphore(2)
+_NOBODY = _hasher.hash(secrets.token_urlsafe(16))
+
+
+async def hash_password(password: str) -> str:
+    """argon2id with the library's parameters, in a thread: it takes tens of milliseconds and 64 MiB."""
+    async with _hashing:
+        return await asyncio.to_thread(_hasher.hash, password)
+
+
+async def password_fits(stored: str | None, password: str) -> bool:
+    """Whether the password is the stored one; takes as long where there is no such account."""
+
+    def verify() -> bool:
+        try:
+            return _hasher.verify(stored or _NOBODY, password) and stored is not None
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return False
+
+    async with _hashing:
+        return await asyncio.to_thread(verify)
+
+
+# Sessions
+
+SESSION_LIFE = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A fresh session: the token is known to its holder alone from here on."""
+
+    token: str
+    actor: Actor
+    email: str
+    expires_at: datetime
+
+
+async def sign_in(db: Db, email: str, password: str) -> SignedIn:
+    """Open a session. Raises `WrongSignIn`, the same for an unknown address as for a wrong password."""
+    user = await db.fetchrow(USER_BY_EMAIL, email.strip().lower())
+    if not await password_fits(user["password_hash"] if user else None, password) or user is None:
+        raise errors.WrongSignIn()
+    token, token_hash = new_secret()
+    csrf = secrets.token_urlsafe(24)
+    expires_at = datetime.now(UTC) + SESSION_LIFE
+    session_id = await db.fetchval(OPEN_SESSION, user["id"], token_hash, csrf, expires_at)
+    return SignedIn(token, _person({**user, "session_id": session_id, "csrf": csrf}), user["email"], expires_at)
+
+
+USER_BY_EMAIL = """
+select id, institution_id, email, name, role, doctor_id, patient_id, password_hash from users where email = $1 and active
+"""
+OPEN_SESSION = "insert into sessions (user_id, token_hash, csrf, expires_at) values ($1, $2, $3, $4) returning id"
+
+
+async def sign_out(db: Db, actor: Actor) -> None:
+    """End the actor's session; its token opens nothing from here on."""
+    await db.execute(END_SESSION, actor.session_id)
+
+
+END_SESSION = "update sessions set revoked_at = now() where id = $1 and revoked_at is null"
+
+
+async def email_of(db: Db, actor: Actor) -> str:
+    """The address that a signed-in person signs in with."""
+    return str(await db.fetchval(EMAIL_OF_USER, actor.id))
+
+
+EMAIL_OF_USER = "select email from users where id = $1"
+
+
+def _person(row: Any) -> Actor:
+    return Actor(
+        role=Role(row["role"]),
+        id=row["id"],
+        institution_id=row["institution_id"],
+        name=row["name"],
+        session_id=row["session_id"],
+        doctor_id=row["doctor_id"],
+        patient_id=row["patient_id"],
+        csrf=row["csrf"],
+    )
+
+
+async def by_token(db: Db, token: str) -> Actor | None:
+    """The person whose open session this token is."""
+    row = await db.fetchrow(PERSON_BY_TOKEN, digest(token))
+    return _person(row) if row else None
+
+
+PERSON_BY_TOKEN = """
+select u.id, u.institution_id, u.name, u.role, u.doctor_id, u.patient_id, s.id as session_id, s.csrf
+from sessions s join users u on u.id = s.user_id
+where s.token_hash = $1 and s.revoked_at is null and s.expires_at > now() and u.active
+"""
+
+
+async def by_device(db: Db, credential: str) -> Actor | None:
+    """The enrolled device whose credential this is."""
+    row = await db.fetchrow(DEVICE_BY_CREDENTIAL, digest(credential))
+    if row is None:
+        return None
+    return Actor(
+        Role.device,
+        id=row["id"],
+        institution_id=row["institution_id"],
+        name=row["name"],
+        location_id=row["location_id"],
+        device_kind=row["kind"],
+    )
+
+
+DEVICE_BY_CREDENTIAL = """
+select id, institution_id, location_id, kind, name from devices where credential_hash = $1 and revoked_at is null
+"""
+
+
+async def by_ticket(db: Db, secret: str) -> Actor | None:
+    """The holder of the ticket that this link's secret opens; a ticket's link ends two days after the ticket did."""
+    row = await db.fetchrow(TICKET_BY_SECRET, digest(secret))
+    if row is None:
+        return None
+    return Actor(Role.ticket, id=row["id"], institution_id=row["institution_id"])
+
+
+TICKET_BY_SECRET = """
+select id, institution_id from tickets
+where secret_hash = $1 and (ended_at is null or ended_at > now() - interval '2 days')
+"""
+
+
+async def by_authorization(db: Db, header: str | None, cookie: str | None = None) -> Actor:
+    """The actor of an HTTP request; a stranger where it carries no credential.
+
+    `header` is the Authorization field (Bearer, Device or Ticket), `cookie` the session cookie.
+    Raises `NotAuthenticated` where a credential was sent and opens nothing.
+    """
+    if header:
+        scheme, _, value = header.partition(" ")
+        find = {"bearer": by_token, "device": by_device, "ticket": by_ticket}.get(scheme.lower())
+        actor = await find(db, value.strip()) if find and value.strip() else None
+    elif cookie:
+        actor = await by_token(db, cookie)
+    else:
+        return ANONYMOUS
+    if actor is None:
+        raise errors.NotAuthenticated()
+    return actor
+
+
+async def by_socket_auth(db: Db, auth: Any, cookie: str | None = None) -> Actor:
+    """The actor of a socket: `auth` is Socket.IO's, with `token`, `device` or `ticket`. Raises `NotAuthenticated`."""
+    actor: Actor | None = None
+    if isinstance(auth, dict) and len(auth) == 1:
+        kind, value = next(iter(auth.items()))
+        find = {"token": by_token, "device": by_device, "ticket": by_ticket}.get(str(kind))
+        if find and isinstance(value, str) and 0 < len(value) <= 200:
+            actor = await find(db, value)
+    elif not auth and cookie:
+        actor = await by_token(db, cookie)
+    if actor is None:
+        raise errors.NotAuthenticated()
+    return actor
+
+
+# Streams
+
+
+async def may_join(db: Db, actor: Actor, stream: events.Stream[Any]) -> bool:
+    """Whether the actor is of the stream's audience; false as well for what does not exist."""
+    match stream.kind:
+        case "board":
+            queue = await db.fetchrow(AUDIENCE_OF_QUEUE, stream.id, actor.doctor_id, actor.id)
+            if queue is None or not actor.within(queue["institution_id"]):
+                return False
+            match actor.role:
+                case Role.device:
+                    return bool(queue["location_id"] == actor.location_id)
+                case Role.ticket:
+                    return bool(queue["holds_ticket"])
+                case _:
+                    return actor.role in STAFF
+        case "staff" | "shown":
+            if actor.role not in STAFF:
+                return False
+            queue = await db.fetchrow(AUDIENCE_OF_QUEUE, stream.id, actor.doctor_id, actor.id)
+            if queue is None or not actor.within(queue["institution_id"]):
+                return False
+            return actor.role is not Role.doctor or bool(queue["serves"])
+        case "patient":
+            return actor.role is Role.patient and actor.patient_id == stream.id
+        case "doctor":
+            if actor.role is Role.doctor:
+                return actor.doctor_id == stream.id
+            return actor.role in ADMINS and actor.within(await db.fetchval(INSTITUTION_OF_DOCTOR, stream.id))
+        case "admin":
+            return actor.role in ADMINS and bool(
+                actor.within(stream.id) and await db.fetchval(INSTITUTION_EXISTS, stream.id)
+            )
+    return False
+
+
+AUDIENCE_OF_QUEUE = """
+select q.institution_id, q.location_id,
+    exists (select from queue_doctors d where d.queue_id = q.id and d.doctor_id = $2) as serves,
+    exists (select from tickets t where t.id = $3 and t.queue_id = q.id) as holds_ticket
+from queues q where q.id = $1
+"""
+INSTITUTION_OF_DOCTOR = "select institution_id from doctors where id = $1"
+INSTITUTION_EXISTS = "select true from institutions where id = $1"

@@ -1,0 +1,266 @@
+"""Every refusal that Callboard can give: its stable code, its HTTP status, and whether a retry can help.
+
+Invariant: a code never changes its meaning and is the same over HTTP (RFC 9457) and in a socket's ack.
+A refusal is raised where the fact is known and carries only facts that its receiver may see.
+"""
+
+from typing import Any, ClassVar
+
+
+class Refusal(Exception):
+    """A request that Callboard understands and does not carry out. Keyword arguments become members of the problem."""
+
+    code: ClassVar[str] = "refused"
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "The request was refused."
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "", **extra: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.extra = extra
+
+
+def problem(refusal: Refusal) -> dict[str, Any]:
+    """The RFC 9457 problem object of a refusal."""
+    return {
+        **refusal.extra,
+        "type": f"urn:callboard:problem:{refusal.code}",
+        "title": refusal.title,
+        "status": refusal.status,
+        "code": refusal.code,
+        "detail": refusal.detail,
+        "retryable": refusal.retryable,
+    }
+
+
+# The request itself
+
+
+class MalformedJson(Refusal):
+    """The body or message is not JSON."""
+
+    code, status, title = "malformed-json", 400, "The body is not valid JSON."
+
+
+class InvalidRequest(Refusal):
+    """The request does not have the declared form; `errors` points at each wrong place without repeating its value."""
+
+    code, status, title = "invalid-request", 422, "The request does not have the expected form."
+
+
+class InvalidCursor(Refusal):
+    """A page's cursor was not made by this server for this list."""
+
+    code, status, title = "invalid-cursor", 400, "That page cursor is not valid here."
+
+
+class InvalidKey(Refusal):
+    """The idempotency key is empty, too long or has characters that a header cannot carry."""
+
+    code, status, title = (
+        "invalid-idempotency-key",
+        400,
+        "The Idempotency-Key must be 1 to 200 visible ASCII characters.",
+    )
+
+
+class KeyReused(Refusal):
+    """The idempotency key came before with another request."""
+
+    code, status, title = (
+        "idempotency-key-reused",
+        422,
+        "This Idempotency-Key was used for a different request.",
+    )
+
+
+class BodyTooLarge(Refusal):
+    """The body or message is larger than this server reads."""
+
+    code, status, title = "body-too-large", 413, "The body is too large."
+
+
+class UnsupportedMediaType(Refusal):
+    """The body is not declared as JSON."""
+
+    code, status, title = "unsupported-media-type", 415, "Send the body as application/json."
+
+
+class NotFound(Refusal):
+    """Nothing of that kind is there for the one who asks."""
+
+    code, status, title = "not-found", 404, "There is nothing here by that name."
+
+
+class MethodNotAllowed(Refusal):
+    """The address exists and does not take this method."""
+
+    code, status, title = "method-not-allowed", 405, "This address does not take that method."
+
+
+class UnknownEvent(Refusal):
+    """A socket sent an event that is no command."""
+
+    code, status, title = "unknown-event", 404, "There is no command of that name."
+
+
+class TooMany(Refusal):
+    """More requests than one sender may make; `retry_after` seconds tells when to come again."""
+
+    code, status, title, retryable = (
+        "too-many-requests",
+        429,
+        "Too many requests; try again in a moment.",
+        True,
+    )
+
+
+# Who asks
+
+
+class NotAuthenticated(Refusal):
+    """Nobody is signed in, or the credential has ended."""
+
+    code, status, title = "not-authenticated", 401, "Sign in first."
+
+
+class WrongSignIn(Refusal):
+    """E-mail or password is wrong; which of the two is never told."""
+
+    code, status, title = "wrong-sign-in", 401, "E-mail or password is wrong."
+
+
+class NotAllowed(Refusal):
+    """The role, the institution or the location does not allow it."""
+
+    code, status, title = "not-allowed", 403, "You are not allowed to do that."
+
+
+class CsrfFailed(Refusal):
+    """A cookie came without the token that proves the page sent it."""
+
+    code, status, title = "csrf", 403, "The page's security token is missing or wrong; reload the page."
+
+
+class PairingUnknown(Refusal):
+    """No screen shows this pairing code now."""
+
+    code, status, title = (
+        "pairing-unknown",
+        404,
+        "No screen shows that code now; codes change every ten minutes.",
+    )
+
+
+# A part is away
+
+
+class Unavailable(Refusal):
+    """A part that this request needs does not answer; nothing was changed."""
+
+    code, status, title, retryable = (
+        "unavailable",
+        503,
+        "A part of the system does not answer; try again in a moment.",
+        True,
+    )
+
+
+class Internal(Refusal):
+    """Something unexpected; the log has it under the request's id."""
+
+    code, status, title, retryable = "internal", 500, "Something went wrong on our side.", True
+
+
+# Queues and tickets
+
+
+class QueueEmpty(Refusal):
+    """Nobody waits in this queue."""
+
+    code, title = "queue-empty", "Nobody is waiting."
+
+
+class QueuePaused(Refusal):
+    """The queue takes nobody in at the moment; `message` is what the board says."""
+
+    code, title = "queue-paused", "The queue is paused."
+
+
+class QueueClosed(Refusal):
+    """The queue is closed, by hand or by its hours; `message` is what the board says."""
+
+    code, title = "queue-closed", "The queue is closed."
+
+
+class QueueFull(Refusal):
+    """The queue has its greatest length."""
+
+    code, title = "queue-full", "The queue is full."
+
+
+class WalkInLimit(Refusal):
+    """This doctor's walk-ins of the day are all given out."""
+
+    code, title = "walk-in-limit", "No more walk-ins today."
+
+
+class AlreadyWaiting(Refusal):
+    """This patient has a ticket in this queue already; `ticket_id` tells which."""
+
+    code, title = "already-waiting", "This patient already has a ticket in this queue."
+
+
+class DeskBusy(Refusal):
+    """Somebody has been called to this desk and has neither been started nor sent back; `ticket_id` and `token` tell who."""
+
+    code, title = "desk-busy", "A patient has been called to this desk already."
+
+
+class DeskUnknown(Refusal):
+    """This desk does not belong to the queue's location."""
+
+    code, status, title = "desk-unknown", 422, "That desk is not at this queue's location."
+
+
+class WrongState(Refusal):
+    """The ticket's state does not allow the step; `state` is the one that was found."""
+
+    code, title = "wrong-state", "The ticket's state does not allow that."
+
+
+class NothingToUndo(Refusal):
+    """The last step of this ticket cannot be taken back, or no longer."""
+
+    code, title = "nothing-to-undo", "There is nothing that can be undone."
+
+
+class BehindEmergency(Refusal):
+    """A manual place would put somebody before an emergency."""
+
+    code, title = "behind-emergency", "Nobody but an emergency goes before an emergency."
+
+
+class SameQueue(Refusal):
+    """A transfer names the queue where the ticket already is."""
+
+    code, status, title = "same-queue", 422, "The ticket is in that queue already."
+
+
+class NameTaken(Refusal):
+    """The name, address or number is in use already."""
+
+    code, title = "name-taken", "That is already in use."
+
+
+CONSTRAINTS: dict[str, type[Refusal]] = {
+    "tickets_one_active_per_patient": AlreadyWaiting,
+    "tickets_one_call_per_desk": DeskBusy,
+    "users_email_unique": NameTaken,
+    "institutions_name_unique": NameTaken,
+    "locations_name_unique": NameTaken,
+    "desks_name_unique": NameTaken,
+    "queues_name_unique": NameTaken,
+}
+"""What a violated constraint of schema.sql says to the one who asked."""

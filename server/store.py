@@ -1,0 +1,428 @@
+"""The transaction that every command runs in: gates, appended events, idempotent replies.
+
+Invariants:
+- A command takes its gates first, all in one sorted statement, and appends in one sorted statement at its end, so two
+  commands can wait for each other but never deadlock. A patient's stream is never a gate.
+- An event, the change that it tells of and the reply to a keyed command are committed together or not at all.
+- Only commands write, and only `append` makes events.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import asyncpg
+import orjson
+from pydantic import BaseModel
+
+from server import errors, events
+from server.access import Actor, Role
+from server.config import ROOT
+
+Ask = TypeVar("Ask", bound=BaseModel)
+Reply = TypeVar("Reply", bound=BaseModel)
+R = TypeVar("R", bound=events.Row)
+Connection = asyncpg.Connection[asyncpg.Record]
+Pool = asyncpg.Pool[asyncpg.Record]
+
+RETRIES = 3
+"""How often a transaction is tried again that PostgreSQL ended for another's sake (deadlock, serialisation)."""
+
+STREAM_KIND_ROWS = events.STREAM_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """An event that is committed, encoded for every receiver there will be."""
+
+    id: int
+    stream: str
+    epoch: str
+    version: int
+    type: str
+    envelope: bytes
+    put: dict[str, bytes]
+    drop: list[str]
+
+
+class Outbox(Protocol):
+    """Whoever publishes what has been committed."""
+
+    def hand_over(self, committed: Sequence[Committed]) -> None:
+        """Take committed events, in any order of streams, each stream's in order. Must not block or fail."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """An event that waits for its command to end."""
+
+    stream: str
+    type: str
+    data: bytes
+
+
+class Tx:
+    """An open transaction, and what the command in it wants told."""
+
+    def __init__(self, conn: Connection, actor: Actor, now: datetime, fixed: bool) -> None:
+        self.conn = conn
+        self.actor = actor
+        self.now = now
+        """One instant for the whole command; PostgreSQL's clock once a gate is taken, so all machines share one."""
+        self._fixed = fixed
+        self._versions: dict[str, int] = {}
+        self._pending: list[Pending] = []
+        self.after_commit: list[Callable[[], Awaitable[None]]] = []
+
+    async def gate(self, *streams: events.Stream[Any]) -> None:
+        """Wait until no other command works on these streams; take every gate that a command needs in one call."""
+        if self._versions:
+            raise RuntimeError("a command takes all its gates at once, or two commands could wait for each other")
+        names = sorted({stream.name for stream in streams})
+        rows = await self.conn.fetch(TAKE_GATES, names)
+        if len(rows) != len(names):
+            raise errors.NotFound()
+        self._versions = {row["name"]: row["version"] for row in rows}
+        if not self._fixed:
+            self.now = rows[0]["at"]
+
+    def append(
+        self, stream: events.Stream[R], event: events.Event, put: Sequence[R] = (), drop: Sequence[str] = ()
+    ) -> int:
+        """Tell a stream's audience a fact and how its rows change; answers the version where the stream is gated, else 0."""
+        allowed = STREAM_KIND_ROWS[stream.kind]
+        for row in put:
+            if type(row) not in allowed:
+                raise TypeError(f"a {stream.kind} stream has no rows of type {type(row).__name__}")
+        if type(event) not in events.STREAM_EVENTS[stream.kind]:
+            raise TypeError(f"a {stream.kind} stream has no events of type {type(event).__name__}")
+        data = orjson.dumps(events.data_of(event, put, drop))
+        self._pending.append(Pending(stream.name, event.type, data))
+        return self.next_version(stream) - 1 if stream.name in self._versions else 0
+
+    def next_version(self, stream: events.Stream[Any]) -> int:
+        """The version that the next event appended to this gated stream will get."""
+        ahead = sum(1 for pending in self._pending if pending.stream == stream.name)
+        return self._versions[stream.name] + ahead + 1
+
+    async def finish(self, key: str | None, request: bytes, reply: bytes) -> list[Committed]:
+        """Write the appended events and, for a keyed command, its reply; the last statement of the transaction."""
+        pending = self._pending
+        if not pending and key is None:
+            return []
+        rows = await self.conn.fetch(
+            APPEND,
+            [one.stream for one in pending],
+            [one.type for one in pending],
+            [one.data.decode() for one in pending],
+            self.actor.key,
+            self.now,
+            key,
+            request,
+            reply.decode(),
+        )
+        return [committed(row, pending[row["ord"] - 1].data, self.now) for row in rows]
+
+
+TAKE_GATES = """
+select name, version, clock_timestamp() as at from streams where name = any($1::text[]) order by name for update
+"""
+
+APPEND = """
+with wanted as (
+    select stream, type, data, ord, row_number() over (partition by stream order by ord) as nth
+    from unnest($1::text[], $2::text[], $3::text[]) with ordinality as w (stream, type, data, ord)
+), bumped as (
+    insert into streams as s (name, epoch, version, updated_at)
+    select stream, encode(substring(uuid_send(gen_random_uuid()) from 1 for 6), 'hex'), count(*), $5::timestamptz
+    from wanted group by stream order by stream
+    on conflict (name) do update set version = s.version + excluded.version, updated_at = excluded.updated_at
+    returning name, epoch, version
+), added as (
+    insert into events (stream, version, type, data, actor, at)
+    select w.stream, b.version - (select count(*) from wanted c where c.stream = w.stream) + w.nth, w.type, w.data::jsonb, $4, $5
+    from wanted w join bumped b on b.name = w.stream order by w.ord
+    returning id, stream, version, type
+), kept as (
+    insert into replies (actor, key, request, reply, at) select $4, $6, $7, $8::jsonb, $5 where $6::text is not null
+)
+select a.id, a.stream, a.version, a.type, b.epoch, w.ord
+from added a join bumped b on b.name = a.stream
+join wanted w on w.stream = a.stream and w.nth = a.version - b.version + (select count(*) from wanted c where c.stream = a.stream)
+order by w.ord
+"""
+
+
+def committed(row: Any, data: bytes, at: datetime) -> Committed:
+    """The publishable form of an event's row; `data` is its JSON."""
+    content = orjson.loads(data)
+    envelope = {
+        "type": row["type"],
+        "stream": row["stream"],
+        "epoch": row["epoch"],
+        "version": row["version"],
+        "at": at,
+        "data": orjson.Fragment(data),
+    }
+    return Committed(
+        id=row["id"],
+        stream=row["stream"],
+        epoch=row["epoch"],
+        version=row["version"],
+        type=row["type"],
+        envelope=orjson.dumps(envelope),
+        put={key: orjson.dumps(value) for key, value in content.get("put", {}).items()},
+        drop=content.get("drop", []),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A read-only, repeatable-read view of the database for one query."""
+
+    conn: Connection
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Command(Generic[Ask, Reply]):
+    """A declared command: what it takes and answers, who may, and its address under /api/v1."""
+
+    name: str
+    run: Callable[[Tx, Actor, Ask], Awaitable[Reply]]
+    ask: type[Ask]
+    reply: type[Reply]
+    allow: frozenset[Role]
+    route: str
+    status: int = 200
+    once: bool = field(default=False)
+    """Its reply holds a secret that is given out once, so it is never stored and an idempotency key is refused."""
+
+
+@dataclass(frozen=True)
+class Query(Generic[Ask, Reply]):
+    """A declared query: reads one consistent snapshot and changes nothing."""
+
+    name: str
+    run: Callable[[Read, Actor, Ask], Awaitable[Reply]]
+    ask: type[Ask]
+    reply: type[Reply]
+    allow: frozenset[Role]
+    route: str
+    status: int = 200
+
+
+class Store:
+    """The pool, and the two ways in: `execute` for commands, `read` for queries."""
+
+    def __init__(self, pool: Pool, outbox: Outbox, clock: Callable[[], datetime] | None = None) -> None:
+        self.pool = pool
+        self.outbox = outbox
+        self._clock = clock
+
+    def now(self) -> datetime:
+        """This instant, by the test's clock where one is set."""
+        return self._clock() if self._clock else datetime.now(UTC)
+
+    async def execute(self, command: Command[Ask, Reply], actor: Actor, ask: Ask, key: str | None = None) -> Reply:
+        """Carry a command out, exactly once per (actor, key).
+
+        Raises any of the command's refusals, `NotAllowed` for a role outside `allow`, `KeyReused` where the key came
+        with another request, `Unavailable` when PostgreSQL does not answer.
+        """
+        permit(command, actor)
+        if key is not None and command.once:
+            raise errors.InvalidKey("This command's answer is given only once; send it without a key.")
+        request = fingerprint(command.name, ask) if key else b""
+        try:
+            for attempt in range(RETRIES + 1):
+                if key and (kept := await self._kept(actor, key, request)) is not None:
+                    return command.reply.model_validate_json(kept)
+                try:
+                    return await self._attempt(command, actor, ask, key, request)
+                except errors.Refusal:
+                    # While this try waited at the gate, the first one with this key may have been carried out.
+                    if key and (kept := await self._kept(actor, key, request)) is not None:
+                        return command.reply.model_validate_json(kept)
+                    raise
+                except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, ReplyRaced):
+                    if attempt == RETRIES:
+                        raise
+        except LOST as lost:
+            raise errors.Unavailable() from lost
+        except ReplyRaced as raced:
+            raise errors.Unavailable() from raced
+        raise AssertionError("unreachable")
+
+    async def _attempt(
+        self, command: Command[Ask, Reply], actor: Actor, ask: Ask, key: str | None, request: bytes
+    ) -> Reply:
+        async with self.transaction(actor) as (tx, done):
+            reply = await command.run(tx, actor, ask)
+            encoded = reply.model_dump_json().encode()
+            done.extend(await tx.finish(key, request, encoded))
+        return reply
+
+    @asynccontextmanager
+    async def transaction(self, actor: Actor) -> AsyncIterator[tuple[Tx, list[Committed]]]:
+        """A transaction whose appended events (extend the list with `Tx.finish`) are handed over once it is committed."""
+        done: list[Committed] = []
+        async with self.pool.acquire() as borrowed:
+            conn = cast(Connection, borrowed)
+            try:
+                async with conn.transaction():
+                    tx = Tx(conn, actor, self.now(), fixed=self._clock is not None)
+                    yield tx, done
+            except asyncpg.IntegrityConstraintViolationError as violation:
+                if violation.constraint_name == "replies_pkey":
+                    raise ReplyRaced from violation
+                refusal = errors.CONSTRAINTS.get(violation.constraint_name or "")
+                if refusal is None:
+                    raise
+                raise refusal() from violation
+        self.outbox.hand_over(done)
+        for follow_up in tx.after_commit:
+            await follow_up()
+
+    async def read(self, query: Query[Ask, Reply], actor: Actor, ask: Ask) -> Reply:
+        """Answer a query from one snapshot. Raises its refusals, `NotAllowed`, and `Unavailable`."""
+        permit(query, actor)
+        async with self.snapshot() as view:
+            return await query.run(view, actor, ask)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Read]:
+        """One repeatable-read view: rows and a stream's version read in it agree."""
+        try:
+            async with self.pool.acquire() as borrowed:
+                conn = cast(Connection, borrowed)
+                async with conn.transaction(isolation="repeatable_read", readonly=True):
+                    yield Read(conn, self.now())
+        except LOST as lost:
+            raise errors.Unavailable() from lost
+
+    async def _kept(self, actor: Actor, key: str, request: bytes) -> str | None:
+        row = await self.pool.fetchrow(KEPT_REPLY, actor.key, key)
+        if row is None:
+            return None
+        if row["request"] != request:
+            raise errors.KeyReused()
+        return str(row["reply"])
+
+
+KEPT_REPLY = "select request, reply from replies where actor = $1 and key = $2"
+
+
+class ReplyRaced(Exception):
+    """Another try with this key committed first; its reply is there to be read."""
+
+
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+    TimeoutError,
+    asyncio.TimeoutError,
+)
+"""How PostgreSQL's absence shows."""
+
+
+def permit(declared: "Command[Any, Any] | Query[Any, Any]", actor: Actor) -> None:
+    """Default deny: raise `NotAuthenticated` or `NotAllowed` unless the declaration names the actor's role."""
+    if actor.role in declared.allow:
+        return
+    if actor.role is Role.anonymous:
+        raise errors.NotAuthenticated()
+    raise errors.NotAllowed()
+
+
+def fingerprint(name: str, ask: BaseModel) -> bytes:
+    """What an idempotency key stands for: the command and its request, as a hash, since a request may name a person."""
+    return hashlib.sha256(name.encode() + b"\0" + ask.model_dump_json().encode()).digest()
+
+
+# The schema
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """One numbered SQL file of `server/upgrades/`."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file's text."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+class UpgradeChanged(Exception):
+    """A file that was applied here has another text now; released upgrades are never edited."""
+
+
+UPGRADES = Path(__file__).parent / "upgrades"
+SCHEMA = ROOT / "schema.sql"
+UPGRADE_LOCK = 0x43414C4C
+"""Key of the advisory lock under which one process at a time upgrades a database ("CALL")."""
+
+
+def upgrades(folder: Path = UPGRADES) -> list[Upgrade]:
+    """Every upgrade in order of its number."""
+    files = sorted(folder.glob("[0-9]*.sql"))
+    return [Upgrade(int(file.name.split("_")[0]), file.stem, file.read_text()) for file in files]
+
+
+async def migrate(database_url: str, origin: str | None = None) -> list[str]:
+    """Bring a database to this version's schema and answer the names of the upgrades applied.
+
+    `origin` is recorded only in a database that had no schema yet. Raises `UpgradeChanged`.
+    """
+    conn: Connection = await asyncpg.connect(database_url)
+    try:
+        await conn.execute("select pg_advisory_lock($1)", UPGRADE_LOCK)
+        fresh = not await conn.fetchval("select to_regclass('upgrades') is not null")
+        done = {} if fresh else {row["number"]: row["checksum"] for row in await conn.fetch(APPLIED)}
+        names: list[str] = []
+        for upgrade in upgrades():
+            if upgrade.number in done:
+                if done[upgrade.number] != upgrade.checksum:
+                    raise UpgradeChanged(upgrade.name)
+                continue
+            async with conn.transaction():
+                await conn.execute(upgrade.sql)
+                await conn.execute(NOTE_APPLIED, upgrade.number, upgrade.name, upgrade.checksum)
+            names.append(upgrade.name)
+        if fresh and origin is not None:
+            await conn.execute(NOTE_ORIGIN, origin)
+        return names
+    finally:
+        await conn.close()
+
+
+APPLIED = "select number, checksum from upgrades"
+NOTE_APPLIED = "insert into upgrades (number, name, checksum) values ($1, $2, $3)"
+NOTE_ORIGIN = "insert into facts (name, value) values ('origin', $1)"
+
+
+async def connect(database_url: str, size: int) -> Pool:
+    """A pool of at most `size` connections to a database that answers; raises what asyncpg raises."""
+    async with asyncio.timeout(30):
+        return await asyncpg.create_pool(
+            database_url,
+            min_size=1,
+            max_size=size,
+            timeout=5,
+            command_timeout=30,
+            server_settings={"application_name": "callboard", "timezone": "UTC", "jit": "off"},
+        )
