@@ -1,0 +1,112 @@
+"""What every test may ask for: a real PostgreSQL and a real Valkey, and clean ones for each test."""
+
+import asyncio
+import itertools
+import socket
+import tempfile
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import asyncpg
+import pytest
+
+from server.config import ROOT
+from server.embedded import Running, start_postgres, start_redis
+
+T = TypeVar("T")
+
+
+@dataclass
+class Postgres:
+    """A PostgreSQL for this run of the suite, with a template that holds `schema.sql`."""
+
+    server: Running
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    elsewhere: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    """Tests have event loops of their own; ours runs in another thread."""
+
+    def url(self, name: str) -> str:
+        """The address of the database of this name."""
+        return self.server.url.replace("@/callboard?", f"@/{name}?")
+
+    def execute(self, *statements: str, database: str = "callboard") -> None:
+        """Run statements, each outside a transaction."""
+
+        async def run() -> None:
+            connection = await asyncpg.connect(self.url(database))
+            try:
+                for statement in statements:
+                    await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        self._finish(run())
+
+    def fresh(self, template: str = "template_callboard") -> str:
+        """The address of a new database, a copy of the template."""
+        name = f"test_{next(self.numbers)}"
+        self.execute(f"create database {name} template {template}")
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Drop a database, whoever is still connected to it."""
+        name = url.split("@/")[1].split("?")[0]
+        self.execute(f"drop database if exists {name} with (force)")
+
+    def _finish(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.elsewhere.submit(asyncio.run, work).result()
+
+
+@dataclass
+class Redis:
+    """A Valkey for this run of the suite."""
+
+    server: Running
+
+    def fresh(self) -> str:
+        """The address of the server, emptied of all keys, functions aside."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(unquote(self.server.url.removeprefix("unix://")))
+            connection.sendall(b"FLUSHALL\r\n")
+            assert connection.recv(64) == b"+OK\r\n"
+        return f"{self.server.url}?db=0"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="callboard-test-") as folder:
+        server = start_postgres(Path(folder) / "postgres", durable=False)
+        postgres = Postgres(server)
+        postgres.execute("create database template_callboard")
+        schema = ROOT / "schema.sql"
+        if schema.exists():
+            postgres.execute(schema.read_text(), database="template_callboard")
+        yield postgres
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    with tempfile.TemporaryDirectory(prefix="callboard-test-") as folder:
+        server = start_redis(Path(folder) / "redis", durable=False)
+        yield Redis(server)
+        server.stop()
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> Iterator[str]:
+    """A database of this test's own, with the schema and nothing in it."""
+    url = postgres.fresh()
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
+def redis_url(redis_server: Redis) -> str:
+    """A Valkey that holds nothing."""
+    return redis_server.fresh()
