@@ -15,8 +15,10 @@ from structlog.types import EventDict, Processor, WrappedLogger
 HIDDEN = "***"
 
 PERSONAL = frozenset(
-    "authorization birth_year body cookie credential csrf email input name password patient phone reason secret "
-    "set-cookie ticket_secret token_hash".split()
+    {
+        *("authorization", "cookie", "credential", "csrf", "password", "secret", "set-cookie"),
+        *("birth_year", "body", "email", "input", "name", "patient", "phone", "reason"),
+    }
 )
 """Keys whose values are never written, at any depth."""
 

@@ -1,0 +1,144 @@
+"""What came over the wire becomes a validated ask, an idempotency key or a page's position; or a refusal.
+
+Invariant: a refusal points at what is wrong and never repeats a value, since any value may be somebody's name.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from server import errors
+
+Ask = TypeVar("Ask", bound=BaseModel)
+
+KEY = re.compile(r"[\x21-\x7e]{1,200}")
+POINTER_PART = 60
+"""Longest piece of a field's name that a refusal repeats: the name, too, is the sender's text."""
+ERRORS_TOLD = 20
+"""How many wrong places one refusal lists."""
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body; an empty body is an empty object. Raises `MalformedJson`, `InvalidRequest`."""
+    if not body.strip():
+        return {}
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # `from None`: the decoder's message quotes the document.
+        raise errors.MalformedJson() from None
+    if not isinstance(given, dict):
+        raise wrong(("", "Should be an object."))
+    return given
+
+
+def validate(model: type[Ask], given: Mapping[str, Any], lax: bool = False) -> Ask:
+    """The ask that a JSON object states; `lax` reads numbers and flags from text, as an address spells them.
+
+    Raises `InvalidRequest`.
+    """
+    # PostgreSQL cannot store NUL in a text; refused here, it is the sender's mistake and not our failure.
+    if hollow := [pointer for pointer, text in texts(given) if "\0" in text]:
+        raise wrong(*((pointer, "Should not contain a null character.") for pointer in hollow))
+    try:
+        if lax:
+            return model.model_validate(dict(given))
+        return model.model_validate_json(orjson.dumps(given), strict=True)
+    except ValidationError as invalid:
+        raise wrong(
+            *(explain(error, given) for error in invalid.errors(include_url=False, include_input=False))
+        ) from None
+    except orjson.JSONEncodeError:
+        raise errors.MalformedJson() from None
+
+
+def wrong(*places: tuple[str, str]) -> errors.InvalidRequest:
+    """The refusal of a request that is wrong at these (JSON pointer, why)."""
+    told = [{"pointer": pointer, "detail": detail} for pointer, detail in places[:ERRORS_TOLD]]
+    return errors.InvalidRequest(errors=told)
+
+
+def unknown(names: Collection[str]) -> errors.InvalidRequest:
+    """The refusal of fields that the request does not have."""
+    return wrong(*((pointer([name]), "There is no such field.") for name in sorted(names)))
+
+
+def pointer(parts: Sequence[str | int]) -> str:
+    """The JSON pointer (RFC 6901) of these parts, each cut to a bearable length."""
+    return "".join("/" + str(part)[:POINTER_PART].replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+PLAIN = {"extra_forbidden": "There is no such field.", "missing": "This field is needed."}
+
+
+def explain(error: ErrorDetails, given: Any) -> tuple[str, str]:
+    """Where a validation error is, and what should be there instead.
+
+    pydantic's place also names the members of unions it tried; only parts that the request has are kept.
+    """
+    parts: list[str | int] = []
+    here = given
+    for part in error["loc"]:
+        lacking = error["type"] == "missing" and isinstance(here, dict) and part == error["loc"][-1]
+        inside = part in here if isinstance(here, dict) else isinstance(here, list) and isinstance(part, int)
+        if inside:
+            here = here[part]
+        if inside or lacking:
+            parts.append(part)
+    # A validator of our own speaks plainly; pydantic puts words before it.
+    detail = PLAIN.get(error["type"]) or error["msg"].removeprefix("Value error, ").rstrip(".") + "."
+    return pointer(parts), detail
+
+
+def texts(value: Any, parts: tuple[str | int, ...] = ()) -> list[tuple[str, str]]:
+    """Every text in a JSON value, names of fields included, with its pointer."""
+    if isinstance(value, str):
+        return [(pointer(parts), value)]
+    if isinstance(value, Mapping):
+        found = [(pointer(parts), str(name)) for name in value]
+        return found + [each for name, inner in value.items() for each in texts(inner, (*parts, name))]
+    if isinstance(value, list):
+        return [each for at, inner in enumerate(value) for each in texts(inner, (*parts, at))]
+    return []
+
+
+def idempotency_key(given: object) -> str | None:
+    """A key that a header can carry, or None where none was sent. Raises `InvalidKey`."""
+    if given is None:
+        return None
+    if not isinstance(given, str) or KEY.fullmatch(given) is None:
+        raise errors.InvalidKey()
+    return given
+
+
+# A list's pages
+
+
+def encode_cursor(listing: str, *position: int | float | str) -> str:
+    """An opaque name for a position in a listing, such as `history:5`; only that listing takes it back."""
+    payload = orjson.dumps(position)
+    return base64.urlsafe_b64encode(_mark(listing, payload) + payload).rstrip(b"=").decode()
+
+
+def decode_cursor(listing: str, cursor: str, *kinds: type) -> tuple[Any, ...]:
+    """The position that `encode_cursor` named, of exactly these types. Raises `InvalidCursor`."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        position = orjson.loads(raw[8:])
+    except (binascii.Error, ValueError):
+        raise errors.InvalidCursor() from None
+    if raw[:8] != _mark(listing, raw[8:]) or [type(part) for part in position] != list(kinds):
+        raise errors.InvalidCursor()
+    return tuple(position)
+
+
+def _mark(listing: str, payload: bytes) -> bytes:
+    """Eight bytes that fit only this listing and position: against accidents, not against forgers, who gain nothing."""
+    return hashlib.sha256(listing.encode() + b"\0" + payload).digest()[:8]
