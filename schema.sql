@@ -31,6 +31,8 @@ create table locations (
     id              bigint      generated always as identity primary key,
     institution_id  bigint      not null references institutions,
     name            text        not null,
+    -- The zone of its local days; null is the institution's.
+    zone            text,
     settings        jsonb       not null default '{}',
     created_at      timestamptz not null default now(),
     constraint locations_name_unique unique (institution_id, name),
@@ -205,16 +207,19 @@ create table tickets (
     queue_id        bigint           not null,
     patient_id      bigint           not null,
     day             date             not null,
-    number          integer          not null,
     token           text             not null,
-    -- The link's secret is known only to the patient; here is its SHA-256.
-    secret_hash     bytea            not null,
+    -- The link's secret is known only to the patient; here is its SHA-256. A transfer hands it on to the new ticket.
+    secret_hash     bytea,
+    -- The first ticket of a chain of transfers; null for a first one.
+    origin_id       bigint           references tickets,
+    transferred_to  bigint           references tickets,
     state           text             not null default 'waiting',
     urgency         text             not null default 'routine',
     reason          text,
     requirements    text[]           not null default '{}',
     joined_at       timestamptz      not null,
-    -- The order: `band` (0 emergency first), then `key`; `rank` is the public image of that order and tells nothing else.
+    -- The order is `rank`, which tells nothing but order. A ticket finds its rank by `band` (0: emergencies) and `key`
+    -- (minutes), which never decrease along the ranks of those waiting.
     band            smallint         not null,
     key             double precision not null,
     rank            double precision not null,
@@ -235,7 +240,7 @@ create table tickets (
     constraint tickets_urgency_known check (urgency in ('routine', 'urgent', 'emergency')),
     -- An emergency, and nothing else, stands in band 0.
     constraint tickets_emergency_first check ((urgency = 'emergency') = (band = 0)),
-    constraint tickets_token_unique unique (queue_id, day, number),
+    constraint tickets_token_unique unique (queue_id, day, token),
     constraint tickets_secret_unique unique (secret_hash),
     constraint tickets_called_has_desk check (state not in ('called', 'in_consultation') or (desk_id is not null and called_at is not null)),
     constraint tickets_reason_length check (char_length(reason) <= 500),
@@ -247,7 +252,10 @@ create unique index tickets_one_active_per_patient on tickets (queue_id, patient
     where state in ('waiting', 'called', 'in_consultation', 'on_hold');
 -- One desk calls one patient at a time, whatever the consoles do.
 create unique index tickets_one_call_per_desk on tickets (desk_id) where state = 'called';
-create index tickets_waiting on tickets (queue_id, band, key, id) where state = 'waiting';
+create index tickets_waiting on tickets (queue_id, rank) where state = 'waiting';
+create index tickets_waiting_by_key on tickets (queue_id, band, key, rank) where state = 'waiting';
+create index tickets_waiting_by_arrival on tickets (queue_id, joined_at) where state = 'waiting';
+create index tickets_at_desk on tickets (desk_id) where state in ('called', 'in_consultation');
 create index tickets_active on tickets (queue_id) where state in ('waiting', 'called', 'in_consultation', 'on_hold');
 create index tickets_by_day on tickets (queue_id, day);
 create index tickets_by_patient on tickets (patient_id);

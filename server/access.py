@@ -155,7 +155,8 @@ async def sign_in(db: Db, email: str, password: str) -> SignedIn:
 
 
 USER_BY_EMAIL = """
-select id, institution_id, email, name, role, doctor_id, patient_id, password_hash from users where email = $1 and active
+select id, institution_id, email, name, role, doctor_id, patient_id, password_hash
+from users where email = $1 and active
 """
 OPEN_SESSION = "insert into sessions (user_id, token_hash, csrf, expires_at) values ($1, $2, $3, $4) returning id"
 
@@ -310,7 +311,11 @@ async def may_join(db: Db, actor: Actor, stream: events.Stream[Any]) -> bool:
 AUDIENCE_OF_QUEUE = """
 select q.institution_id, q.location_id,
     exists (select from queue_doctors d where d.queue_id = q.id and d.doctor_id = $2) as serves,
-    exists (select from tickets t where t.id = $3 and t.queue_id = q.id) as holds_ticket
+    exists (
+        select from tickets mine
+        join tickets t on coalesce(t.origin_id, t.id) = coalesce(mine.origin_id, mine.id)
+        where mine.id = $3 and t.queue_id = q.id and t.state <> 'transferred'
+    ) as holds_ticket
 from queues q where q.id = $1
 """
 INSTITUTION_OF_DOCTOR = "select institution_id from doctors where id = $1"

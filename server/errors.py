@@ -183,13 +183,13 @@ class QueueEmpty(Refusal):
 
 
 class QueuePaused(Refusal):
-    """The queue takes nobody in at the moment; `message` is what the board says."""
+    """The queue calls nobody at the moment; `message` is what the board says."""
 
     code, title = "queue-paused", "The queue is paused."
 
 
 class QueueClosed(Refusal):
-    """The queue is closed, by hand or by its hours; `message` is what the board says."""
+    """The queue takes nobody in, by hand or by its hours; `message` is what the board says."""
 
     code, title = "queue-closed", "The queue is closed."
 
@@ -213,7 +213,7 @@ class AlreadyWaiting(Refusal):
 
 
 class DeskBusy(Refusal):
-    """Somebody has been called to this desk and has neither been started nor sent back; `ticket_id` and `token` tell who."""
+    """Somebody is called to this desk and neither started nor sent back; `ticket_id` and `token` tell who."""
 
     code, title = "desk-busy", "A patient has been called to this desk already."
 

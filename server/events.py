@@ -153,6 +153,7 @@ class Score(Fact):
 
     total: float
     factors: list[Factor]
+    per_minute: float
 
 
 class StaffTicket(PublicTicket):

@@ -33,8 +33,6 @@ Pool = asyncpg.Pool[asyncpg.Record]
 RETRIES = 3
 """How often a transaction is tried again that PostgreSQL ended for another's sake (deadlock, serialisation)."""
 
-STREAM_KIND_ROWS = events.STREAM_ROWS
-
 
 @dataclass(frozen=True, slots=True)
 class Committed:
@@ -94,8 +92,8 @@ class Tx:
     def append(
         self, stream: events.Stream[R], event: events.Event, put: Sequence[R] = (), drop: Sequence[str] = ()
     ) -> int:
-        """Tell a stream's audience a fact and how its rows change; answers the version where the stream is gated, else 0."""
-        allowed = STREAM_KIND_ROWS[stream.kind]
+        """Tell a stream's audience a fact and how its rows change; answers its version, or 0 on an ungated stream."""
+        allowed = events.STREAM_ROWS[stream.kind]
         for row in put:
             if type(row) not in allowed:
                 raise TypeError(f"a {stream.kind} stream has no rows of type {type(row).__name__}")
@@ -135,7 +133,8 @@ select name, version, clock_timestamp() as at from streams where name = any($1::
 
 APPEND = """
 with wanted as (
-    select stream, type, data, ord, row_number() over (partition by stream order by ord) as nth
+    select stream, type, data, ord,
+        row_number() over (partition by stream order by ord) as nth, count(*) over (partition by stream) as of_stream
     from unnest($1::text[], $2::text[], $3::text[]) with ordinality as w (stream, type, data, ord)
 ), bumped as (
     insert into streams as s (name, epoch, version, updated_at)
@@ -145,7 +144,7 @@ with wanted as (
     returning name, epoch, version
 ), added as (
     insert into events (stream, version, type, data, actor, at)
-    select w.stream, b.version - (select count(*) from wanted c where c.stream = w.stream) + w.nth, w.type, w.data::jsonb, $4, $5
+    select w.stream, b.version - w.of_stream + w.nth, w.type, w.data::jsonb, $4, $5
     from wanted w join bumped b on b.name = w.stream order by w.ord
     returning id, stream, version, type
 ), kept as (
@@ -153,7 +152,7 @@ with wanted as (
 )
 select a.id, a.stream, a.version, a.type, b.epoch, w.ord
 from added a join bumped b on b.name = a.stream
-join wanted w on w.stream = a.stream and w.nth = a.version - b.version + (select count(*) from wanted c where c.stream = a.stream)
+join wanted w on w.stream = a.stream and w.nth = a.version - b.version + w.of_stream
 order by w.ord
 """
 
@@ -270,7 +269,7 @@ class Store:
 
     @asynccontextmanager
     async def transaction(self, actor: Actor) -> AsyncIterator[tuple[Tx, list[Committed]]]:
-        """A transaction whose appended events (extend the list with `Tx.finish`) are handed over once it is committed."""
+        """A transaction whose appended events (extend the list with `Tx.finish`) are handed over once committed."""
         done: list[Committed] = []
         async with self.pool.acquire() as borrowed:
             conn = cast(Connection, borrowed)

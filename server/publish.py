@@ -1,0 +1,414 @@
+"""Committed events become each stream's published truth in Redis: its view, its history, and a message to every node.
+
+Invariants:
+- Redis applies version `n + 1` only on top of version `n` of the same epoch, in one script, so what a board can read
+  never skips, repeats or reorders an event, whichever process publishes it and however often.
+- An event is marked as published in PostgreSQL only after Redis has it. A crash at any point repeats; it never loses.
+- Everything here can be lost: a view is rebuilt from PostgreSQL, a history from `events`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+import asyncpg
+import orjson
+import redis.asyncio as redis
+import structlog
+from redis.exceptions import NoScriptError, RedisError
+
+from server import events
+from server.store import LOST, Committed, Connection, Pool, committed
+
+log = structlog.get_logger()
+
+KEEP = 512
+"""Events of a stream's history in Redis; a client that lacks more gets a snapshot."""
+BATCH = 200
+"""Events loaded from PostgreSQL at a time."""
+
+R = TypeVar("R", bound=events.Row)
+Rows = Callable[[Connection, int], Awaitable[Sequence[events.Row]]]
+"""Reads the rows of one stream as they are in PostgreSQL now."""
+
+
+def keys(stream: str) -> list[str]:
+    """The stream's keys in Redis: position, view, history; the braces keep them on one node of a cluster."""
+    return [f"cb:{{{stream}}}:meta", f"cb:{{{stream}}}:view", f"cb:{{{stream}}}:log"]
+
+
+def channel(stream: str) -> str:
+    """The channel of a stream's live messages, each `version type epoch envelope`."""
+    return f"cb:{{{stream}}}:live"
+
+
+CONTROL = "cb:control"
+"""The channel on which nodes are told whose sockets end."""
+
+APPLY = """
+local position = redis.call('HMGET', KEYS[1], 'epoch', 'version')
+local last = tonumber(position[2])
+if not last then
+    if ARGV[5] ~= '1' then return {'missing', 0} end
+    last = 0
+    redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
+elseif position[1] ~= ARGV[1] then
+    return {'missing', last}
+end
+local i, status = 5, 'applied'
+for _ = 1, tonumber(ARGV[4]) do
+    local version, type, envelope, puts = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
+    i = i + 4
+    if version > last + 1 then status = 'gap' break end
+    local new = version == last + 1
+    for _ = 1, puts do
+        if new then redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+        i = i + 2
+    end
+    local drops = tonumber(ARGV[i])
+    i = i + 1
+    for _ = 1, drops do
+        if new then redis.call('HDEL', KEYS[2], ARGV[i]) end
+        i = i + 1
+    end
+    if new then
+        last = version
+        redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[2], version .. '-0', 't', type, 'e', envelope)
+        redis.call('HSET', KEYS[1], 'version', version)
+        redis.call('PUBLISH', ARGV[3], version .. ' ' .. type .. ' ' .. ARGV[1] .. ' ' .. envelope)
+    end
+end
+return {status, last}
+"""
+
+REBUILD = """
+local position = redis.call('HMGET', KEYS[1], 'epoch', 'version')
+if position[1] == ARGV[1] and tonumber(position[2]) and tonumber(position[2]) >= tonumber(ARGV[2]) then return 0 end
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+local i = 5
+for _ = 1, tonumber(ARGV[4]) do
+    redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+    i = i + 2
+end
+local events = tonumber(ARGV[i])
+i = i + 1
+for _ = 1, events do
+    redis.call('XADD', KEYS[3], ARGV[i] .. '-0', 't', ARGV[i + 1], 'e', ARGV[i + 2])
+    i = i + 3
+end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'version', ARGV[2])
+redis.call('PUBLISH', ARGV[3], '0 reset ' .. ARGV[1] .. ' {}')
+return 1
+"""
+
+TELL = """
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if not epoch then
+    epoch = ARGV[1]
+    redis.call('HSET', KEYS[1], 'epoch', epoch)
+end
+local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
+local envelope = ARGV[5] .. ',"epoch":"' .. epoch .. '","version":' .. version .. ',"data":' .. ARGV[6] .. '}'
+for i = 7, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[2], version .. '-0', 't', ARGV[4], 'e', envelope)
+redis.call('PUBLISH', ARGV[3], version .. ' ' .. ARGV[4] .. ' ' .. epoch .. ' ' .. envelope)
+return version
+"""
+
+CATCH_UP = """
+local position = redis.call('HMGET', KEYS[1], 'epoch', 'version')
+local last = tonumber(position[2])
+if not last then return {} end
+local from = tonumber(ARGV[2])
+if position[1] == ARGV[1] and from and from <= last then
+    local entries = {}
+    if from < last then entries = redis.call('XRANGE', KEYS[3], (from + 1) .. '-0', '+') end
+    if #entries == last - from then return {position[1], last, 'events', entries} end
+end
+return {position[1], last, 'rows', redis.call('HGETALL', KEYS[2])}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of a history, encoded."""
+
+    version: int
+    type: str
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """What a reader at some version lacks: the missed `events` in order, or else all `rows` as of `version`."""
+
+    epoch: str
+    version: int
+    events: list[Entry] | None
+    rows: dict[str, bytes] | None
+
+
+class Scripts:
+    """The Lua scripts above, loaded on demand, so that a restarted Redis gets them again."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self.redis = client
+        self._sha: dict[str, str] = {}
+
+    async def run(self, script: str, stream: str, *args: Any) -> Any:
+        """Run one script on one stream's keys. Raises `RedisError`."""
+        return (await self.run_all(script, [(stream, args)]))[0]
+
+    async def run_all(self, script: str, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Run one script on many streams in one round trip; answers in order."""
+        for _ in range(2):
+            sha = self._sha.get(script) or await self._load(script)
+            pipe = self.redis.pipeline(transaction=False)
+            for stream, args in calls:
+                pipe.evalsha(sha, 3, *keys(stream), *args)
+            answers: list[Any] = await pipe.execute(raise_on_error=False)
+            if not any(isinstance(answer, NoScriptError) for answer in answers):
+                for answer in answers:
+                    if isinstance(answer, Exception):
+                        raise answer
+                return answers
+            self._sha.clear()
+        raise RedisError("Redis forgets scripts as they are loaded")
+
+    async def _load(self, script: str) -> str:
+        sha = self._sha[script] = cast(str, await self.redis.script_load(script))
+        return sha
+
+
+def connect(url: str) -> "redis.Redis":
+    """A client that fails fast instead of hanging: what cannot be published now is published by the sweep."""
+    client: redis.Redis = redis.Redis.from_url(
+        url, socket_timeout=3, socket_connect_timeout=2, health_check_interval=15
+    )
+    return client
+
+
+class Publisher:
+    """Publishes what this process has committed, and repairs any stream from PostgreSQL."""
+
+    def __init__(self, pool: Pool, client: "redis.Redis", rows: Mapping[str, Rows]) -> None:
+        self.pool = pool
+        self.redis = client
+        self.scripts = Scripts(client)
+        self._rows = rows
+        self._waiting: asyncio.Queue[Committed] = asyncio.Queue()
+        self._behind: set[str] = set()
+        self._repairs: dict[str, asyncio.Task[None]] = {}
+        self.published = 0
+        self.repaired = 0
+        self.failed = 0
+
+    def hand_over(self, done: Sequence[Committed]) -> None:
+        """Take committed events for publishing; returns at once."""
+        for one in done:
+            self._waiting.put_nowait(one)
+
+    @property
+    def backlog(self) -> int:
+        """Committed events of this process that are not handed to Redis yet."""
+        return self._waiting.qsize()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Publisher"]:
+        """Publish in the background; at the end publish what is left, for two seconds at most."""
+        publishing = asyncio.create_task(self._publish_on(), name="publish")
+        retrying = asyncio.create_task(self._retry_on(), name="publish-retry")
+        try:
+            yield self
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await self._waiting.join()
+            for task in (publishing, retrying, *self._repairs.values()):
+                task.cancel()
+            await asyncio.gather(publishing, retrying, *self._repairs.values(), return_exceptions=True)
+
+    async def _publish_on(self) -> None:
+        while True:
+            batch = [await self._waiting.get()]
+            while not self._waiting.empty() and len(batch) < BATCH:
+                batch.append(self._waiting.get_nowait())
+            try:
+                await self._publish(batch)
+            except (RedisError, OSError, *LOST) as lost:
+                # Committed all the same; `_retry_on` here and the worker's sweep publish it when Redis is back.
+                self.failed += len(batch)
+                self._behind.update(one.stream for one in batch)
+                log.warning("publish-failed", events=len(batch), error=type(lost).__name__)
+            finally:
+                for _ in batch:
+                    self._waiting.task_done()
+
+    async def _publish(self, batch: Sequence[Committed]) -> None:
+        by_stream: dict[str, list[Committed]] = {}
+        for one in batch:
+            by_stream.setdefault(one.stream, []).append(one)
+        for of_stream in by_stream.values():
+            of_stream.sort(key=lambda one: one.version)
+        calls = [(stream, apply_args(stream, of_stream)) for stream, of_stream in by_stream.items()]
+        answers = await self.scripts.run_all(APPLY, calls)
+        told: list[int] = []
+        for (status, last), (stream, of_stream) in zip(answers, by_stream.items(), strict=True):
+            told.extend(one.id for one in of_stream if one.version <= last and status != b"missing")
+            if status != b"applied":
+                await self.bring_up(stream)
+        self.published += len(told)
+        await self.pool.execute(MARK_IDS, told)
+
+    async def _retry_on(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            for stream in list(self._behind):
+                try:
+                    await self.bring_up(stream)
+                    self._behind.discard(stream)
+                except (RedisError, OSError, *LOST):
+                    break
+
+    async def bring_up(self, stream: str) -> None:
+        """Publish, from PostgreSQL, whatever Redis lacks of this stream; several callers share one run.
+
+        Raises `RedisError` or a lost PostgreSQL's error; nothing is lost by either.
+        """
+        running = self._repairs.get(stream)
+        if running is None:
+            running = self._repairs[stream] = asyncio.create_task(self._bring_up(stream))
+            running.add_done_callback(lambda _: self._repairs.pop(stream, None))
+        await asyncio.shield(running)
+
+    async def _bring_up(self, stream: str) -> None:
+        parsed = events.parse(stream)
+        if parsed is None or parsed.kind in events.IN_REDIS_ALONE:
+            return
+        while True:
+            position = await cast(Awaitable[list[Any]], self.redis.hmget(keys(stream)[0], ["epoch", "version"]))
+            truth = await self.pool.fetchrow(POSITION, stream)
+            if truth is None:
+                return
+            at = int(position[1]) if position[1] is not None and position[0] == truth["epoch"].encode() else None
+            if at is None or at > truth["version"]:
+                await self._rebuild(parsed)
+                continue
+            missing = await self.pool.fetch(EVENTS_AFTER, stream, at, BATCH)
+            if not missing:
+                break
+            if missing[0]["version"] != at + 1:
+                await self._rebuild(parsed)
+                continue
+            await self.scripts.run(APPLY, stream, *apply_args(stream, [loaded(row) for row in missing]))
+            self.repaired += len(missing)
+        await self.pool.execute(MARK_STREAM, stream, truth["version"])
+
+    async def _rebuild(self, stream: events.Stream[Any]) -> None:
+        """Replace a lost or foreign view and history by PostgreSQL's, read in one snapshot."""
+        async with self.pool.acquire() as borrowed:
+            conn = cast(Connection, borrowed)
+            async with conn.transaction(isolation="repeatable_read", readonly=True):
+                truth = await conn.fetchrow(POSITION, stream.name)
+                rows = await self._rows[stream.kind](conn, stream.id)
+                history = [loaded(row) for row in reversed(await conn.fetch(EVENTS_BEFORE, stream.name, KEEP))]
+        if truth is None:
+            return
+        args: list[Any] = [truth["epoch"], truth["version"], channel(stream.name), len(rows)]
+        for row in rows:
+            args += [row.key, orjson.dumps(row.model_dump(mode="json"))]
+        args.append(len(history))
+        for one in history:
+            args += [one.version, one.type, one.envelope]
+        # A view that is ahead of PostgreSQL or of another epoch belongs to a database that was put back: drop it.
+        meta = keys(stream.name)[0]
+        position = await cast(Awaitable[list[Any]], self.redis.hmget(meta, ["epoch", "version"]))
+        if position[1] is not None and int(position[1]) > truth["version"]:
+            await self.redis.delete(meta)
+        await self.scripts.run(REBUILD, stream.name, *args)
+        log.info("stream-rebuilt", stream=stream.name, version=truth["version"])
+
+    async def sweep(self, older_than: float = 1.0) -> int:
+        """Publish what has been committed for `older_than` seconds and is not published; answers how many streams."""
+        streams = [row["stream"] for row in await self.pool.fetch(UNPUBLISHED, older_than)]
+        for stream in streams:
+            await self.bring_up(stream)
+        return len(streams)
+
+    async def verify(self) -> int:
+        """Compare every stream of the last days with Redis and repair those that differ; answers how many did."""
+        truths = await self.pool.fetch(RECENT_STREAMS)
+        pipe = self.redis.pipeline(transaction=False)
+        for row in truths:
+            pipe.hmget(keys(row["name"])[0], ["epoch", "version"])
+        answers = await pipe.execute()
+        wrong = [
+            row["name"]
+            for row, (epoch, version) in zip(truths, answers, strict=True)
+            if version is None or epoch != row["epoch"].encode() or int(version) != row["version"]
+        ]
+        for stream in wrong:
+            await self.bring_up(stream)
+        return len(wrong)
+
+    async def tell(
+        self, stream: events.Stream[Any], event: events.Event, put: Sequence[events.Row], at: datetime, epoch: str
+    ) -> None:
+        """Tell an event on a stream that lives in Redis alone; `epoch` is taken where the stream does not exist yet."""
+        head = orjson.dumps({"type": event.type, "stream": stream.name, "at": at})[:-1]
+        data = orjson.dumps(events.data_of(event, put, ()))
+        args: list[Any] = [epoch, KEEP, channel(stream.name), event.type, head, data]
+        for row in put:
+            args += [row.key, orjson.dumps(row.model_dump(mode="json"))]
+        await self.scripts.run(TELL, stream.name, *args)
+
+    async def catch_up(self, stream: str, epoch: str | None, version: int | None) -> CaughtUp | None:
+        """What a reader at (epoch, version) lacks, in one consistent read; None where Redis does not know the stream."""
+        answer = await self.scripts.run(CATCH_UP, stream, epoch or "", "" if version is None else version)
+        if not answer:
+            return None
+        now_epoch, last, form, content = answer
+        if form == b"events":
+            missed = [Entry(int(id_.split(b"-")[0]), fields[1].decode(), fields[3]) for id_, fields in content]
+            return CaughtUp(now_epoch.decode(), last, missed, None)
+        rows = {content[i].decode(): content[i + 1] for i in range(0, len(content), 2)}
+        return CaughtUp(now_epoch.decode(), last, None, rows)
+
+
+def apply_args(stream: str, batch: Sequence[Committed]) -> list[Any]:
+    """The arguments of APPLY for consecutive events of one stream."""
+    args: list[Any] = [batch[0].epoch, KEEP, channel(stream), len(batch)]
+    for one in batch:
+        args += [one.version, one.type, one.envelope, len(one.put)]
+        for key, row in one.put.items():
+            args += [key, row]
+        args.append(len(one.drop))
+        args += one.drop
+    return args
+
+
+def loaded(row: asyncpg.Record) -> Committed:
+    """An event as PostgreSQL kept it."""
+    return committed(row, row["data"].encode(), row["at"])
+
+
+POSITION = "select epoch, version from streams where name = $1"
+EVENTS_AFTER = """
+select e.id, e.stream, s.epoch, e.version, e.type, e.data::text as data, e.at
+from events e join streams s on s.name = e.stream
+where e.stream = $1 and e.version > $2 order by e.version limit $3
+"""
+EVENTS_BEFORE = """
+select e.id, e.stream, s.epoch, e.version, e.type, e.data::text as data, e.at
+from events e join streams s on s.name = e.stream
+where e.stream = $1 order by e.version desc limit $2
+"""
+MARK_IDS = "update events set published_at = now() where id = any($1::bigint[])"
+MARK_STREAM = "update events set published_at = now() where stream = $1 and version <= $2 and published_at is null"
+UNPUBLISHED = """
+select distinct stream from events where published_at is null and at < now() - make_interval(secs => $1)
+"""
+RECENT_STREAMS = "select name, epoch, version from streams where updated_at > now() - interval '2 days'"

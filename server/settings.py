@@ -1,0 +1,88 @@
+"""Settings of queues: what can be set, and how a queue inherits from its location and institution.
+
+Invariant: what is stored at each level is only what was set there; a level without a value shows the one above, and
+a stored value is always one that `Partial` accepts.
+"""
+
+from collections.abc import Mapping
+from datetime import time
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+
+class Order(StrEnum):
+    """How a queue orders those who wait; an emergency goes first in each of them."""
+
+    fifo = "fifo"
+    urgent_first = "urgent_first"
+    scored = "scored"
+
+
+class Weights(BaseModel):
+    """Points of a score. Whoever has most is called first; one minute of waiting is worth `per_minute`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    per_minute: float = Field(default=1.0, gt=0, le=1000)
+    urgent: float = Field(default=60.0, ge=0, le=10_000)
+    elderly: float = Field(default=15.0, ge=0, le=10_000, description="From `elderly_from` years of age.")
+    elderly_from: int = Field(default=75, ge=0, le=150)
+    child: float = Field(default=10.0, ge=0, le=10_000, description="Up to `child_to` years of age.")
+    child_to: int = Field(default=5, ge=0, le=150)
+    requirement: float = Field(default=10.0, ge=0, le=10_000, description="Once, with any special requirement.")
+
+
+class Hours(BaseModel):
+    """One opening on a weekday (0 is Monday), local time; one that closes at or before it opens ends the next day."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weekday: int = Field(ge=0, le=6)
+    opens: time
+    closes: time
+
+
+class QueueSettings(BaseModel):
+    """The effective settings of one queue."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    order: Order = Order.urgent_first
+    token_prefix: Annotated[str, Field(pattern=r"^[A-Z]{0,3}$")] = "A"
+    token_digits: int = Field(default=3, ge=1, le=6)
+    max_length: int = Field(default=50, ge=1, le=100_000)
+    walk_ins_per_day: int = Field(default=20, ge=0, le=1_000_000, description="Of each doctor who serves the queue.")
+    show_waits: bool = True
+    hours: list[Hours] | None = Field(default=None, max_length=50, description="None: always open.")
+    call_next_completes: bool = Field(
+        default=True,
+        description="Calling the next completes whoever is at the desk; off, somebody called there is settled first.",
+    )
+    weights: Weights = Weights()
+
+
+Partial: type[BaseModel] = create_model(
+    "QueueSettingsPartial",
+    __config__=ConfigDict(frozen=True, extra="forbid"),
+    __doc__="Some settings; null takes a value back to the inherited one.",
+    **{
+        name: (Annotated[field.annotation, *field.metadata] | None, None)  # type: ignore[valid-type]
+        for name, field in QueueSettings.model_fields.items()
+    },  # type: ignore[call-overload]
+)
+
+
+def effective(*levels: Mapping[str, Any]) -> QueueSettings:
+    """The settings that hold, from what is set at institution, location and queue, in that order."""
+    merged: dict[str, Any] = {}
+    for level in levels:
+        merged.update({key: value for key, value in level.items() if value is not None})
+    return QueueSettings.model_validate(merged)
+
+
+def changed(stored: Mapping[str, Any], change: BaseModel) -> dict[str, Any]:
+    """What is stored at a level after a change: given values replace, null resets to the inherited one."""
+    given = change.model_dump(mode="json", exclude_unset=True)
+    return {key: value for key, value in {**stored, **given}.items() if value is not None}
