@@ -68,7 +68,7 @@ Partial: type[BaseModel] = create_model(
     __config__=ConfigDict(frozen=True, extra="forbid"),
     __doc__="Some settings; null takes a value back to the inherited one.",
     **{
-        name: (Annotated[field.annotation, *field.metadata] | None, None)  # type: ignore[valid-type]
+        name: (Annotated[field.annotation, Field(), *field.metadata] | None, None)
         for name, field in QueueSettings.model_fields.items()
     },  # type: ignore[call-overload]
 )
