@@ -298,7 +298,8 @@ def openapi(
 ) -> Schema:
     """The OpenAPI 3.1 document of all commands, queries, and the edge's own operations."""
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "serialization")]
-    for each in (*commands, *queries, *operations):
+    everything: list[Declared | Operation] = [*commands, *queries, *operations]
+    for each in everything:
         models += [(each.ask, "validation")] if each.ask else []
         models += [(each.reply, "serialization")] if each.reply else []
     schemas = components(models)
@@ -310,7 +311,6 @@ def openapi(
         _place(paths, query.route, query_operation(query, schemas))
     for operation in operations:
         _place(paths, operation.route, edge_operation(operation, schemas))
-    asked_in_addresses = {_name(reference(schemas, query.ask, "validation")) for query in queries}
     return {
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
@@ -323,7 +323,7 @@ def openapi(
         "servers": [{"url": "/"}],
         "paths": {path: paths[path] for path in sorted(paths)},
         "components": {
-            "schemas": reachable({**schemas, **bodies}, paths, asked_in_addresses - bodies.keys()),
+            "schemas": reachable({**schemas, **bodies}, paths),
             "securitySchemes": SECURITY_SCHEMES,
             "headers": {"RequestId": {"description": "Names this request in the log.", "schema": {"type": "string"}}},
         },
@@ -342,7 +342,7 @@ def _name(ref: Schema) -> str:
     return str(ref["$ref"]).removeprefix(SCHEMAS)
 
 
-def reachable(schemas: dict[str, Schema], paths: Schema, spelled_out: set[str]) -> dict[str, Schema]:
+def reachable(schemas: dict[str, Schema], paths: Schema) -> dict[str, Schema]:
     """The schemas that the paths refer to, directly or not; an ask that became parameters is none of them."""
     found: set[str] = set()
     waiting = list(references(paths))
@@ -351,7 +351,7 @@ def reachable(schemas: dict[str, Schema], paths: Schema, spelled_out: set[str]) 
         if name not in found:
             found.add(name)
             waiting += references(schemas[name])
-    return {name: schemas[name] for name in sorted(found) if name not in spelled_out or name in found}
+    return {name: schemas[name] for name in sorted(found)}
 
 
 def references(value: Any) -> Iterator[str]:
@@ -378,15 +378,8 @@ def parameters(schema: Schema, route: str, fields: Iterable[str], place: Literal
     found = []
     for name in fields:
         field = schema["properties"][name]
-        parameter = {
-            "name": name,
-            "in": place,
-            "required": place == "path" or name in required,
-            "schema": spelled(field),
-        }
-        if "description" in field:
-            parameter["description"] = parameter["schema"].pop("description", field["description"])
-        found.append(parameter)
+        needed = place == "path" or name in required
+        found.append({"name": name, "in": place, "required": needed, "schema": spelled(field)})
     return found
 
 
@@ -396,7 +389,7 @@ def command_operation(command: Declared, schemas: dict[str, Schema], bodies: dic
     in_path = path_fields(command.route)
     body = without(schemas[name], in_path)
     bodies[name] = body
-    cursorless = (*ALWAYS, *OF_ASKS, *OF_BODIES, *OF_COMMANDS, *refusals_of_rules())
+    refusals: list[type[errors.Refusal]] = [*ALWAYS, *OF_ASKS, *OF_BODIES, *OF_COMMANDS, *refusals_of_rules()]
     key = {
         "name": "Idempotency-Key",
         "in": "header",
@@ -411,7 +404,7 @@ def command_operation(command: Declared, schemas: dict[str, Schema], bodies: dic
             "required": bool(body.get("required")),
             "content": {"application/json": {"schema": {"$ref": SCHEMAS + name}}},
         },
-        "responses": {**answered(command, schemas), **problems(cursorless)},
+        "responses": {**answered(command, schemas), **problems(refusals)},
     }
 
 
@@ -519,11 +512,11 @@ def asyncapi(
 ) -> Schema:
     """The AsyncAPI 3.0 document: a channel for each kind of stream, and one for commands and their acks."""
     kinds = [kind for kind in events.STREAM_EVENTS if events.STREAM_EVENTS[kind]]
-    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        *((model, "serialization") for model in (Problem, Envelope, StreamReset, *events.EVENTS.values())),
-        *((row, "serialization") for kind in kinds for row in events.STREAM_ROWS[kind]),
-    ]
-    for each in (*commands, *built_in):
+    rows = [row for kind in kinds for row in events.STREAM_ROWS[kind]]
+    told: list[type[BaseModel]] = [Problem, Envelope, StreamReset, *events.EVENTS.values(), *rows]
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in told]
+    asked: list[Declared | SocketCommand] = [*commands, *built_in]
+    for each in asked:
         models += [(each.ask, "validation"), (each.reply, "serialization")]
     schemas = components(models)
     messages: dict[str, Schema] = {}
@@ -579,7 +572,7 @@ def asyncapi(
             "title": "Callboard",
             "version": version,
             "description": (
-                "Socket.IO 4, default namespace. A message's name is the event's name; an operation's reply is its ack. "
+                "Socket.IO 4, default namespace. A message's name is the event's; an operation's reply is its ack. "
                 "Sign in with Socket.IO's auth: one of `token`, `device`, `ticket`, or the session cookie."
             ),
             "license": {"name": "MIT"},
@@ -595,14 +588,9 @@ def event_message(kind: str, event: type[events.Event], schemas: dict[str, Schem
     """An event as one kind of stream carries it: its facts, and that stream's rows."""
     facts = schemas[event.__name__]
     rows = [reference(schemas, row, "serialization") for row in events.STREAM_ROWS[kind]]
-    changes = {
-        "put": {
-            "type": "object",
-            "additionalProperties": {"anyOf": rows},
-            "description": "Rows to set, by their keys.",
-        },
-        "drop": {"type": "array", "items": {"type": "string"}, "description": "Keys of rows to remove."},
-    }
+    put = {"type": "object", "additionalProperties": {"anyOf": rows}, "description": "Rows to set, by their keys."}
+    drop = {"type": "array", "items": {"type": "string"}, "description": "Keys of rows to remove."}
+    changes = {"put": put, "drop": drop}
     data = {**without(facts, ()), "properties": {**facts.get("properties", {}), **changes}}
     stated = {
         "type": {"const": event.type},
@@ -624,17 +612,14 @@ def keyed(ask: Schema) -> Schema:
 
 def command_messages(name: str, ask: Schema, reply: Schema) -> dict[str, Schema]:
     """A command's message and its ack."""
-    done = {"type": "object", "properties": {"ok": reply}, "required": ["ok"], "additionalProperties": False}
-    problem = {"$ref": SCHEMAS + "Problem"}
-    refusal = {
-        "type": "object",
-        "properties": {"problem": problem},
-        "required": ["problem"],
-        "additionalProperties": False,
-    }
+    answers = {"ok": reply, "problem": {"$ref": SCHEMAS + "Problem"}}
+    either = [
+        {"type": "object", "properties": {key: answer}, "required": [key], "additionalProperties": False}
+        for key, answer in answers.items()
+    ]
     return {
         name: {"name": name, "payload": ask},
-        f"{name}-ack": {"name": f"{name}-ack", "payload": {"oneOf": [done, refusal]}},
+        f"{name}-ack": {"name": f"{name}-ack", "payload": {"oneOf": either}},
     }
 
 
@@ -672,11 +657,8 @@ def typings() -> str:
             {kind: " | ".join(row.__name__ for row in rows) for kind, rows in streams.items()},
         )
     )
-    parts.append(
-        mapping(
-            "EventFacts", "Every event's facts, by its name.", {name: e.__name__ for name, e in events.EVENTS.items()}
-        )
-    )
+    facts_of = {name: event.__name__ for name, event in events.EVENTS.items()}
+    parts.append(mapping("EventFacts", "Every event's facts, by its name.", facts_of))
     parts.append(
         mapping(
             "StreamEvents",

@@ -31,6 +31,7 @@ from starlette.websockets import WebSocketClose
 from server import access, asks, errors, logs
 from server.access import Actor, Role
 from server.config import Config
+from server.contract import PEOPLE, Operation
 from server.pages import PAGES, Clients
 from server.store import LOST, Command, Query, Store, permit
 
@@ -338,6 +339,22 @@ class SessionAddress:
         if actor.session_id is None:
             raise errors.NotAuthenticated() if actor.role is Role.anonymous else errors.NotAllowed()
         return actor
+
+
+OPERATIONS = (
+    Operation(
+        "sign-in",
+        "POST /session",
+        "Sign in with e-mail and password.",
+        access.ANYBODY,
+        SignIn,
+        OpenedSession,
+        refusals=(errors.WrongSignIn,),
+    ),
+    Operation("session", "GET /session", "Tell who is signed in.", PEOPLE, reply=Session),
+    Operation("sign-out", "DELETE /session", "Sign out.", PEOPLE, status=204, refusals=(errors.CsrfFailed,)),
+)
+"""The edge's own operations, for the contract."""
 
 
 def session_user(actor: Actor, email: str) -> SessionUser:
