@@ -14,8 +14,10 @@ The model. A desk takes one patient after another; the time between two of its c
 * The gap that runs now has already lasted a while, so only longer ones remain possible (the law given survival).
 * The mean is known only as well as the number of gaps allows, and days differ: each path multiplies its gaps by one
   random factor, whose variance is the posterior's of the mean plus that between days. The latter is estimated from
-  pairs of gaps of one day, shrunk to `DAY_VARIANCE`; today's factor starts from today's own gaps by as much as days
-  have been seen to differ (best linear prediction, Bühlmann and Straub's credibility).
+  pairs of gaps of one day, shrunk to `DAY_VARIANCE`; it may be below none, where a long turn is made up for later.
+  Today's factor starts from today's own gaps by as much as days have been seen to differ (best linear prediction,
+  Bühlmann and Straub's credibility). Neighbouring gaps that go together, or against each other, widen or narrow the
+  gaps of a sum.
 * Sums are sampled on `PATHS` paths that never change: only the quantiles that they pick do. So a range moves when there
   is news and not because dice were thrown again.
 """
@@ -32,7 +34,7 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 MAX_PLACES = 50
-REMEMBERED_GAPS = 120
+REMEMBERED_GAPS = 240
 REMEMBERED_TURNOVERS = 40
 
 PRIOR_MEAN = 18.0 * 60
@@ -43,6 +45,8 @@ PRIOR_WEIGHT = 4.0
 # Days of one doctor differ by some 7 % unless their own gaps say otherwise.
 DAY_VARIANCE = 0.005
 DAY_VARIANCE_SPREAD = 0.02
+# How far the correlation of neighbouring gaps is from none in one clinic or another.
+NEIGHBOUR_SPREAD = 0.15
 # From "the room is free" to the next call. Nobody has published it, hence a wide guess with the weight of two.
 TURNOVER_MEDIAN = 60.0
 TURNOVER_SIGMA = 1.0
@@ -220,19 +224,21 @@ class _Law:
 
     def __init__(self, pace: Pace) -> None:
         gaps = pace.gaps
-        mean, variation = _mean_and_variation(gaps)
+        mean, variation, weight = _moments(gaps)
         today, factor_variance = _today(pace.days, mean, variation)
-        known = PRIOR_WEIGHT + len(gaps)
+        known = weight + len(gaps)
         prior = _lognormal(mean, PRIOR_VARIATION)
-        atoms = sorted([(float(g), 1.0) for g in gaps] + [(value, PRIOR_WEIGHT * weight) for value, weight in prior])
+        atoms = sorted([(float(g), 1.0) for g in gaps] + [(value, weight * share) for value, share in prior])
         # The prior's atoms sit at a mean that is itself shrunk; without this the whole would be shrunk too little.
-        scale = today * mean * known / sum(value * weight for value, weight in atoms)
-        self._atoms = [(value * scale, weight) for value, weight in atoms]
+        scale = today * mean * known / sum(value * share for value, share in atoms)
+        self._atoms = [(value * scale, share) for value, share in atoms]
         # Past the prior's 99th percentile a clock that goes on says nothing more, unless longer gaps were seen.
         self._longest = scale * prior[_NINETY_NINTH][0]
-        self._gap = _quantiles(self._atoms)
+        stretch = _stretch(pace.days, mean, variation)
+        middle = today * mean
+        self._gap = [max(1.0, middle + stretch * (one - middle)) for one in _quantiles(self._atoms)]
         self._turnovers = pace.turnovers
-        spread = math.sqrt(math.log1p(variation**2 / known + factor_variance))
+        spread = math.sqrt(math.log1p(max(0.0, variation**2 / known + factor_variance)))
         self.factors = [math.exp(spread * z - spread**2 / 2) for z in _table().factor]
         self._sums = [[0.0] * PATHS]
 
@@ -271,19 +277,55 @@ def _law(pace: Pace) -> _Law:
     return _Law(pace)
 
 
-def _mean_and_variation(gaps: Sequence[int]) -> tuple[float, float]:
-    """Mean gap and coefficient of variation, both shrunk to the prior's."""
-    known = PRIOR_WEIGHT + len(gaps)
-    mean = (PRIOR_WEIGHT * PRIOR_MEAN + sum(gaps)) / known
-    squares = PRIOR_WEIGHT * (PRIOR_VARIATION * mean) ** 2 + sum((g - mean) ** 2 for g in gaps)
-    return mean, math.sqrt(squares / known) / mean
+class _Moments(NamedTuple):
+    """Mean gap and coefficient of variation, and how many gaps' worth of prior knowledge is in the mean."""
+
+    mean: float
+    variation: float
+    prior: float
+
+
+def _moments(gaps: Sequence[int]) -> _Moments:
+    """Both moments shrunk to the prior's, the mean by as much as the spread of single gaps makes it uncertain."""
+    count = len(gaps)
+    level = (PRIOR_WEIGHT * PRIOR_MEAN + sum(gaps)) / (PRIOR_WEIGHT + count)
+    squares = PRIOR_WEIGHT * (PRIOR_VARIATION * level) ** 2 + sum((g - level) ** 2 for g in gaps)
+    deviation = math.sqrt(squares / (PRIOR_WEIGHT + count))
+    # Normal mean, normal prior: its weight in gaps is the variance of a gap over that of clinics' means.
+    prior = min(2 * PRIOR_WEIGHT, (deviation / (PRIOR_MEAN * PRIOR_VARIATION)) ** 2 * PRIOR_WEIGHT)
+    mean = (prior * PRIOR_MEAN + sum(gaps)) / (prior + count)
+    return _Moments(mean, deviation / mean, prior)
+
+
+def _stretch(days: Sequence[Sequence[int]], mean: float, variation: float) -> float:
+    """By how much neighbouring gaps widen or narrow a long sum's deviation: the root of (1 + r) / (1 - r).
+
+    `r` is the correlation of a gap with the next one of its day beyond what the whole day shares, shrunk to none.
+    """
+    near, far, near_count, far_count = 0.0, 0.0, 0, 0
+    for day in days:
+        rest = [g / mean - 1 for g in day]
+        beside = sum(map(_times, rest, rest[1:]))
+        every = (sum(rest) ** 2 - sum(r * r for r in rest)) / 2
+        near, near_count = near + beside, near_count + max(0, len(day) - 1)
+        far, far_count = far + every - beside, far_count + max(0, (len(day) - 1) * (len(day) - 2) // 2)
+    if not near_count or not far_count:
+        return 1.0
+    trust = NEIGHBOUR_SPREAD**2 / (NEIGHBOUR_SPREAD**2 + 1 / near_count)
+    r = trust * (near / near_count - far / far_count) / variation**2
+    r = max(-0.4, min(0.4, r))
+    return math.sqrt((1 + r) / (1 - r))
+
+
+def _times(a: float, b: float) -> float:
+    return a * b
 
 
 def _today(days: Sequence[Sequence[int]], mean: float, variation: float) -> tuple[float, float]:
     """Today's expected factor on the mean gap, and the variance that the factor still has."""
     between = _between_days(days, mean, variation)
     if not days or not days[-1] or between <= 0:
-        return 1.0, max(between, 0.0)
+        return 1.0, between
     count = len(days[-1])
     trust = between * count / (between * count + variation**2)
     return 1 + trust * (sum(days[-1]) / count / mean - 1), between * (1 - trust)
@@ -301,7 +343,7 @@ def _between_days(days: Sequence[Sequence[int]], mean: float, variation: float) 
         rest = [g / mean - 1 for g in day]
         shared += sum(rest) ** 2 - sum(r * r for r in rest)
     seen = shared / pairs + variation**2 / count
-    noise = 2 * variation**4 / pairs + 2 * max(seen, DAY_VARIANCE) ** 2 / (effective_days - 1)
+    noise = 2 * variation**4 / pairs + 2 * DAY_VARIANCE**2 / (effective_days - 1)
     trust = DAY_VARIANCE_SPREAD**2 / (DAY_VARIANCE_SPREAD**2 + noise)
     return trust * seen + (1 - trust) * DAY_VARIANCE
 
