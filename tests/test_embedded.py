@@ -6,7 +6,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import redis
 from server import embedded
 from server.config import ROOT
 from server.embedded import CannotStart, Running, start_postgres, start_redis
+from tests.processes import eventually, family, running
 
 
 @pytest.fixture
@@ -29,23 +29,6 @@ def stopped_later() -> Iterator[Callable[[Running], Running]]:
             return server
 
         yield later
-
-
-def eventually(fact: Callable[[], bool], patience: float = 10.0) -> None:
-    until = time.monotonic() + patience
-    while not fact():
-        assert time.monotonic() < until, "it never came true"
-        time.sleep(0.01)
-
-
-def running(pids: set[int]) -> set[int]:
-    """Those of the processes that still run; a zombie is only an entry that nobody has read yet."""
-    alive = set()
-    for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                alive.add(pid)
-    return alive
 
 
 async def told(url: str, question: str) -> object:
@@ -176,8 +159,8 @@ sys.stdin.read()
     assert starter.stdout is not None
     servers = {int(pid) for pid in starter.stdout.readline().split()}
     assert len(servers) == 2
-    family = servers | {child.pid for pid in servers for child in psutil.Process(pid).children(recursive=True)}
-    assert running(family) == family
+    everyone = servers.union(*map(family, servers))
+    assert running(everyone) == everyone
     starter.send_signal(signal.SIGKILL)
     starter.wait()
-    eventually(lambda: not running(family))
+    eventually(lambda: not running(everyone))
