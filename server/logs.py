@@ -23,7 +23,7 @@ PERSONAL = frozenset(
 """Keys whose values are never written, at any depth."""
 
 SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(/t/)[^\s\"'?#/<>]+"), rf"\1{HIDDEN}"),
+    (re.compile(r"(/t/)(?!\{)[^\s\"'?#/<>]+"), rf"\1{HIDDEN}"),
     (re.compile(r"\b(Bearer|Device|Ticket|Pairing|Basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"(callboard_(?:session|csrf)=)[^;\s\"']+"), rf"\1{HIDDEN}"),
     (re.compile(r"(\"(?:token|device|ticket|secret|password)\"\s*:\s*\")[^\"]+"), rf"\1{HIDDEN}"),
