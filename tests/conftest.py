@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import socket
 import tempfile
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +13,12 @@ from urllib.parse import unquote
 
 import asyncpg
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
 
 from server.config import ROOT
 from server.embedded import Running, start_postgres, start_redis
+from tests import outside
 
 T = TypeVar("T")
 
@@ -110,3 +113,26 @@ def database_url(postgres: Postgres) -> Iterator[str]:
 def redis_url(redis_server: Redis) -> str:
     """A Valkey that holds nothing."""
     return redis_server.fresh()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium or Chrome that starts."""
+    return outside.chromium()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """One real browser for the whole run; each test opens contexts of its own."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=["--disable-dev-shm-usage"])
+        yield browser
+        await browser.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the browser shares its event loop, and can be chosen by `-m browser`."""
+    for item in items:
+        if {"browser", "chromium"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
