@@ -53,6 +53,7 @@ HEAD_MARK = "<!-- callboard:head -->"
 FOR_EVER = "public, max-age=31536000, immutable"
 IMPORTS = re.compile(r"""(?:^|[;}\s])(?:import|export)\s*(?:[\w$*{}\s,]*?\bfrom\s*)?["']([^"'\n]+)["']""")
 LOADED = re.compile(r"""\b(src|href)="(/clients/[^"?#]+)\"""")
+ENTRIES = re.compile(r"""<script\b(?=[^>]*\btype="module")[^>]*\bsrc="(/clients/[^"?#]+)\"""")
 HOST = re.compile(r"[A-Za-z0-9.-]{1,255}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
 
 
@@ -71,6 +72,7 @@ class Page:
     """One page as it is sent, and the hash by which its policy admits its import map."""
 
     content: bytes
+    packed: bytes
     map_hash: str
     etag: str
 
@@ -95,7 +97,7 @@ class Clients:
 
     def page(self, html: str) -> Page:
         """A page with its import map, its build and what it will load, filled in where the file marks its head."""
-        entries = [path for _, path in LOADED.findall(html) if path in self.imports]
+        entries = ENTRIES.findall(html)
         html = LOADED.sub(lambda match: f'{match[1]}="{self.hashed(match[2])}"', html)
         imports = {name: self.hashed(path) for name, path in sorted(self.imports.items()) if path in self.assets}
         import_map = orjson.dumps({"imports": imports}).decode().replace("</", "<\\/")
@@ -106,7 +108,8 @@ class Clients:
         ]
         head += [f'<link rel="modulepreload" href="{escape(self.hashed(path))}">' for path in self.modules(entries)]
         content = html.replace(HEAD_MARK, "\n".join(head)).encode()
-        return Page(content, base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode(), digest(content))
+        map_hash = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
+        return Page(content, gzip.compress(content, 9, mtime=0), map_hash, digest(content))
 
     def modules(self, entries: Iterable[str]) -> list[str]:
         """These modules and all that they import, each once, in the order of discovery."""
@@ -145,14 +148,20 @@ class Clients:
         found = self.pages.get(address)
         if found is None:
             raise errors.NotFound()
+        packed = accepts_gzip(request)
         headers = {
-            "ETag": f'"{found.etag}"',
+            "ETag": f'"{found.etag}{"-gz" if packed else ""}"',
             "Cache-Control": "no-cache",
             "Content-Security-Policy": policy(found.map_hash, request.headers.get("host", "")),
+            "Vary": "Accept-Encoding",
         }
-        if unchanged(request, found.etag):
+        if unchanged(request, found.etag, f"{found.etag}-gz"):
             return Response(status_code=304, headers=headers)
-        return Response(found.content, headers=headers, media_type="text/html; charset=utf-8")
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+        return Response(
+            found.packed if packed else found.content, headers=headers, media_type="text/html; charset=utf-8"
+        )
 
 
 def servable(folder: Path) -> list[str]:

@@ -117,6 +117,7 @@ class Unpublished:
 
 PAGE = """<!doctype html><html><head><!-- callboard:head -->
 <link rel="stylesheet" href="/clients/board/board.css">
+<script src="/clients/shared/guard.js"></script>
 <script type="module" src="/clients/board/board.js"></script></head><body></body></html>"""
 
 FILES = {
@@ -125,6 +126,7 @@ FILES = {
     "board/board.js": 'import { h } from "preact";\nimport "../shared/api.js";\n',
     "shared/api.js": 'export { t } from "./i18n.js";\n',
     "shared/i18n.js": "export const t = (key) => key;\n" * 40,
+    "shared/guard.js": "window.onerror = () => {};\n",
     "shared/alone.js": "export {};\n",
     "shared/events.d.ts": "export {};\n",
     "vendor/manifest.json": '{"packages": [{"files": [{"file": "preact.js", "module": "preact"}, {"file": "L"}]}]}',
@@ -652,7 +654,8 @@ async def test_page_names_its_build_and_preloads_all_that_it_will_import(world: 
     assert text.index("importmap") < text.index("modulepreload")
     for name in ("board/board", "shared/api", "shared/i18n", "vendor/preact"):
         assert f'<link rel="modulepreload" href="/clients/{name}.js?v=' in text
-    assert "alone.js" not in text[text.index("modulepreload") :]
+    for name in ("alone", "guard"):
+        assert f'modulepreload" href="/clients/shared/{name}' not in text
     assert 'href="/clients/board/board.css?v=' in text
     assert 'src="/clients/board/board.js?v=' in text
 
