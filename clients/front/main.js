@@ -1,0 +1,23 @@
+// @ts-check
+/** Owns the front page: which of the pages is for whom. */
+import { t, use } from "../shared/i18n.js";
+import { html, mount } from "../shared/ui.js";
+
+const Front = () => html`
+  <main class="front">
+    <header>
+      <img src="/clients/shared/icon.svg" alt="" width="56" height="56" />
+      <h1>${t("front.title")}</h1>
+      <p>${t("front.lead")}</p>
+    </header>
+    <nav aria-label=${t("front.title")}>
+      <a href="/board"><strong>${t("front.board")}</strong><span>${t("front.board.text")}</span></a>
+      <a href="/console"><strong>${t("front.console")}</strong><span>${t("front.console.text")}</span></a>
+    </nav>
+    <p class="front-note"><strong>${t("front.ticket")}</strong> ${t("front.ticket.text")}</p>
+  </main>
+`;
+
+await use(navigator.languages);
+document.documentElement.dataset.started = "yes";
+mount(html`<${Front} />`, { fallback: html`<main class="calm-screen"><p>${t("fault.page")}</p></main>`, onError: console.error });

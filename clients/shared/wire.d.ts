@@ -1,0 +1,160 @@
+/**
+ * What travels between the pages and the server, as the pages read it. The events themselves are in events.d.ts,
+ * generated from the server's models; here is the envelope, the rows, and the answers.
+ */
+
+export type Row = Record<string, any>;
+export type Rows = Map<string, Row>;
+
+export interface Envelope {
+  type: string;
+  stream: string;
+  epoch: string;
+  version: number;
+  at: string;
+  data: { put?: Record<string, Row>; drop?: string[]; ticket?: number; token?: string; [fact: string]: any };
+}
+
+export interface StreamAsk {
+  stream: string;
+  epoch?: string;
+  version?: number;
+}
+
+export interface StreamAnswer {
+  epoch: string;
+  version: number;
+  events?: Envelope[];
+  snapshot?: { rows: Record<string, Row> };
+}
+
+export type QueueState = "open" | "paused" | "closed";
+export type TicketState =
+  | "waiting" | "called" | "in_consultation" | "on_hold"
+  | "completed" | "no_show" | "cancelled" | "transferred";
+export type Urgency = "routine" | "urgent" | "emergency";
+
+export interface QueueRow extends Row {
+  queue: number;
+  name: string;
+  doctor: string | null;
+  state: QueueState;
+  message: string | null;
+  show_waits: boolean;
+  desks: number;
+  waits: [number, number][];
+  waits_at: string;
+}
+
+export interface CallMark {
+  number: number;
+  at: string;
+  version: number;
+}
+
+export interface BoardTicket extends Row {
+  ticket: number;
+  token: string;
+  state: TicketState;
+  rank: number;
+  desk: string | null;
+  call: CallMark | null;
+}
+
+export interface StaffTicket extends BoardTicket {
+  patient: { id: number; name: string; phone: string | null; birth_year: number | null };
+  urgency: Urgency;
+  reason: string | null;
+  requirements: string[];
+  joined_at: string;
+  called_at: string | null;
+  started_at: string | null;
+  desk_id: number | null;
+  doctor_id: number | null;
+  score: { total: number; factors: { factor: string; points: number }[] } | null;
+  order_reasons: { code: string; detail: string }[];
+  undo: string | null;
+}
+
+export interface StaffQueueRow extends QueueRow {
+  settings?: Record<string, any>;
+  mode?: string;
+  serving?: { desk_id: number; desk: string; doctor: string }[];
+}
+
+export interface BoardShown extends Row {
+  device: number;
+  name: string;
+  connected: boolean;
+  shown: number;
+  spoken: number;
+  at: string;
+}
+
+export interface ProblemBody {
+  type?: string;
+  title?: string;
+  status: number;
+  code: string;
+  detail?: string;
+  retryable?: boolean;
+  [extra: string]: any;
+}
+
+export interface DeviceInfo {
+  device: { id: number; name: string; kind: string; location_id: number; location: string };
+  institution: { name: string; zone: string; languages: string[] };
+  queues: { id: number; name: string; prefix: string; doctor: string | null }[];
+  build?: string;
+  server_time: string;
+}
+
+export interface TicketInfo {
+  ticket: number;
+  token: string;
+  state: TicketState;
+  queue: { id: number; name: string };
+  location: string;
+  institution: string;
+  zone: string;
+  languages: string[];
+  stream: string;
+  joined_at: string;
+  desk: string | null;
+  may_cancel: boolean;
+  build?: string;
+  server_time: string;
+}
+
+export interface QueueItem {
+  id: number;
+  name: string;
+  location_id: number;
+  location: string;
+  doctor_id: number | null;
+  doctor: string | null;
+  state: QueueState;
+  waiting: number;
+  desks: { id: number; name: string }[];
+}
+
+export interface User {
+  id: number;
+  name: string;
+  email: string;
+  role: string;
+  institution_id: number | null;
+  doctor_id: number | null;
+  patient_id: number | null;
+}
+
+export interface Stats {
+  day: string;
+  waiting: number;
+  called: number;
+  in_consultation: number;
+  served: number;
+  no_shows: number;
+  wait_mean_s: number | null;
+  wait_p90_s: number | null;
+}
