@@ -5,6 +5,7 @@ Invariant: nothing is decided here. Each command reads its configuration, import
 """
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -109,12 +110,16 @@ def replay(
 
 
 @app.command("evaluate-waits")
-def evaluate_waits(file: Annotated[Path, typer.Argument(help="A CSV of visits.")]) -> None:
+def evaluate_waits(
+    file: Annotated[Path, typer.Argument(help="A CSV of visits.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
     """Replay recorded visits and score the wait estimates that patients would have seen."""
     from server.queue import evaluate
 
     try:
-        print(evaluate.render(evaluate.evaluate(file)))
+        told = evaluate.evaluate(file)
+        print(json.dumps(told.to_json(), indent=2) if as_json else evaluate.render(told))
     except (evaluate.FileRefused, OSError) as refusal:
         _refuse(str(refusal))
 
