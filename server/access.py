@@ -28,6 +28,7 @@ class Role(StrEnum):
     super_admin = "super_admin"
     device = "device"
     ticket = "ticket"
+    pairing = "pairing"
     system = "system"
     anonymous = "anonymous"
 
@@ -37,8 +38,6 @@ STAFF = frozenset({Role.doctor, Role.receptionist, Role.admin, Role.super_admin}
 DESK = frozenset({Role.receptionist, Role.admin, Role.super_admin})
 """People who work every queue of their institution."""
 ADMINS = frozenset({Role.admin, Role.super_admin})
-EVERYONE = frozenset(Role) - {Role.anonymous, Role.system}
-"""Every signed-in person, device and ticket."""
 ANYBODY = frozenset(Role) - {Role.system}
 """Strangers too."""
 
@@ -71,7 +70,7 @@ class Actor:
         )
 
 
-NAMED_BY_ROLE = frozenset({Role.device, Role.ticket, Role.system, Role.anonymous})
+NAMED_BY_ROLE = frozenset({Role.device, Role.ticket, Role.pairing, Role.system, Role.anonymous})
 ANONYMOUS = Actor(Role.anonymous)
 SYSTEM = Actor(Role.system)
 
@@ -237,15 +236,24 @@ where secret_hash = $1 and (ended_at is null or ended_at > now() - interval '2 d
 """
 
 
+async def by_pairing(db: Db, secret: str) -> Actor | None:
+    """The screen that waits to be enrolled under this secret, or was enrolled by it."""
+    id_ = await db.fetchval(PAIRING_BY_SECRET, digest(secret))
+    return Actor(Role.pairing, id=id_) if id_ else None
+
+
+PAIRING_BY_SECRET = "select id from pairings where secret_hash = $1"
+
+
 async def by_authorization(db: Db, header: str | None, cookie: str | None = None) -> Actor:
     """The actor of an HTTP request; a stranger where it carries no credential.
 
-    `header` is the Authorization field (Bearer, Device or Ticket), `cookie` the session cookie.
+    `header` is the Authorization field (Bearer, Device, Ticket or Pairing), `cookie` the session cookie.
     Raises `NotAuthenticated` where a credential was sent and opens nothing.
     """
     if header:
         scheme, _, value = header.partition(" ")
-        find = {"bearer": by_token, "device": by_device, "ticket": by_ticket}.get(scheme.lower())
+        find = {"bearer": by_token, "device": by_device, "ticket": by_ticket, "pairing": by_pairing}.get(scheme.lower())
         actor = await find(db, value.strip()) if find and value.strip() else None
     elif cookie:
         actor = await by_token(db, cookie)

@@ -51,13 +51,7 @@ CONTROL = "cb:control"
 APPLY = """
 local position = redis.call('HMGET', KEYS[1], 'epoch', 'version')
 local last = tonumber(position[2])
-if not last then
-    if ARGV[5] ~= '1' then return {'missing', 0} end
-    last = 0
-    redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
-elseif position[1] ~= ARGV[1] then
-    return {'missing', last}
-end
+if not last or position[1] ~= ARGV[1] then return {'missing', 0} end
 local i, status = 5, 'applied'
 for _ = 1, tonumber(ARGV[4]) do
     local version, type, envelope, puts = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
@@ -201,6 +195,7 @@ class Publisher:
         self._rows = rows
         self._waiting: asyncio.Queue[Committed] = asyncio.Queue()
         self._behind: set[str] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self._repairs: dict[str, asyncio.Task[None]] = {}
         self.published = 0
         self.repaired = 0
@@ -210,6 +205,16 @@ class Publisher:
         """Take committed events for publishing; returns at once."""
         for one in done:
             self._waiting.put_nowait(one)
+
+    def end(self, actors: Sequence[str]) -> None:
+        """Have every node end the sockets of these actors, whose credentials have just ended."""
+        task = asyncio.create_task(self._end(actors))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def _end(self, actors: Sequence[str]) -> None:
+        with contextlib.suppress(RedisError, OSError):
+            await self.redis.publish(CONTROL, orjson.dumps({"end": list(actors)}))
 
     @property
     def backlog(self) -> int:

@@ -11,10 +11,10 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 import asyncpg
 import orjson
@@ -27,8 +27,8 @@ from server.config import ROOT
 Ask = TypeVar("Ask", bound=BaseModel)
 Reply = TypeVar("Reply", bound=BaseModel)
 R = TypeVar("R", bound=events.Row)
-Connection = asyncpg.Connection[asyncpg.Record]
-Pool = asyncpg.Pool[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 RETRIES = 3
 """How often a transaction is tried again that PostgreSQL ended for another's sake (deadlock, serialisation)."""
@@ -54,6 +54,9 @@ class Outbox(Protocol):
     def hand_over(self, committed: Sequence[Committed]) -> None:
         """Take committed events, in any order of streams, each stream's in order. Must not block or fail."""
 
+    def end(self, actors: Sequence[str]) -> None:
+        """End the open sockets of these actors on every node. Must not block or fail."""
+
 
 @dataclass(slots=True)
 class Pending:
@@ -67,15 +70,18 @@ class Pending:
 class Tx:
     """An open transaction, and what the command in it wants told."""
 
-    def __init__(self, conn: Connection, actor: Actor, now: datetime, fixed: bool) -> None:
+    def __init__(self, conn: Connection, actor: Actor, now: datetime, fixed: bool, base_url: str = "") -> None:
         self.conn = conn
         self.actor = actor
+        self.base_url = base_url
+        """The address that people reach, for links."""
         self.now = now
         """One instant for the whole command; PostgreSQL's clock once a gate is taken, so all machines share one."""
         self._fixed = fixed
         self._versions: dict[str, int] = {}
         self._pending: list[Pending] = []
-        self.after_commit: list[Callable[[], Awaitable[None]]] = []
+        self.ended: list[str] = []
+        """Keys of actors whose credentials this command ends; their sockets are cut once it is committed."""
 
     async def gate(self, *streams: events.Stream[Any]) -> None:
         """Wait until no other command works on these streams; take every gate that a command needs in one call."""
@@ -130,6 +136,14 @@ class Tx:
 TAKE_GATES = """
 select name, version, clock_timestamp() as at from streams where name = any($1::text[]) order by name for update
 """
+
+OPEN_STREAMS = """
+insert into streams (name, epoch, version)
+select name, encode(substring(uuid_send(gen_random_uuid()) from 1 for 6), 'hex'), 0
+from unnest($1::text[]) as n (name) order by name
+on conflict (name) do nothing
+"""
+"""Makes streams that may be joined before anything has happened in them."""
 
 APPEND = """
 with wanted as (
@@ -199,7 +213,7 @@ class Command(Generic[Ask, Reply]):
     allow: frozenset[Role]
     route: str
     status: int = 200
-    once: bool = field(default=False)
+    once: bool = False
     """Its reply holds a secret that is given out once, so it is never stored and an idempotency key is refused."""
 
 
@@ -219,9 +233,12 @@ class Query(Generic[Ask, Reply]):
 class Store:
     """The pool, and the two ways in: `execute` for commands, `read` for queries."""
 
-    def __init__(self, pool: Pool, outbox: Outbox, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self, pool: Pool, outbox: Outbox, base_url: str = "", clock: Callable[[], datetime] | None = None
+    ) -> None:
         self.pool = pool
         self.outbox = outbox
+        self.base_url = base_url
         self._clock = clock
 
     def now(self) -> datetime:
@@ -275,7 +292,7 @@ class Store:
             conn = cast(Connection, borrowed)
             try:
                 async with conn.transaction():
-                    tx = Tx(conn, actor, self.now(), fixed=self._clock is not None)
+                    tx = Tx(conn, actor, self.now(), fixed=self._clock is not None, base_url=self.base_url)
                     yield tx, done
             except asyncpg.IntegrityConstraintViolationError as violation:
                 if violation.constraint_name == "replies_pkey":
@@ -285,8 +302,8 @@ class Store:
                     raise
                 raise refusal() from violation
         self.outbox.hand_over(done)
-        for follow_up in tx.after_commit:
-            await follow_up()
+        if tx.ended:
+            self.outbox.end(tx.ended)
 
     async def read(self, query: Query[Ask, Reply], actor: Actor, ask: Ask) -> Reply:
         """Answer a query from one snapshot. Raises its refusals, `NotAllowed`, and `Unavailable`."""

@@ -165,9 +165,10 @@ create table queues (
     -- Tokens count from 1 on each local day.
     token_day       date,
     token_last      integer          not null default 0,
-    -- What the wait estimate has learnt of this queue, and what it last told.
+    -- What the wait estimate has learnt of this queue, and what it last told: [[p50, p90] in seconds by place].
     pace            jsonb            not null default '{}',
-    waits_at        timestamptz,
+    waits           jsonb            not null default '[]',
+    waits_at        timestamptz      not null default now(),
     created_at      timestamptz      not null default now(),
     constraint queues_name_unique unique (location_id, name),
     constraint queues_name_length check (char_length(name) between 1 and 60),
@@ -187,16 +188,15 @@ create table queue_doctors (
 );
 create index queue_doctors_by_doctor on queue_doctors (doctor_id);
 
--- Who serves a queue from which desk now; a desk's row appears with its first call of the day.
+-- Who serves a queue from which desk now: a row appears with a desk's call and goes when the desk has been idle.
 create table serving (
     queue_id     bigint      not null references queues,
     desk_id      bigint      not null references desks,
     doctor_id    bigint      references doctors,
     user_id      bigint      references users,
-    since        timestamptz not null,
-    -- When this desk last started and last finished somebody: the wait estimate learns from the gaps.
-    started_at   timestamptz,
-    finished_at  timestamptz,
+    -- When this desk last called somebody and was last free again: the wait estimate learns from the gaps.
+    called_at    timestamptz not null,
+    freed_at     timestamptz,
     primary key (queue_id, desk_id)
 );
 
@@ -218,6 +218,8 @@ create table tickets (
     reason          text,
     requirements    text[]           not null default '{}',
     joined_at       timestamptz      not null,
+    -- Since when it could have been called without a break: it joined, came back, or came off hold.
+    waiting_since   timestamptz      not null,
     -- The order is `rank`, which tells nothing but order. A ticket finds its rank by `band` (0: emergencies) and `key`
     -- (minutes), which never decrease along the ranks of those waiting.
     band            smallint         not null,

@@ -1,0 +1,117 @@
+"""Institutions, locations, desks, doctors, patients and users: who and what a clinic is made of.
+
+Invariant: nothing here straddles two institutions; the schema's composite keys hold it. Administration has no edge of
+its own yet: these functions serve the command line, the demo clinic and the slices that follow.
+"""
+
+from typing import Annotated
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from server import access, errors
+from server.access import Role
+from server.events import Person
+from server.store import Connection, Tx
+
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+Label = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+Phone = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\+?[0-9][0-9 ()./-]{2,38}$")]
+
+
+class NewPatient(BaseModel):
+    """A quick registration at the desk."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    phone: Phone | None = None
+    birth_year: int | None = Field(default=None, ge=1850, le=2200)
+
+
+async def register_patient(tx: Tx, institution_id: int, new: NewPatient) -> Person:
+    """A new patient of the institution."""
+    id_ = await tx.conn.fetchval(ADD_PATIENT, institution_id, new.name, new.phone, new.birth_year)
+    return Person(id=id_, name=new.name, phone=new.phone, birth_year=new.birth_year)
+
+
+ADD_PATIENT = "insert into patients (institution_id, name, phone, birth_year) values ($1, $2, $3, $4) returning id"
+
+
+async def access_patient(tx: Tx, institution_id: int, patient_id: int) -> Person:
+    """A patient of this institution. Raises `NotFound`, for another institution's as well."""
+    row = await tx.conn.fetchrow(PATIENT, patient_id, institution_id)
+    if row is None:
+        raise errors.NotFound("There is no such patient here.")
+    return Person(id=row["id"], name=row["name"], phone=row["phone"], birth_year=row["birth_year"])
+
+
+PATIENT = "select id, name, phone, birth_year from patients where id = $1 and institution_id = $2"
+
+
+async def add_institution(conn: Connection, name: str, zone: str = "UTC", languages: tuple[str, ...] = ("en",)) -> int:
+    """A new tenant. Raises `InvalidRequest` for a zone nobody knows."""
+    if zone not in available_timezones():
+        raise errors.InvalidRequest(f"There is no time zone called {zone}.")
+    return int(await conn.fetchval(ADD_INSTITUTION, name, ZoneInfo(zone).key, list(languages)))
+
+
+ADD_INSTITUTION = "insert into institutions (name, zone, languages) values ($1, $2, $3) returning id"
+
+
+async def add_location(conn: Connection, institution_id: int, name: str, zone: str | None = None) -> int:
+    """A new branch or waiting room."""
+    return int(await conn.fetchval(ADD_LOCATION, institution_id, name, zone))
+
+
+ADD_LOCATION = "insert into locations (institution_id, name, zone) values ($1, $2, $3) returning id"
+
+
+async def add_desk(conn: Connection, location_id: int, name: str) -> int:
+    """A new room or counter."""
+    return int(await conn.fetchval(ADD_DESK, location_id, name))
+
+
+ADD_DESK = "insert into desks (location_id, name) values ($1, $2) returning id"
+
+
+async def add_doctor(conn: Connection, institution_id: int, name: str) -> int:
+    """A new doctor."""
+    return int(await conn.fetchval(ADD_DOCTOR, institution_id, name))
+
+
+ADD_DOCTOR = "insert into doctors (institution_id, name) values ($1, $2) returning id"
+
+
+async def add_user(
+    conn: Connection,
+    *,
+    institution_id: int | None,
+    email: str,
+    name: str,
+    role: Role,
+    password: str,
+    doctor_id: int | None = None,
+    patient_id: int | None = None,
+    demo: bool = False,
+) -> int:
+    """A new account; demo accounts exist only in a database that `callboard up` made. Raises `NameTaken`."""
+    hashed = await access.hash_password(password)
+    if await conn.fetchval(EMAIL_TAKEN, email.strip().lower()):
+        raise errors.NameTaken()
+    return int(
+        await conn.fetchval(
+            ADD_USER, institution_id, email.strip().lower(), name, role, hashed, doctor_id, patient_id, demo
+        )
+    )
+
+
+EMAIL_TAKEN = "select true from users where email = $1"
+ADD_USER = """
+insert into users (institution_id, email, name, role, password_hash, doctor_id, patient_id, demo)
+values ($1, $2, $3, $4, $5, $6, $7, $8) returning id
+"""

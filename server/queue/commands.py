@@ -1,0 +1,878 @@
+"""What people do with queues and tickets: join, call, start, complete, send back, transfer, prioritise, undo.
+
+Invariant: each command takes its queue's gate before it reads, so of any number of consoles that press "call next" each
+gets another patient; and each leaves a way back (`undo`) wherever a finger may have slipped.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+import orjson
+import segno
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from server import access, errors, events
+from server.access import DESK, STAFF, Actor, Role
+from server.catalog import NewPatient, access_patient, register_patient
+from server.events import QueueState, Reason, StaffTicket, State, Urgency
+from server.queue import rules
+from server.queue.line import Line, Ticket, dumps, load_line, open_line
+from server.queue.rules import Step
+from server.settings import Partial, changed, effective
+from server.store import OPEN_STREAMS, Command, Connection, Tx
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Message = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Requirement = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
+Id = Annotated[int, Field(ge=1, lt=2**62)]
+
+
+class Ask(BaseModel):
+    """A validated request: frozen, and closed against unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Reply(BaseModel):
+    """A command's or query's answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+# Join
+
+
+class JoinQueue(Ask):
+    """Somebody joins a queue: a known patient, or one registered on the spot."""
+
+    queue_id: Id
+    patient_id: Id | None = None
+    patient: NewPatient | None = None
+    urgency: Urgency = Urgency.routine
+    reason: Text | None = None
+    requirements: list[Requirement] = Field(default=[], max_length=10)
+
+    @model_validator(mode="after")
+    def _one_patient(self) -> Self:
+        if (self.patient_id is None) == (self.patient is None):
+            raise ValueError("give either patient_id or patient")
+        return self
+
+
+class Joined(Reply):
+    """The new ticket: its place from 1, its wait as (50th, 90th percentile) in seconds, and the patient's own link."""
+
+    ticket_id: int
+    queue_id: int
+    token: str
+    place: int
+    wait: tuple[int, int] | None
+    link: str
+    qr_svg: str
+    board_version: int
+
+
+async def join_queue(tx: Tx, actor: Actor, ask: JoinQueue) -> Joined:
+    """Give somebody the next token of the day, at the place that the queue's order gives them."""
+    line = await open_line(tx, actor, ask.queue_id)
+    await _takes_in(line, ask.urgency)
+    person = (
+        await register_patient(tx, line.institution_id, ask.patient)
+        if ask.patient
+        else await access_patient(tx, line.institution_id, ask.patient_id or 0)
+    )
+    await _begin_day(line)
+    line.token_last += 1
+    token = rules.token(line.settings, line.token_last)
+    standing = rules.standing(line.settings, tx.now, ask.urgency, person.birth_year, ask.requirements)
+    secret, secret_hash = access.new_secret()
+    ticket_id = await _insert(
+        line, person.id, token, secret_hash, ask.urgency, ask.reason, ask.requirements, tx.now, standing, None
+    )
+    ticket = await line.save(await line.ticket(ticket_id), rank=True)
+    line.tell(events.TicketJoined(ticket=ticket.id, token=token), ticket)
+    version = await line.settle()
+    place = await tx.conn.fetchval(PLACE, line.id, ticket.rank)
+    waits = await _told_waits(tx, line.id)
+    link = f"{tx.base_url}/t/{secret}"
+    return Joined(
+        ticket_id=ticket.id,
+        queue_id=line.id,
+        token=token,
+        place=place,
+        wait=waits[place - 1] if place <= len(waits) else None,
+        link=link,
+        qr_svg=segno.make(link, error="m").svg_inline(scale=4, border=2),
+        board_version=version,
+    )
+
+
+async def _takes_in(line: Line, urgency: Urgency) -> None:
+    """Raise the refusal that keeps a ticket out; an emergency is kept out by nothing."""
+    if urgency is Urgency.emergency:
+        return
+    if line.state == "closed" or not rules.open_at(line.settings.hours, line.tx.now.astimezone(line.zone)):
+        raise errors.QueueClosed(message=line.message)
+    counts = await line.tx.conn.fetchrow(COUNTS, line.id, line.today, line.settings.max_length)
+    assert counts is not None
+    if counts["waiting"] >= line.settings.max_length:
+        raise errors.QueueFull(max_length=line.settings.max_length)
+    if counts["today"] >= line.settings.walk_ins_per_day * max(1, line.doctors):
+        raise errors.WalkInLimit(walk_ins_per_day=line.settings.walk_ins_per_day)
+
+
+COUNTS = """
+select
+    (select count(*) from (select from tickets where queue_id = $1 and state = 'waiting' limit $3) w) as waiting,
+    (select count(*) from tickets where queue_id = $1 and day = $2) as today
+"""
+
+
+async def _begin_day(line: Line) -> None:
+    """On the first ticket of a local day, tokens begin anew and yesterday's no-shows leave the staff's sight."""
+    if line.token_day != line.today:
+        rows = await line.tx.conn.fetch(OLD_NO_SHOWS, line.id, line.token_day)
+        line.dropped_from_staff += [f"t:{row['id']}" for row in rows]
+        line.token_day, line.token_last = line.today, 0
+
+
+OLD_NO_SHOWS = "select id from tickets where queue_id = $1 and day = $2 and state = 'no_show'"
+
+
+async def _insert(
+    line: Line,
+    patient_id: int,
+    token: str,
+    secret_hash: bytes | None,
+    urgency: Urgency,
+    reason: str | None,
+    requirements: list[str],
+    joined_at: datetime,
+    standing: rules.Standing,
+    origin_id: int | None,
+) -> int:
+    id_ = await line.tx.conn.fetchval(
+        ADD_TICKET,
+        line.institution_id,
+        line.id,
+        patient_id,
+        line.today,
+        token,
+        secret_hash,
+        urgency,
+        reason,
+        requirements,
+        joined_at,
+        line.tx.now,
+        standing.band,
+        standing.key,
+        dumps([one.model_dump() for one in standing.reasons]),
+        standing.score.model_dump_json() if standing.score else None,
+        origin_id,
+    )
+    return int(id_)
+
+
+ADD_TICKET = """
+insert into tickets (institution_id, queue_id, patient_id, day, token, secret_hash, urgency, reason, requirements,
+    joined_at, waiting_since, band, key, rank, order_reasons, score, origin_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $15, $16) returning id
+"""
+PLACE = "select count(*) from tickets where queue_id = $1 and state = 'waiting' and rank <= $2"
+
+
+async def _told_waits(tx: Tx, queue_id: int) -> list[tuple[int, int]]:
+    return [(one[0], one[1]) for one in orjson.loads(await tx.conn.fetchval(TOLD_WAITS, queue_id))]
+
+
+TOLD_WAITS = "select waits from queues where id = $1"
+
+
+# Call
+
+
+class CallNext(Ask):
+    """A desk is free and asks for whoever is first."""
+
+    queue_id: Id
+    desk_id: Id
+
+
+class Moved(Reply):
+    """A ticket after a step, as staff see it, and the board version that carries the step."""
+
+    ticket: StaffTicket
+    queue_id: int
+    board_version: int
+
+
+async def call_next(tx: Tx, actor: Actor, ask: CallNext) -> Moved:
+    """Call whoever is first in this queue to the asker's desk; who was there before is completed by the same press.
+
+    Raises `QueueEmpty` (and completes nobody), `QueuePaused`, `DeskUnknown`, and `DeskBusy` where the settings want a
+    called patient settled by hand or another queue has called somebody to this desk.
+    """
+    line = await open_line(tx, actor, ask.queue_id)
+    if line.state == "paused":
+        raise errors.QueuePaused(message=line.message)
+    desk = await line.desk_context(ask.desk_id)
+    before = await _settle_desk(line, ask.desk_id)
+    ticket = await line.first()
+    if ticket is None:
+        # Whoever is at the desk stays there: the refusal takes back that they were completed.
+        raise errors.QueueEmpty()
+    await _note_departure(line, ticket)
+    ticket = await _call(line, actor, ticket, ask.desk_id, desk, before)
+    return Moved(ticket=ticket.staff_row(), queue_id=line.id, board_version=await _settled(line, ticket))
+
+
+class CallTicket(Ask):
+    """This one, and why."""
+
+    ticket_id: Id
+    desk_id: Id
+    reason: Text
+
+
+async def call_ticket(tx: Tx, actor: Actor, ask: CallTicket) -> Moved:
+    """Call a chosen ticket to the asker's desk, with the reason on record."""
+    line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    if line.state == "paused":
+        raise errors.QueuePaused(message=line.message)
+    desk = await line.desk_context(ask.desk_id)
+    _must(Step.call, ticket)
+    before = await _settle_desk(line, ask.desk_id)
+    await line.decide(ticket, "call", ask.reason, passed_over=await _passed_over(line, ticket))
+    ticket = await _call(line, actor, ticket, ask.desk_id, desk, before)
+    return Moved(ticket=ticket.staff_row(), queue_id=line.id, board_version=await _settled(line, ticket))
+
+
+async def _settled(line: Line, ticket: Ticket) -> int:
+    await line.settle()
+    return ticket.call_version or 0
+
+
+async def _call(line: Line, actor: Actor, ticket: Ticket, desk_id: int, desk: Any, before: list[Ticket]) -> Ticket:
+    pace = line.pace
+    line.pace = pace.observe(
+        line.today,
+        line.tx.now,
+        desk["called_at"]
+        if desk["called_at"] and desk["called_at"].astimezone(line.zone).date() == line.today
+        else None,
+        desk["freed_at"],
+        min(ticket.waiting_since, desk["waiting_since"] or ticket.waiting_since),
+    )
+    called = replace(
+        ticket,
+        state=State.called,
+        calls=1,
+        desk_id=desk_id,
+        desk=desk["desk"],
+        doctor_id=actor.doctor_id or line.doctor_id,
+        called_at=line.tx.now,
+        started_at=None,
+        undo=_undo(
+            line, Step.call, ticket, also=[one.id for one in before], pace=(pace.to_json(), line.pace.to_json())
+        ),
+    )
+    event = events.PatientCalled(ticket=ticket.id, token=ticket.token, desk=desk["desk"], number=1)
+    called = replace(called, call_version=line.tx.next_version(events.board(line.id)) + len(line.told))
+    line.tell(event, called)
+    await line.serves(desk_id, actor)
+    return await line.save(called)
+
+
+async def _settle_desk(line: Line, desk_id: int) -> list[Ticket]:
+    """Complete whoever is at the desk. Raises `DeskBusy` where the settings want a called patient settled by hand."""
+    completed = []
+    for ticket in await line.at_desk(desk_id):
+        if ticket.state is State.called and not line.settings.call_next_completes:
+            raise errors.DeskBusy(ticket_id=ticket.id, token=ticket.token)
+        completed.append(await _complete(line, ticket))
+    return completed
+
+
+async def _complete(line: Line, ticket: Ticket) -> Ticket:
+    done = replace(
+        ticket,
+        state=State.completed,
+        started_at=ticket.started_at or ticket.called_at,
+        ended_at=line.tx.now,
+        undo=_undo(line, Step.complete, ticket),
+    )
+    line.tell(events.ConsultationCompleted(ticket=ticket.id, token=ticket.token), gone=[done])
+    await line.frees(ticket.desk_id)
+    return await line.save(done)
+
+
+async def _note_departure(line: Line, ticket: Ticket) -> None:
+    """Put on record why somebody is called before others who arrived earlier."""
+    passed_over = await _passed_over(line, ticket)
+    if passed_over:
+        reason = "; ".join(one.detail for one in ticket.order_reasons) or "They came back to the queue later."
+        await line.decide(ticket, "before-earlier-arrivals", reason, passed_over=passed_over)
+
+
+async def _passed_over(line: Line, ticket: Ticket) -> list[str]:
+    return [row["token"] for row in await line.tx.conn.fetch(PASSED_OVER, line.id, ticket.joined_at, ticket.id)]
+
+
+PASSED_OVER = """
+select token from tickets where queue_id = $1 and state = 'waiting' and joined_at < $2 and id <> $3
+order by joined_at limit 20
+"""
+
+
+# Steps of one ticket
+
+
+class OfTicket(Ask):
+    """A step that needs nothing but the ticket."""
+
+    ticket_id: Id
+
+
+class OfTicketWithReason(Ask):
+    """A step with, if it is known, its reason."""
+
+    ticket_id: Id
+    reason: Text | None = None
+
+
+async def open_ticket(tx: Tx, actor: Actor, ticket_id: int, *also: int) -> tuple[Line, Ticket]:
+    """The gated queue of a ticket, and the ticket. Raises `NotFound`, and `NotAllowed` for a doctor of other queues."""
+    queue_id = await tx.conn.fetchval(QUEUE_OF_TICKET, ticket_id)
+    if queue_id is None:
+        raise errors.NotFound("There is no such ticket here.")
+    line = await open_line(tx, actor, queue_id, *also)
+    return line, await line.ticket(ticket_id)
+
+
+QUEUE_OF_TICKET = "select queue_id from tickets where id = $1"
+
+
+def _must(step: Step, ticket: Ticket) -> None:
+    if not rules.allowed(step, ticket.state):
+        raise errors.WrongState(
+            f"A ticket that is {ticket.state.replace('_', ' ')} cannot take the step {step}.",
+            state=ticket.state,
+            step=step,
+        )
+
+
+async def recall(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
+    """Call a called ticket again: the boards show, chime and speak it once more."""
+    line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    _must(Step.recall, ticket)
+    number = ticket.calls + 1
+    version = line.tx.next_version(events.board(line.id))
+    ticket = replace(ticket, calls=number, called_at=ticket.called_at, call_version=version)
+    line.tell(
+        events.PatientRecalled(ticket=ticket.id, token=ticket.token, desk=ticket.desk or "", number=number), ticket
+    )
+    return await _moved(line, await line.save(ticket))
+
+
+async def start(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
+    """The called patient is with the doctor now."""
+    line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    _must(Step.start, ticket)
+    started = replace(ticket, state=State.in_consultation, started_at=tx.now, undo=_undo(line, Step.start, ticket))
+    line.tell(events.ConsultationStarted(ticket=ticket.id, token=ticket.token, desk=ticket.desk or ""), started)
+    return await _moved(line, await line.save(started))
+
+
+async def complete(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
+    """The consultation is over."""
+    line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    _must(Step.complete, ticket)
+    return await _moved(line, await _complete(line, ticket))
+
+
+async def no_show(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Moved:
+    """The called patient did not come; staff can still send them back to the queue."""
+    line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    _must(Step.no_show, ticket)
+    gone = replace(ticket, state=State.no_show, ended_at=tx.now, undo=_undo(line, Step.no_show, ticket))
+    await line.decide(ticket, "no-show", ask.reason)
+    line.tell(events.TicketNoShow(ticket=ticket.id, token=ticket.token), gone)
+    await line.frees(ticket.desk_id)
+    return await _moved(line, await line.save(gone))
+
+
+class ReturnTicket(Ask):
+    """Back to the queue: at its old place, or after so many others."""
+
+    ticket_id: Id
+    after: int | None = Field(default=None, ge=0, le=100_000)
+    reason: Text | None = None
+
+
+async def return_ticket(tx: Tx, actor: Actor, ask: ReturnTicket) -> Moved:
+    """A called, held or missed ticket waits again."""
+    line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    _must(Step.return_, ticket)
+    undo = _undo(line, Step.return_, ticket)
+    await line.decide(ticket, "return", ask.reason, after=ask.after)
+    if ticket.state is State.called:
+        await line.frees(ticket.desk_id)
+    waiting = replace(_waits_again(ticket, tx.now), undo=undo)
+    if ask.after is None:
+        waiting = await line.save(waiting, rank=True)
+    else:
+        detail = f"Sent back to the queue, after {ask.after} others."
+        waiting = replace(waiting, order_reasons=[*waiting.order_reasons, Reason(code="returned", detail=detail)])
+        waiting = await _at_place_or_behind_emergencies(line, waiting, ask.after + 1)
+    line.tell(events.TicketReturned(ticket=ticket.id, token=ticket.token), waiting)
+    return await _moved(line, waiting)
+
+
+def _waits_again(ticket: Ticket, now: datetime) -> Ticket:
+    return replace(
+        ticket,
+        state=State.waiting,
+        waiting_since=now,
+        desk_id=None,
+        desk=None,
+        called_at=None,
+        started_at=None,
+        ended_at=None,
+        call_version=None,
+    )
+
+
+async def _at_place_or_behind_emergencies(line: Line, ticket: Ticket, place: int) -> Ticket:
+    """Emergencies keep their right: where the place is before or among them, the next one that is free of it."""
+    emergencies = await line.tx.conn.fetchval(EMERGENCIES, line.id, ticket.id)
+    place = min(place, emergencies + 1) if ticket.band == 0 else max(place, emergencies + 1)
+    return await line.save_at_place(ticket, place)
+
+
+EMERGENCIES = "select count(*) from tickets where queue_id = $1 and state = 'waiting' and band = 0 and id <> $2"
+
+
+async def hold(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Moved:
+    """Set a ticket aside; it keeps its place for when it returns."""
+    line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    _must(Step.hold, ticket)
+    await line.decide(ticket, "hold", ask.reason)
+    if ticket.state is State.called:
+        await line.frees(ticket.desk_id)
+    held = replace(_waits_again(ticket, tx.now), state=State.on_hold, undo=_undo(line, Step.hold, ticket))
+    line.tell(events.TicketHeld(ticket=ticket.id, token=ticket.token), held)
+    return await _moved(line, await line.save(held))
+
+
+class Prioritize(Ask):
+    """Another urgency, or a place by hand, and why."""
+
+    ticket_id: Id
+    urgency: Urgency | None = None
+    place: int | None = Field(default=None, ge=1, le=100_000)
+    reason: Text
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.urgency is None and self.place is None:
+            raise ValueError("give urgency or place")
+        return self
+
+
+async def prioritize(tx: Tx, actor: Actor, ask: Prioritize) -> Moved:
+    """Change a ticket's urgency, or put it at a place by hand; the reason stands beside it from then on."""
+    line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    _must(Step.prioritize, ticket)
+    moved = replace(ticket, undo=_undo(line, Step.prioritize, ticket))
+    if ask.urgency is not None:
+        moved = replace(moved, urgency=ask.urgency).stood(
+            rules.standing(line.settings, ticket.joined_at, ask.urgency, ticket.patient.birth_year, ticket.requirements)
+        )
+        await line.decide(ticket, "urgency", ask.reason, before=ticket.urgency, after=ask.urgency)
+        moved = replace(moved, order_reasons=[*moved.order_reasons, Reason(code="urgency-by-hand", detail=ask.reason)])
+    if ask.place is not None:
+        await line.decide(ticket, "place", ask.reason, place=ask.place)
+        moved = replace(moved, order_reasons=[*moved.order_reasons, Reason(code="place-by-hand", detail=ask.reason)])
+    if ask.place is not None and ticket.state is State.waiting:
+        moved = await line.save_at_place(moved, ask.place)
+    else:
+        moved = await line.save(moved, rank=ticket.state is State.waiting)
+    line.tell(events.TicketPrioritized(ticket=ticket.id, token=ticket.token), moved)
+    return await _moved(line, moved)
+
+
+class Cancelled(Reply):
+    """The ticket is given up."""
+
+    ticket_id: int
+    token: str
+    state: State
+    board_version: int
+
+
+async def cancel(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Cancelled:
+    """Give a ticket up: by staff, or by its holder from the ticket's page."""
+    if actor.role is Role.ticket and actor.id != ask.ticket_id:
+        raise errors.NotFound("There is no such ticket here.")
+    line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    _must(Step.cancel, ticket)
+    if ticket.state is State.called:
+        await line.frees(ticket.desk_id)
+    gone = replace(ticket, state=State.cancelled, ended_at=tx.now, undo=_undo(line, Step.cancel, ticket))
+    await line.decide(ticket, "cancel", ask.reason)
+    line.tell(events.TicketCancelled(ticket=ticket.id, token=ticket.token), gone=[gone])
+    await line.save(gone)
+    version = await line.settle()
+    return Cancelled(ticket_id=ticket.id, token=ticket.token, state=gone.state, board_version=version)
+
+
+async def _moved(line: Line, ticket: Ticket) -> Moved:
+    version = await line.settle()
+    return Moved(ticket=ticket.staff_row(), queue_id=line.id, board_version=version)
+
+
+# Transfer
+
+
+class Transfer(Ask):
+    """To another queue of the institution, keeping the time already waited or not."""
+
+    ticket_id: Id
+    queue_id: Id
+    keep_wait: bool = True
+    reason: Text | None = None
+
+
+async def transfer(tx: Tx, actor: Actor, ask: Transfer) -> Moved:
+    """End the ticket here and go on with it there: same patient, same link and, where it is free, the same token."""
+    source = await tx.conn.fetchval(QUEUE_OF_TICKET, ask.ticket_id)
+    if source is None:
+        raise errors.NotFound("There is no such ticket here.")
+    if source == ask.queue_id:
+        raise errors.SameQueue()
+    line, ticket = await open_ticket(tx, actor, ask.ticket_id, ask.queue_id)
+    target, _ = await load_line(tx, actor, ask.queue_id)
+    if target.institution_id != line.institution_id:
+        raise errors.NotFound("There is no such queue here.")
+    _must(Step.transfer, ticket)
+    await _takes_in(target, ticket.urgency)
+    if ticket.state in rules.AT_DESK:
+        await line.frees(ticket.desk_id)
+    secret_hash = await tx.conn.fetchval(TAKE_SECRET, ticket.id)
+    arrived = ticket.joined_at if ask.keep_wait else tx.now
+    await _begin_day(target)
+    token = ticket.token
+    if await tx.conn.fetchval(TOKEN_TAKEN, target.id, target.today, token):
+        target.token_last += 1
+        token = rules.token(target.settings, target.token_last)
+    standing = rules.standing(target.settings, arrived, ticket.urgency, ticket.patient.birth_year, ticket.requirements)
+    if ask.keep_wait:
+        kept = Reason(code="kept-wait", detail=f"Transferred from {line.name}, keeps the time waited.")
+        standing = replace(standing, reasons=(*standing.reasons, kept))
+    origin_id = await tx.conn.fetchval(ORIGIN, ticket.id)
+    new_id = await _insert(
+        target, ticket.patient.id, token, secret_hash, ticket.urgency, ticket.reason, ticket.requirements,
+        arrived, standing, origin_id,
+    )  # fmt: skip
+    gone = replace(ticket, state=State.transferred, ended_at=tx.now, undo=None)
+    await line.save(gone)
+    await tx.conn.execute(LINK_TRANSFER, ticket.id, new_id)
+    await line.decide(ticket, "transfer", ask.reason, to_queue=target.id, keep_wait=ask.keep_wait)
+    line.tell(events.TicketTransferred(ticket=ticket.id, token=ticket.token, to_queue=target.id), gone=[gone])
+    new = replace(await target.ticket(new_id), undo=_undo(line, Step.transfer, ticket))
+    new = await target.save(new, rank=True)
+    await target.decide(new, "transfer", ask.reason, from_queue=line.id, keep_wait=ask.keep_wait)
+    target.tell(events.TicketJoined(ticket=new.id, token=new.token), new)
+    await line.settle()
+    version = await target.settle()
+    return Moved(ticket=new.staff_row(), queue_id=target.id, board_version=version)
+
+
+TAKE_SECRET = """
+with old as (select id, secret_hash from tickets where id = $1)
+update tickets t set secret_hash = null from old where t.id = old.id returning old.secret_hash
+"""
+TOKEN_TAKEN = "select true from tickets where queue_id = $1 and day = $2 and token = $3"
+ORIGIN = "select coalesce(origin_id, id) from tickets where id = $1"
+LINK_TRANSFER = "update tickets set transferred_to = $2 where id = $1"
+
+
+# Undo
+
+
+def _undo(
+    line: Line,
+    step: Step,
+    before: Ticket,
+    also: list[int] | None = None,
+    pace: tuple[dict[str, object], dict[str, object]] | None = None,
+) -> dict[str, Any]:
+    """What it takes to take a step back."""
+    kept: dict[str, Any] = {
+        "step": step,
+        "at": line.tx.now.isoformat(),
+        "before": {
+            "ticket": before.id,
+            "state": before.state,
+            "urgency": before.urgency,
+            "waiting_since": before.waiting_since.isoformat(),
+            "band": before.band,
+            "key": before.key,
+            "order_reasons": [one.model_dump() for one in before.order_reasons],
+            "score": before.score.model_dump() if before.score else None,
+            "calls": before.calls,
+            "call_version": before.call_version,
+            "desk_id": before.desk_id,
+            "desk": before.desk,
+            "doctor_id": before.doctor_id,
+            "called_at": before.called_at.isoformat() if before.called_at else None,
+            "started_at": before.started_at.isoformat() if before.started_at else None,
+            "ended_at": before.ended_at.isoformat() if before.ended_at else None,
+        },
+    }
+    if also:
+        kept["also"] = also
+    if pace:
+        kept["pace"] = pace
+    return kept
+
+
+async def undo(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
+    """Take a ticket's last step back. Calling the next also completed somebody: that is taken back with it."""
+    transferred_from = await tx.conn.fetchrow(TRANSFERRED_FROM, ask.ticket_id)
+    if transferred_from is not None:
+        return await _undo_transfer(tx, actor, ask.ticket_id, transferred_from["id"], transferred_from["queue_id"])
+    line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    kept = ticket.undo
+    if kept is None or tx.now - datetime.fromisoformat(kept["at"]) > rules.UNDO_WITHIN:
+        raise errors.NothingToUndo()
+    restored = _restored(ticket, kept["before"])
+    if ticket.state in rules.AT_DESK and restored.state not in rules.AT_DESK:
+        await line.frees(ticket.desk_id)
+    if "pace" in kept and line.pace.to_json() == kept["pace"][1]:
+        line.pace = line.pace.from_json(kept["pace"][0])
+    restored = await _put_back(line, restored, kept["step"])
+    for other_id in kept.get("also", ()):
+        other = await line.ticket(other_id)
+        if other.undo and other.undo["step"] == Step.complete and other.undo["at"] == kept["at"]:
+            await _put_back(line, _restored(other, other.undo["before"]), Step.complete)
+    return await _moved(line, restored)
+
+
+async def _put_back(line: Line, ticket: Ticket, step: str) -> Ticket:
+    ticket = await line.save(ticket, rank=ticket.state is State.waiting)
+    await line.decide(ticket, "undo", None, undid=step)
+    line.tell(events.TicketUndone(ticket=ticket.id, token=ticket.token, undid=step), ticket)
+    return ticket
+
+
+async def _undo_transfer(tx: Tx, actor: Actor, ticket_id: int, source_id: int, source_queue: int) -> Moved:
+    """Take a transfer back while the ticket still waits where it went: it goes on where it was, under its old token."""
+    target, new = await open_ticket(tx, actor, ticket_id, source_queue)
+    line, _ = await load_line(tx, actor, source_queue)
+    old = await line.ticket(source_id)
+    kept = new.undo
+    if (
+        kept is None
+        or kept["step"] != Step.transfer
+        or new.state is not State.waiting
+        or tx.now - datetime.fromisoformat(kept["at"]) > rules.UNDO_WITHIN
+    ):
+        raise errors.NothingToUndo()
+    secret_hash = await tx.conn.fetchval(TAKE_SECRET, new.id)
+    gone = replace(new, state=State.cancelled, ended_at=tx.now, undo=None)
+    await target.save(gone)
+    await tx.conn.execute(UNLINK_TRANSFER, old.id, secret_hash)
+    target.tell(events.TicketCancelled(ticket=new.id, token=new.token), gone=[gone])
+    restored = await _put_back(line, _restored(old, kept["before"]), Step.transfer)
+    await target.settle()
+    return await _moved(line, restored)
+
+
+TRANSFERRED_FROM = """
+select old.id, old.queue_id from tickets old join tickets new on new.id = old.transferred_to
+where new.id = $1 and new.undo ->> 'step' = 'transfer'
+"""
+UNLINK_TRANSFER = "update tickets set transferred_to = null, secret_hash = $2 where id = $1"
+
+
+def _restored(ticket: Ticket, before: dict[str, Any]) -> Ticket:
+    def time(name: str) -> datetime | None:
+        return datetime.fromisoformat(before[name]) if before[name] else None
+
+    return replace(
+        ticket,
+        state=State(before["state"]),
+        urgency=Urgency(before["urgency"]),
+        waiting_since=datetime.fromisoformat(before["waiting_since"]),
+        band=before["band"],
+        key=before["key"],
+        order_reasons=[Reason.model_validate(one) for one in before["order_reasons"]],
+        score=events.Score.model_validate(before["score"]) if before["score"] else None,
+        calls=before["calls"],
+        call_version=before["call_version"],
+        desk_id=before["desk_id"],
+        desk=before["desk"],
+        doctor_id=before["doctor_id"],
+        called_at=time("called_at"),
+        started_at=time("started_at"),
+        ended_at=time("ended_at"),
+        undo=None,
+    )
+
+
+# The queue itself
+
+
+class SetQueueState(Ask):
+    """Open, pause or close, with what the board says meanwhile."""
+
+    queue_id: Id
+    state: QueueState
+    message: Message | None = None
+
+
+class QueueChanged(Reply):
+    """The queue after a change."""
+
+    queue_id: int
+    state: QueueState
+    message: str | None
+    settings: dict[str, Any]
+    board_version: int
+
+
+async def set_queue_state(tx: Tx, actor: Actor, ask: SetQueueState) -> QueueChanged:
+    """Open a queue, pause its calls, or close it to new tickets; the boards say so at once."""
+    line = await open_line(tx, actor, ask.queue_id)
+    line.state = ask.state
+    line.message = ask.message if ask.state != "open" else None
+    return await _changed(line)
+
+
+class SetQueueSettings(Partial):
+    """Some of a queue's settings; null takes one back to what the location or institution says."""
+
+    queue_id: Id
+
+
+async def set_queue_settings(tx: Tx, actor: Actor, ask: Any) -> QueueChanged:
+    """Change a queue's settings; where that changes the order, everybody who waits is placed by the new one."""
+    line = await open_line(tx, actor, ask.queue_id)
+    before = line.settings
+    change = Partial.model_validate(ask.model_dump(exclude_unset=True, exclude={"queue_id"}))
+    line.own_settings = changed(line.own_settings, change)
+    above = await tx.conn.fetchrow(SETTINGS_ABOVE, line.id)
+    assert above is not None
+    line.settings = effective(orjson.loads(above["institution"]), orjson.loads(above["location"]), line.own_settings)
+    if (line.settings.order, line.settings.weights) != (before.order, before.weights):
+        await _reorder(line)
+    return await _changed(line)
+
+
+SETTINGS_ABOVE = """
+select i.settings as institution, l.settings as location
+from queues q join locations l on l.id = q.location_id join institutions i on i.id = q.institution_id where q.id = $1
+"""
+
+
+async def _reorder(line: Line) -> None:
+    """Place everybody anew by the order in force; places given by hand are given up with the old order."""
+    stood = [
+        one.stood(rules.standing(line.settings, one.joined_at, one.urgency, one.patient.birth_year, one.requirements))
+        for one in await line.waiting()
+    ]
+    stood.sort(key=lambda one: (one.band, one.key, one.id))
+    ranked = [await line.save(replace(one, rank=float(rank))) for rank, one in enumerate(stood)]
+    line.tell(events.QueueUpdated(), *ranked)
+
+
+async def _changed(line: Line) -> QueueChanged:
+    version = await line.settle()
+    return QueueChanged(
+        queue_id=line.id,
+        state=line.state,
+        message=line.message,
+        settings=line.settings.model_dump(mode="json"),
+        board_version=version,
+    )
+
+
+class RefreshWaits(Ask):
+    """A wait grows while a consultation overruns, without anything happening."""
+
+    queue_id: Id
+
+
+async def refresh_waits(tx: Tx, actor: Actor, ask: RefreshWaits) -> QueueChanged:
+    """Tell the queue's waits as of now."""
+    return await _changed(await open_line(tx, actor, ask.queue_id))
+
+
+SYSTEM_ONLY = frozenset({Role.system})
+
+
+def _step(
+    name: str, run: Callable[[Tx, Actor, Any], Awaitable[Any]], ask: type[BaseModel], reply: type[BaseModel] = Moved
+) -> Command[Any, Any]:
+    return Command(name, run, ask, reply, STAFF, f"POST /tickets/{{ticket_id}}/{name.removesuffix('-ticket')}")
+
+
+COMMANDS: list[Command[Any, Any]] = [
+    Command("join-queue", join_queue, JoinQueue, Joined, STAFF, "POST /queues/{queue_id}/tickets", status=201),
+    Command("call-next", call_next, CallNext, Moved, STAFF, "POST /queues/{queue_id}/call-next"),
+    _step("call-ticket", call_ticket, CallTicket),
+    _step("recall", recall, OfTicket),
+    _step("start", start, OfTicket),
+    _step("complete", complete, OfTicket),
+    _step("no-show", no_show, OfTicketWithReason),
+    _step("return-ticket", return_ticket, ReturnTicket),
+    _step("hold", hold, OfTicketWithReason),
+    _step("transfer", transfer, Transfer),
+    _step("prioritize", prioritize, Prioritize),
+    Command("cancel", cancel, OfTicketWithReason, Cancelled, STAFF | {Role.ticket}, "POST /tickets/{ticket_id}/cancel"),
+    _step("undo", undo, OfTicket),
+    Command("set-queue-state", set_queue_state, SetQueueState, QueueChanged, STAFF, "POST /queues/{queue_id}/state"),
+    Command(
+        "set-queue-settings",
+        set_queue_settings,
+        SetQueueSettings,
+        QueueChanged,
+        DESK,
+        "POST /queues/{queue_id}/settings",
+    ),
+]
+REFRESH_WAITS: Command[RefreshWaits, QueueChanged] = Command(
+    "refresh-waits", refresh_waits, RefreshWaits, QueueChanged, SYSTEM_ONLY, ""
+)
+
+
+async def add_queue(
+    conn: Connection,
+    *,
+    institution_id: int,
+    location_id: int,
+    name: str,
+    doctors: Sequence[int],
+    owner: int | None = None,
+    settings: dict[str, Any] | None = None,
+) -> int:
+    """A new queue that these doctors serve, with its streams; its tokens get the next letter free at the location."""
+    taken = {row["prefix"] for row in await conn.fetch(PREFIXES, location_id)}
+    letters = (chr(code) for code in range(ord("A"), ord("Z") + 1))
+    prefix = next((letter for letter in letters if letter not in taken), "Q")
+    own = {"token_prefix": prefix, **(settings or {})}
+    queue_id = int(await conn.fetchval(ADD_QUEUE, institution_id, location_id, owner, name, dumps(own)))
+    await conn.executemany(ADD_QUEUE_DOCTOR, [(queue_id, one) for one in doctors])
+    names = sorted([events.board(queue_id).name, events.staff(queue_id).name])
+    await conn.execute(OPEN_STREAMS, names)
+    return queue_id
+
+
+PREFIXES = "select coalesce(settings ->> 'token_prefix', 'A') as prefix from queues where location_id = $1"
+ADD_QUEUE = """
+insert into queues (institution_id, location_id, doctor_id, name, settings) values ($1, $2, $3, $4, $5) returning id
+"""
+ADD_QUEUE_DOCTOR = "insert into queue_doctors (queue_id, doctor_id) values ($1, $2)"

@@ -1,0 +1,636 @@
+"""One queue under its gate: loading and saving it and its tickets, and telling every audience what changed.
+
+Invariant: rows are made from the same `Ticket` and `Line` that are saved, so what a stream shows is what PostgreSQL
+has: a stream's old rows plus its events equal its rows read afresh (`board_rows`, `staff_rows`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import orjson
+
+from server import errors, events
+from server.access import Actor, Role
+from server.events import (
+    BoardQueue,
+    BoardRow,
+    BoardTicket,
+    Call,
+    Event,
+    PatientTicket,
+    Person,
+    QueueState,
+    Reason,
+    Score,
+    Serving,
+    StaffBoard,
+    StaffQueue,
+    StaffRow,
+    StaffTicket,
+    State,
+    TicketChanged,
+    Urgency,
+)
+from server.queue import rules
+from server.queue.rules import Neighbour, Standing
+from server.queue.waits import MAX_PLACES, Pace, ranges
+from server.settings import QueueSettings, effective
+from server.store import Connection, Tx
+
+IDLE_AFTER = timedelta(minutes=60)
+"""A desk that neither called nor finished anybody for so long does not serve the queue any more."""
+
+ON_BOARD = frozenset({State.waiting, State.called, State.in_consultation, State.on_hold})
+"""The states whose tickets a board stream shows; staff see today's no-shows besides, to take them back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket as PostgreSQL has it, with its patient and the name of its desk."""
+
+    id: int
+    institution_id: int
+    queue_id: int
+    patient: Person
+    has_account: bool
+    day: date
+    token: str
+    state: State
+    urgency: Urgency
+    reason: str | None
+    requirements: list[str]
+    joined_at: datetime
+    waiting_since: datetime
+    band: int
+    key: float
+    rank: float
+    order_reasons: list[Reason]
+    score: Score | None
+    calls: int
+    call_version: int | None
+    desk_id: int | None
+    desk: str | None
+    doctor_id: int | None
+    called_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    undo: dict[str, Any] | None
+
+    @property
+    def standing(self) -> Standing:
+        """Where it belongs among those waiting, as last decided."""
+        return Standing(self.band, self.key, self.score, tuple(self.order_reasons))
+
+    def stood(self, standing: Standing) -> "Ticket":
+        """The ticket with another standing; its rank is found when it is saved as waiting."""
+        return replace(
+            self,
+            band=standing.band,
+            key=standing.key,
+            score=standing.score,
+            order_reasons=list(standing.reasons),
+        )
+
+    def board_row(self) -> BoardTicket:
+        """As a waiting room sees it."""
+        return BoardTicket(
+            ticket=self.id, token=self.token, state=self.state, rank=self.rank, desk=self.desk, call=self._call()
+        )
+
+    def staff_row(self) -> StaffTicket:
+        """As those who work the queue see it."""
+        return StaffTicket(
+            ticket=self.id,
+            token=self.token,
+            state=self.state,
+            rank=self.rank,
+            desk=self.desk,
+            call=self._call(),
+            patient=self.patient,
+            urgency=self.urgency,
+            reason=self.reason,
+            requirements=self.requirements,
+            joined_at=self.joined_at,
+            called_at=self.called_at,
+            started_at=self.started_at,
+            desk_id=self.desk_id,
+            doctor_id=self.doctor_id,
+            score=self.score,
+            order_reasons=self.order_reasons,
+            undo=self.undo["step"] if self.undo else None,
+        )
+
+    def _call(self) -> Call | None:
+        if self.state not in rules.AT_DESK or self.called_at is None:
+            return None
+        return Call(number=self.calls, at=self.called_at, version=self.call_version or 0)
+
+
+TICKET = """
+select t.id, t.institution_id, t.queue_id, t.day, t.token, t.state, t.urgency, t.reason, t.requirements,
+    t.joined_at, t.waiting_since, t.band, t.key, t.rank, t.order_reasons, t.score, t.calls, t.call_version,
+    t.desk_id, d.name as desk, t.doctor_id, t.called_at, t.started_at, t.ended_at, t.undo,
+    p.id as patient_id, p.name as patient_name, p.phone, p.birth_year,
+    exists (select from users u where u.patient_id = p.id) as has_account
+from tickets t join patients p on p.id = t.patient_id left join desks d on d.id = t.desk_id
+"""
+"""The columns of `ticket_of`, for the queries below to narrow."""
+
+
+def ticket_of(row: asyncpg.Record) -> Ticket:
+    """A row of `TICKET` as a ticket."""
+    return Ticket(
+        id=row["id"],
+        institution_id=row["institution_id"],
+        queue_id=row["queue_id"],
+        patient=Person(
+            id=row["patient_id"], name=row["patient_name"], phone=row["phone"], birth_year=row["birth_year"]
+        ),
+        has_account=row["has_account"],
+        day=row["day"],
+        token=row["token"],
+        state=State(row["state"]),
+        urgency=Urgency(row["urgency"]),
+        reason=row["reason"],
+        requirements=row["requirements"],
+        joined_at=row["joined_at"],
+        waiting_since=row["waiting_since"],
+        band=row["band"],
+        key=row["key"],
+        rank=row["rank"],
+        order_reasons=[Reason.model_validate(one) for one in orjson.loads(row["order_reasons"])],
+        score=Score.model_validate_json(row["score"]) if row["score"] else None,
+        calls=row["calls"],
+        call_version=row["call_version"],
+        desk_id=row["desk_id"],
+        desk=row["desk"],
+        doctor_id=row["doctor_id"],
+        called_at=row["called_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        undo=orjson.loads(row["undo"]) if row["undo"] else None,
+    )
+
+
+@dataclass(slots=True)
+class Line:
+    """One queue under its gate, what has been noted to tell, and its clock."""
+
+    tx: Tx
+    id: int
+    institution_id: int
+    location_id: int
+    doctor_id: int | None
+    name: str
+    doctor: str | None
+    doctors: int
+    zone: ZoneInfo
+    state: QueueState
+    message: str | None
+    own_settings: dict[str, Any]
+    settings: QueueSettings
+    token_day: date | None
+    token_last: int
+    pace: Pace
+    told: list[tuple[Event, list[Ticket], list[Ticket]]] = field(default_factory=list)
+    dropped_from_staff: list[str] = field(default_factory=list)
+
+    @property
+    def today(self) -> date:
+        """The local day."""
+        return self.tx.now.astimezone(self.zone).date()
+
+    def called_today(self, at: datetime | None) -> datetime | None:
+        """A desk's last call, unless that was on another local day."""
+        return at if at is not None and at.astimezone(self.zone).date() == self.today else None
+
+    # Tickets
+
+    async def ticket(self, ticket_id: int) -> Ticket:
+        """A ticket of this queue, as it is under the gate. Raises `NotFound` where it has left meanwhile."""
+        row = await self.tx.conn.fetchrow(TICKET_OF_QUEUE, ticket_id, self.id)
+        if row is None:
+            raise errors.NotFound("There is no such ticket in this queue.")
+        return ticket_of(row)
+
+    async def first(self) -> Ticket | None:
+        """Whoever is first among those waiting."""
+        row = await self.tx.conn.fetchrow(FIRST_WAITING, self.id)
+        return ticket_of(row) if row else None
+
+    async def at_desk(self, desk_id: int) -> list[Ticket]:
+        """Who is called to this desk, or in consultation at it, from this queue."""
+        return [ticket_of(row) for row in await self.tx.conn.fetch(TICKETS_AT_DESK, self.id, desk_id)]
+
+    async def save(self, ticket: Ticket, *, rank: bool = False) -> Ticket:
+        """Write a ticket's mutable columns; with `rank`, first find its rank by its standing.
+
+        Answers the ticket as saved. Where doubles leave no room for another rank, the whole queue is ranked anew.
+        """
+        if rank:
+            before = await self.tx.conn.fetchrow(RANK_BEFORE, self.id, ticket.band, ticket.key, ticket.id)
+            ticket = await self._ranked(ticket, before["rank"] if before else None)
+        await self._write(ticket)
+        return ticket
+
+    async def save_at_place(self, ticket: Ticket, place: int) -> Ticket:
+        """Put a ticket at the n-th place among those waiting, at the end where there are fewer.
+
+        Raises `BehindEmergency` where that place would be before an emergency, or put one behind somebody else.
+        """
+        rows = await self.tx.conn.fetch(AROUND_PLACE, self.id, ticket.id, max(place - 2, 0), 2 if place > 1 else 1)
+        around = [Neighbour(row["rank"], row["band"], row["key"]) for row in rows]
+        if place == 1:
+            before, behind = None, around[0] if around else None
+        elif len(around) == 2:
+            before, behind = around
+        elif around:
+            before, behind = around[0], None
+        else:
+            last = await self.tx.conn.fetchrow(LAST_WAITING, self.id, ticket.id)
+            before, behind = (Neighbour(last["rank"], last["band"], last["key"]) if last else None), None
+        squeezed = rules.squeezed(ticket.standing, before, behind)
+        if squeezed is None:
+            raise errors.BehindEmergency()
+        ticket = replace(ticket, band=squeezed[0], key=squeezed[1])
+        ticket = await self._ranked(ticket, before.rank if before else None)
+        await self._write(ticket)
+        return ticket
+
+    async def _ranked(self, ticket: Ticket, before: float | None) -> Ticket:
+        behind = await self.tx.conn.fetchval(RANK_BEHIND, self.id, ticket.id, before)
+        rank = rules.rank_between(before, behind)
+        if rank is None:
+            rank = float(await self.tx.conn.fetchval(PLACE_AFTER, self.id, ticket.id, before))
+            await self.tx.conn.execute(RENUMBER, self.id, ticket.id, before)
+            self.tell(events.QueueUpdated(), *(one for one in await self.waiting() if one.id != ticket.id))
+        return replace(ticket, rank=rank)
+
+    async def waiting(self, limit: int | None = None) -> list[Ticket]:
+        """Everybody who waits, in order."""
+        return [ticket_of(row) for row in await self.tx.conn.fetch(WAITING, self.id, limit)]
+
+    async def _write(self, ticket: Ticket) -> None:
+        await self.tx.conn.execute(
+            SAVE_TICKET,
+            ticket.id,
+            ticket.state,
+            ticket.urgency,
+            ticket.waiting_since,
+            ticket.band,
+            ticket.key,
+            ticket.rank,
+            dumps([one.model_dump() for one in ticket.order_reasons]),
+            ticket.score.model_dump_json() if ticket.score else None,
+            ticket.calls,
+            ticket.call_version,
+            ticket.desk_id,
+            ticket.doctor_id,
+            ticket.called_at,
+            ticket.started_at,
+            ticket.ended_at,
+            dumps(ticket.undo) if ticket.undo else None,
+        )
+
+    async def decide(self, ticket: Ticket, kind: str, reason: str | None, **facts: Any) -> None:
+        """Put a decision about a ticket on record, with what it saw."""
+        await self.tx.conn.execute(
+            NOTE_DECISION, ticket.id, self.id, self.tx.now, self.tx.actor.key, kind, reason, dumps(facts)
+        )
+
+    # Desks
+
+    async def desk_context(self, desk_id: int) -> asyncpg.Record:
+        """The desk's name, when it last called and was freed, and since when somebody has been waiting.
+
+        Raises `DeskUnknown` for a desk of another location.
+        """
+        row = await self.tx.conn.fetchrow(DESK_CONTEXT, self.id, desk_id, self.location_id)
+        if row is None:
+            raise errors.DeskUnknown()
+        return row
+
+    async def serves(self, desk_id: int, actor: Actor) -> None:
+        """Note that a desk serves this queue, from the call at this instant on."""
+        await self.tx.conn.execute(
+            SERVE, self.id, desk_id, actor.doctor_id, actor.id if actor.role is not Role.system else None, self.tx.now
+        )
+
+    async def frees(self, desk_id: int | None) -> None:
+        """Note that the desk's patient has left it, now."""
+        if desk_id is not None:
+            await self.tx.conn.execute(FREE_DESK, self.id, desk_id, self.tx.now)
+
+    # Telling
+
+    def tell(self, event: Event, *changed: Ticket, gone: Sequence[Ticket] = ()) -> int:
+        """Note an event for both audiences; answers the board version it will have."""
+        version = self.tx.next_version(events.board(self.id)) + len(self.told)
+        self.told.append((event, list(changed), list(gone)))
+        return version
+
+    async def settle(self) -> int:
+        """Save the queue, append all that was noted with fresh waits; answers the board version after it."""
+        seen = await self.tx.conn.fetchrow(SETTLE, self.id, self.tx.now, self.tx.now - IDLE_AFTER, MAX_PLACES)
+        assert seen is not None
+        serving = [Serving.model_validate(one) for one in orjson.loads(seen["serving"])]
+        waits: list[tuple[int, int]] = []
+        if self.settings.show_waits and self.state != "closed":
+            # Those who wait, and whoever comes next.
+            places = min(seen["waiting"] + 1, MAX_PLACES)
+            waits = ranges(self.pace, seen["busy"], max(1, len(serving), len(seen["busy"])), places)
+        await self.tx.conn.execute(
+            SAVE_QUEUE,
+            self.id,
+            dumps(self.own_settings),
+            self.state,
+            self.message,
+            self.token_day,
+            self.token_last,
+            dumps(self.pace.to_json()),
+            dumps(waits),
+            self.tx.now,
+        )
+        board_queue, staff_queue = self.rows(waits, self.tx.now, serving)
+        if not self.told:
+            self.told.append((events.QueueUpdated(), [], []))
+        version = 0
+        for nth, (event, changed, gone) in enumerate(self.told, start=1):
+            last = nth == len(self.told)
+            board_put: list[BoardRow] = [one.board_row() for one in changed if one.state in ON_BOARD]
+            staff_put: list[StaffRow] = [one.staff_row() for one in changed]
+            board_drop = [f"t:{one.id}" for one in [*changed, *gone] if one.state not in ON_BOARD]
+            staff_drop = [f"t:{one.id}" for one in gone]
+            if last:
+                board_put.append(board_queue)
+                staff_put.append(staff_queue)
+                staff_drop += self.dropped_from_staff
+            version = self.tx.append(events.board(self.id), event, put=board_put, drop=board_drop)
+            self.tx.append(events.staff(self.id), event, put=staff_put, drop=staff_drop)
+        self._tell_patients()
+        return version
+
+    def rows(
+        self, waits: list[tuple[int, int]], waits_at: datetime, serving: list[Serving]
+    ) -> tuple[BoardQueue, StaffQueue]:
+        """The queue itself as both audiences see it."""
+        shared: dict[str, Any] = {
+            "queue": self.id,
+            "name": self.name,
+            "doctor": self.doctor,
+            "state": self.state,
+            "message": self.message,
+            "show_waits": self.settings.show_waits,
+            "desks": len(serving),
+            "waits": waits,
+            "waits_at": waits_at,
+        }
+        return BoardQueue(**shared), StaffQueue(
+            **shared, settings=self.settings.model_dump(mode="json"), mode=self.settings.order, serving=serving
+        )
+
+    def _tell_patients(self) -> None:
+        latest = {one.id: one for _, changed, gone in self.told for one in (*changed, *gone) if one.has_account}
+        for ticket in latest.values():
+            stream = events.patient(ticket.patient.id)
+            event = TicketChanged(ticket=ticket.id, token=ticket.token)
+            if ticket.state in ON_BOARD:
+                self.tx.append(stream, event, put=[patient_row(ticket, self.name)])
+            else:
+                self.tx.append(stream, event, drop=[f"t:{ticket.id}"])
+
+
+def patient_row(ticket: Ticket, queue_name: str) -> PatientTicket:
+    """A ticket as its own patient sees it."""
+    return PatientTicket(
+        ticket=ticket.id,
+        token=ticket.token,
+        queue=ticket.queue_id,
+        queue_name=queue_name,
+        state=ticket.state,
+        desk=ticket.desk,
+    )
+
+
+def dumps(value: Any) -> str:
+    """JSON as asyncpg takes it."""
+    return orjson.dumps(value).decode()
+
+
+TICKET_OF_QUEUE = TICKET + " where t.id = $1 and t.queue_id = $2"
+FIRST_WAITING = TICKET + " where t.queue_id = $1 and t.state = 'waiting' order by t.rank limit 1"
+TICKETS_AT_DESK = (
+    TICKET + " where t.queue_id = $1 and t.desk_id = $2 and t.state in ('called', 'in_consultation') order by t.id"
+)
+WAITING = TICKET + " where t.queue_id = $1 and t.state = 'waiting' order by t.rank limit $2"
+RANK_BEFORE = """
+select rank from tickets
+where queue_id = $1 and state = 'waiting' and (band, key) <= ($2, $3) and id <> $4
+order by band desc, key desc, rank desc limit 1
+"""
+RANK_BEHIND = """
+select min(rank) from tickets
+where queue_id = $1 and state = 'waiting' and id <> $2 and rank > coalesce($3, '-infinity'::double precision)
+"""
+AROUND_PLACE = """
+select rank, band, key from tickets where queue_id = $1 and state = 'waiting' and id <> $2
+order by rank offset $3 limit $4
+"""
+LAST_WAITING = """
+select rank, band, key from tickets where queue_id = $1 and state = 'waiting' and id <> $2 order by rank desc limit 1
+"""
+RENUMBER = """
+update tickets t set rank = n.place
+from (
+    select id, row_number() over (order by rank) + (rank > coalesce($3, '-infinity'::double precision))::int as place
+    from tickets where queue_id = $1 and state = 'waiting' and id <> $2
+) n where n.id = t.id
+"""
+PLACE_AFTER = """
+select count(*) + 1 from tickets
+where queue_id = $1 and state = 'waiting' and id <> $2 and rank <= $3
+"""
+SAVE_TICKET = """
+update tickets set state = $2, urgency = $3, waiting_since = $4, band = $5, key = $6, rank = $7, order_reasons = $8,
+    score = $9, calls = $10, call_version = $11, desk_id = $12, doctor_id = $13, called_at = $14, started_at = $15,
+    ended_at = $16, undo = $17
+where id = $1
+"""
+NOTE_DECISION = """
+insert into decisions (ticket_id, queue_id, at, actor, kind, reason, facts) values ($1, $2, $3, $4, $5, $6, $7)
+"""
+DESK_CONTEXT = """
+select d.name as desk, s.called_at, s.freed_at, (
+    select min(w.waiting_since) from (
+        select waiting_since from tickets where queue_id = $1 and state = 'waiting' order by rank limit 50
+    ) w
+) as waiting_since
+from desks d left join serving s on s.queue_id = $1 and s.desk_id = d.id
+where d.id = $2 and d.location_id = $3
+"""
+SERVE = """
+insert into serving (queue_id, desk_id, doctor_id, user_id, called_at, freed_at) values ($1, $2, $3, $4, $5, null)
+on conflict (queue_id, desk_id) do update
+set doctor_id = excluded.doctor_id, user_id = excluded.user_id, called_at = excluded.called_at, freed_at = null
+"""
+FREE_DESK = "update serving set freed_at = $3 where queue_id = $1 and desk_id = $2"
+SETTLE = """
+with idle as (
+    delete from serving s where s.queue_id = $1 and greatest(s.called_at, s.freed_at) < $3
+        and not exists (
+            select from tickets t
+            where t.queue_id = $1 and t.desk_id = s.desk_id and t.state in ('called', 'in_consultation')
+        )
+    returning s.desk_id
+)
+select
+    (select count(*) from (select from tickets where queue_id = $1 and state = 'waiting' limit $4) w) as waiting,
+    array(
+        select greatest(0, extract(epoch from $2 - called_at))::double precision from tickets
+        where queue_id = $1 and state in ('called', 'in_consultation') order by 1
+    ) as busy,
+    (
+        select coalesce(json_agg(json_build_object('desk_id', s.desk_id, 'desk', d.name, 'doctor', o.name)
+            order by s.desk_id), '[]')
+        from serving s join desks d on d.id = s.desk_id left join doctors o on o.id = s.doctor_id
+        where s.queue_id = $1 and s.desk_id not in (select desk_id from idle)
+    ) as serving
+"""
+SAVE_QUEUE = """
+update queues set settings = $2, state = $3, message = $4, token_day = $5, token_last = $6, pace = $7, waits = $8,
+    waits_at = $9
+where id = $1
+"""
+
+
+async def open_line(tx: Tx, actor: Actor, queue_id: int, *also: int) -> Line:
+    """Take the gate of a queue (and of the `also` ones) and load it for somebody who works it.
+
+    Raises `NotFound` for a queue that does not exist or belongs elsewhere, `NotAllowed` for a doctor who does not
+    serve it.
+    """
+    await tx.gate(*(events.board(one) for one in (queue_id, *also)))
+    line, serves = await load_line(tx, actor, queue_id)
+    if actor.role is Role.doctor and not serves:
+        raise errors.NotAllowed("You do not serve this queue.")
+    return line
+
+
+async def load_line(tx: Tx, actor: Actor, queue_id: int) -> tuple[Line, bool]:
+    """A gated queue of the actor's institution, and whether the actor serves it. Raises `NotFound`."""
+    row = await tx.conn.fetchrow(LINE, queue_id, actor.doctor_id)
+    if row is None or not actor.within(row["institution_id"]):
+        raise errors.NotFound("There is no such queue here.")
+    return line_of(tx, row), row["serves"]
+
+
+def line_of(tx: Tx, row: asyncpg.Record) -> Line:
+    """A row of `LINE` as a line."""
+    own = orjson.loads(row["settings"])
+    return Line(
+        tx=tx,
+        id=row["id"],
+        institution_id=row["institution_id"],
+        location_id=row["location_id"],
+        doctor_id=row["doctor_id"],
+        name=row["name"],
+        doctor=row["doctor"],
+        doctors=row["doctors"],
+        zone=ZoneInfo(row["zone"]),
+        state=row["state"],
+        message=row["message"],
+        own_settings=own,
+        settings=effective(orjson.loads(row["institution_settings"]), orjson.loads(row["location_settings"]), own),
+        token_day=row["token_day"],
+        token_last=row["token_last"],
+        pace=Pace.from_json(orjson.loads(row["pace"])),
+    )
+
+
+LINE = """
+select q.id, q.institution_id, q.location_id, q.doctor_id, q.name, q.settings, q.state, q.message, q.token_day,
+    q.token_last, q.pace, q.waits, q.waits_at, l.settings as location_settings, i.settings as institution_settings,
+    coalesce(l.zone, i.zone) as zone, d.name as doctor,
+    (select count(*) from queue_doctors s where s.queue_id = q.id) as doctors,
+    exists (select from queue_doctors s where s.queue_id = q.id and s.doctor_id = $2) as serves
+from queues q
+join locations l on l.id = q.location_id
+join institutions i on i.id = q.institution_id
+left join doctors d on d.id = q.doctor_id
+where q.id = $1
+"""
+
+
+# Rows read afresh, for rebuilding a stream
+
+
+async def board_rows(conn: Connection, queue_id: int) -> list[BoardRow]:
+    """What the waiting room sees of a queue, from PostgreSQL alone."""
+    queue = await _queue_rows(conn, queue_id)
+    if queue is None:
+        return []
+    tickets = [ticket_of(row) for row in await conn.fetch(SHOWN_TICKETS, queue_id)]
+    return [queue[0], *(one.board_row() for one in tickets if one.state in ON_BOARD)]
+
+
+async def staff_rows(conn: Connection, queue_id: int) -> list[StaffRow]:
+    """What those who work a queue see of it, from PostgreSQL alone."""
+    queue = await _queue_rows(conn, queue_id)
+    if queue is None:
+        return []
+    tickets = [ticket_of(row) for row in await conn.fetch(SHOWN_TICKETS, queue_id)]
+    boards = [StaffBoard(device=row["id"], name=row["name"]) for row in await conn.fetch(BOARDS_OF_QUEUE, queue_id)]
+    return [queue[1], *(one.staff_row() for one in tickets), *boards]
+
+
+async def patient_rows(conn: Connection, patient_id: int) -> list[PatientTicket]:
+    """A patient's own tickets that are not over, from PostgreSQL alone."""
+    rows = await conn.fetch(TICKETS_OF_PATIENT, patient_id)
+    names = {row["id"]: row["name"] for row in await conn.fetch(QUEUES_OF_PATIENT, patient_id)}
+    return [patient_row(ticket_of(row), names[row["queue_id"]]) for row in rows]
+
+
+async def _queue_rows(conn: Connection, queue_id: int) -> tuple[BoardQueue, StaffQueue] | None:
+    row = await conn.fetchrow(LINE, queue_id, None)
+    if row is None:
+        return None
+    line = line_of(Tx(conn, Actor(Role.system), datetime.now(UTC), fixed=True), row)
+    serving = [
+        Serving(desk_id=one["desk_id"], desk=one["desk"], doctor=one["doctor"])
+        for one in await conn.fetch(SERVING, queue_id)
+    ]
+    waits = [(one[0], one[1]) for one in orjson.loads(row["waits"])]
+    return line.rows(waits, row["waits_at"], serving)
+
+
+SHOWN_TICKETS = (
+    TICKET
+    + """
+join queues q on q.id = t.queue_id
+where t.queue_id = $1 and (
+    t.state in ('waiting', 'called', 'in_consultation', 'on_hold') or (t.state = 'no_show' and t.day = q.token_day)
+) order by t.rank, t.id
+"""
+)
+BOARDS_OF_QUEUE = """
+select v.id, v.name from devices v join queues q on q.location_id = v.location_id
+where q.id = $1 and v.kind = 'board' and v.revoked_at is null order by v.id
+"""
+TICKETS_OF_PATIENT = (
+    TICKET
+    + """
+where t.patient_id = $1 and t.state in ('waiting', 'called', 'in_consultation', 'on_hold') order by t.id
+"""
+)
+QUEUES_OF_PATIENT = """
+select distinct q.id, q.name from queues q join tickets t on t.queue_id = q.id where t.patient_id = $1
+"""
+SERVING = """
+select s.desk_id, d.name as desk, o.name as doctor
+from serving s join desks d on d.id = s.desk_id left join doctors o on o.id = s.doctor_id
+where s.queue_id = $1 order by s.desk_id
+"""

@@ -1,0 +1,241 @@
+"""The decisions about tickets: their life, their order and its reasons, opening hours. Pure: no IO, no clock.
+
+Invariants:
+- A ticket changes its state only by a step of `LIFE`.
+- Along the ranks of those waiting, (band, key) never decreases, and band 0 holds the emergencies and nobody else; so an
+  emergency waits behind emergencies only.
+- Two waiting tickets keep their order as time passes: a minute adds the same points to both. A score's key is therefore
+  the arrival, moved ahead by as many minutes as the other points are worth, and nobody starves: whoever arrives later
+  than that has the greater key.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from server.events import Factor, Reason, Score, State, Urgency
+from server.settings import Hours, Order, QueueSettings, Weights
+
+
+class Step(StrEnum):
+    """What can be done with a ticket."""
+
+    call = "call"
+    recall = "recall"
+    start = "start"
+    complete = "complete"
+    no_show = "no-show"
+    return_ = "return"
+    hold = "hold"
+    transfer = "transfer"
+    prioritize = "prioritize"
+    cancel = "cancel"
+
+
+_WAITS = frozenset({State.waiting})
+_SET_ASIDE = frozenset({State.waiting, State.on_hold, State.called})
+
+LIFE: Mapping[Step, tuple[frozenset[State], State | None]] = {
+    Step.call: (frozenset({State.waiting, State.on_hold}), State.called),
+    Step.recall: (frozenset({State.called}), None),
+    Step.start: (frozenset({State.called}), State.in_consultation),
+    # Straight from `called` it starts and completes in one step, for desks that never press "start".
+    Step.complete: (frozenset({State.called, State.in_consultation}), State.completed),
+    Step.no_show: (frozenset({State.called}), State.no_show),
+    Step.return_: (frozenset({State.called, State.no_show, State.on_hold}), State.waiting),
+    Step.hold: (frozenset({State.waiting, State.called}), State.on_hold),
+    Step.transfer: (frozenset({*_SET_ASIDE, State.in_consultation}), State.transferred),
+    Step.prioritize: (frozenset({State.waiting, State.on_hold}), None),
+    Step.cancel: (_SET_ASIDE, State.cancelled),
+}
+"""The table of a ticket's life: the states a step is allowed from, and the state after it (None: unchanged)."""
+
+ENDED = frozenset({State.completed, State.no_show, State.transferred, State.cancelled})
+AT_DESK = frozenset({State.called, State.in_consultation})
+
+UNDO_WITHIN = timedelta(minutes=15)
+"""A slip of the finger is noticed by then; later the step is a fact that others have acted on."""
+
+
+def allowed(step: Step, state: State) -> bool:
+    """Whether the table of life lets a ticket in this state take this step."""
+    return state in LIFE[step][0]
+
+
+def after(step: Step, state: State) -> State:
+    """The state that an allowed step leads to."""
+    return LIFE[step][1] or state
+
+
+# Order
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a ticket belongs among those waiting, and why: lower (band, key) is called first."""
+
+    band: int
+    key: float
+    score: Score | None
+    reasons: tuple[Reason, ...]
+
+
+def standing(
+    settings: QueueSettings,
+    arrived: datetime,
+    urgency: Urgency,
+    birth_year: int | None,
+    requirements: Sequence[str],
+) -> Standing:
+    """Where a ticket belongs that arrived then, by the queue's order. Keys are minutes since 1970."""
+    minute = arrived.timestamp() / 60
+    if urgency is Urgency.emergency:
+        return Standing(0, minute, None, (Reason(code="emergency", detail="An emergency goes first."),))
+    if settings.order is Order.urgent_first:
+        if urgency is Urgency.urgent:
+            return Standing(1, minute, None, (Reason(code="urgent", detail="Urgent goes before routine."),))
+        return Standing(2, minute, None, ())
+    if settings.order is Order.scored:
+        score = scored(settings.weights, arrived, urgency, birth_year, requirements)
+        reasons = tuple(
+            Reason(code="score", detail=f"{one.factor}: {one.points:g} points") for one in score.factors if one.points
+        )
+        return Standing(1, minute - score.total / score.per_minute, score, reasons)
+    return Standing(1, minute, None, ())
+
+
+def scored(
+    weights: Weights, arrived: datetime, urgency: Urgency, birth_year: int | None, requirements: Sequence[str]
+) -> Score:
+    """The points a ticket brings along; each minute waited adds `per_minute` more to every ticket alike."""
+    factors = [Factor(factor="urgency", points=weights.urgent if urgency is Urgency.urgent else 0.0)]
+    if birth_year is not None:
+        age = arrived.year - birth_year
+        elderly, child = age >= weights.elderly_from, age <= weights.child_to
+        factors.append(Factor(factor="age", points=weights.elderly if elderly else weights.child if child else 0.0))
+    factors.append(Factor(factor="requirements", points=weights.requirement if requirements else 0.0))
+    return Score(total=sum(one.points for one in factors), factors=factors, per_minute=weights.per_minute)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A waiting ticket as its neighbours see it."""
+
+    rank: float
+    band: int
+    key: float
+
+
+def rank_between(before: float | None, behind: float | None) -> float | None:
+    """A rank strictly between two others (None: no neighbour on that side); None where doubles leave no room."""
+    if before is None:
+        return 0.0 if behind is None else behind - 1.0
+    if behind is None:
+        return before + 1.0
+    middle = before + (behind - before) / 2
+    return middle if before < middle < behind else None
+
+
+def squeezed(own: Standing, before: Neighbour | None, behind: Neighbour | None) -> tuple[int, float] | None:
+    """(band, key) for a ticket put by hand between two others, or None where an emergency forbids that place.
+
+    Taking a neighbour's (band, key) keeps them from decreasing along the ranks, so that later arrivals still find
+    their place by comparing keys.
+    """
+    if own.band == 0:
+        if before is not None and before.band != 0:
+            return None
+        return (0, before.key) if before else (0, behind.key if behind and behind.band == 0 else own.key)
+    if behind is not None and behind.band == 0:
+        return None
+    if before is not None and before.band != 0:
+        return before.band, before.key
+    return (behind.band, behind.key) if behind is not None else (own.band, own.key)
+
+
+# Reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One ticket's part in the answer to "why was this one called before that one?"."""
+
+    token: str
+    joined_at: datetime
+    called_at: datetime | None
+    urgency: Urgency
+    score: Score | None
+    reasons: tuple[Reason, ...]
+    decisions: tuple[tuple[str, str | None], ...]
+    """Kinds of decisions that people took about it, with their reasons."""
+
+
+def why(first: Told, second: Told) -> tuple[str, list[Reason]]:
+    """Why `first` was called, or stands, before `second`: a sentence, and every fact that bears on it."""
+    facts = [
+        Reason(code="arrival", detail=f"{one.token} arrived at {one.joined_at.isoformat(timespec='seconds')}")
+        for one in (first, second)
+    ]
+    for one in (first, second):
+        facts += [Reason(code=f"order-{reason.code}", detail=f"{one.token}: {reason.detail}") for reason in one.reasons]
+        facts += [
+            Reason(code=f"decision-{kind}", detail=f"{one.token}: {reason or 'no reason given'}")
+            for kind, reason in one.decisions
+        ]
+    return _sentence(first, second), facts
+
+
+SET_BACK = {
+    "hold": "was put on hold",
+    "no-show": "did not come when called",
+    "return": "was sent back to the queue",
+    "transfer": "came from another queue",
+}
+
+
+def _sentence(first: Told, second: Told) -> str:
+    by_hand = dict(first.decisions)
+    if "call" in by_hand:
+        return f"{first.token} was called by hand: {by_hand['call'] or 'no reason given'}."
+    if first.urgency is Urgency.emergency and second.urgency is not Urgency.emergency:
+        return f"{first.token} is an emergency, and an emergency waits behind nobody but an emergency."
+    if "place" in by_hand:
+        return f"{first.token} was given its place by hand: {by_hand['place'] or 'no reason given'}."
+    if first.urgency is not second.urgency and any(reason.code == "urgent" for reason in first.reasons):
+        return f"{first.token} is urgent and {second.token} is not."
+    if first.score and second.score and first.score.total != second.score.total:
+        return (
+            f"{first.token} brought {first.score.total:g} points and {second.token} {second.score.total:g}; "
+            f"each minute of waiting adds {first.score.per_minute:g}."
+        )
+    for kind, reason in second.decisions:
+        if kind == "place":
+            return f"{second.token} was given another place by hand: {reason or 'no reason given'}."
+        if kind in SET_BACK:
+            return f"{second.token} {SET_BACK[kind]}{': ' + reason if reason else ''}."
+    if first.joined_at <= second.joined_at:
+        return f"{first.token} arrived first."
+    return f"{first.token} went first though {second.token} arrived earlier; the facts below say what happened to each."
+
+
+# Hours and tokens
+
+
+def open_at(hours: Sequence[Hours] | None, local: datetime) -> bool:
+    """Whether the queue's hours are open at this local time; an opening past midnight belongs to the day it began."""
+    if hours is None:
+        return True
+    weekday, clock = local.weekday(), local.time().replace(tzinfo=None)
+    for one in hours:
+        overnight = one.closes <= one.opens
+        if one.weekday == weekday and one.opens <= clock and (overnight or clock < one.closes):
+            return True
+        if overnight and (one.weekday + 1) % 7 == weekday and clock < one.closes:
+            return True
+    return False
+
+
+def token(settings: QueueSettings, number: int) -> str:
+    """What the board shows for the day's n-th ticket: `A017`; it grows longer when its digits run out."""
+    return f"{settings.token_prefix}{number:0{settings.token_digits}d}"
