@@ -105,10 +105,15 @@ def test_an_empty_pace_tells_the_prior_and_a_full_one_its_own():
 
 
 def test_days_that_differ_widen_what_is_told_of_far_places():
-    calm = paced(lambda dice: dice.gammavariate(2, 500))
-    moody = Pace(tuple(tuple(g * (2 + 2 * (n % 2)) // 3 for g in day) for n, day in enumerate(calm.days)), calm.day)
-    width = [b - a for a, b in (ranges(calm, [0], 1, 12)[11], ranges(moody, [0], 1, 12)[11])]
-    assert width[1] > 1.2 * width[0]
+    """The same gaps, once as slow and quick days and once mixed over all days."""
+    calm, dice = paced(lambda dice: dice.gammavariate(2, 500)), random.Random(2)
+    days = [[round(g * (0.6, 1.4)[number % 2]) for g in day] for number, day in enumerate(calm.days)]
+    mixed = dice.sample([g for day in days for g in day], 240)
+    # Today is empty, so that what is told is of a day not yet seen.
+    moody = Pace((*map(tuple, days), ()), "2026-10-02")
+    even = Pace((*(tuple(mixed[at : at + 24]) for at in range(0, 240, 24)), ()), "2026-10-02")
+    (low, high), (even_low, even_high) = (ranges(pace, [0], 1, 12)[11] for pace in (moody, even))
+    assert high - low > 1.3 * (even_high - even_low)
 
 
 # The pace
