@@ -21,7 +21,7 @@ import logging
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 import engineio
@@ -41,6 +41,7 @@ NAMESPACE = "/"
 INBOUND_MAX = 64 * 1024  # bytes of one message from a client
 WRITE_BOUND = 1024 * 1024  # bytes that a slow WebSocket may leave unread; counts from the transport's high-water mark
 QUEUE_BOUND = 256  # packets that a long-polling client may leave unfetched
+HELD_BOUND = 64 * 1024  # bytes of events that one step of the event loop may collect for a room
 INBOX_BOUND = 16  # messages of one client that wait for its earlier ones, before its connection is read no further
 POLL_BATCH = 16  # packets in one long-polling answer: the Python client refuses more
 FRAGMENTS_MAX = 64  # of one message: its size is bounded, the number of its parts would not be
@@ -268,17 +269,19 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
 
     def post(self, packet: Packet) -> bool:
         """Send a packet after all earlier ones; True when it went straight to the wire."""
+        self.server.flush()
         if self.wire is not None:
             return self.wire.write(text_frame(packet.encode().encode()))
-        if not self.closing:
-            self.enqueue(packet)
+        self.enqueue(packet)
         return False
 
     def enqueue(self, packet: Packet) -> None:
         """Keep a packet for a client without a wire, or cut the client when it has left too many unfetched."""
+        if self.closing or self.ended is not None:
+            return
         if self.queue.qsize() < self.server.queue_bound:
             self.queue.put_nowait(packet)
-        elif self.ended is None:
+        else:
             self.server.cut_slow += 1
             self.cut(self.server.reason.TRANSPORT_ERROR)
 
@@ -287,7 +290,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         self.ended = self.ended or reason
         if self.wire is not None:
             self.wire.abort()
-        elif not self.closing:
+        elif not self.closing and self.queue is not _NOWHERE:
             while not self.queue.empty():
                 self.queue.get_nowait()
                 self.queue.task_done()
@@ -296,6 +299,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
 
     def adopt(self, wire: DirectWebSocketProtocol) -> None:
         """Take over an open WebSocket: what was queued leaves first, in this very step."""
+        self.server.flush()
         self.connected = self.upgraded = True
         self.upgrading = False
         queued, self.queue = self.queue, _NOWHERE
@@ -391,6 +395,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
         # `wait` is not honoured: a client that never fetches its last packets would be waited for without end.
         if self.closing:
             return
+        self.server.flush()
         self.closing = True
         wire = self.wire
         try:
@@ -449,6 +454,7 @@ class DirectEngine(engineio.AsyncServer):  # type: ignore[misc]
         self.queue_bound = queue_bound
         self.cut_slow = 0
         self.admitted: Callable[[str], bool] = lambda sid: True
+        self.flush: Callable[[], None] = lambda: None  # writes what a broadcast has collected
         # (since when, sid), both in order of time, since every client waits equally long.
         self.pings: deque[tuple[float, str]] = deque()
         self.pongs: deque[tuple[float, str]] = deque()
@@ -551,6 +557,9 @@ class DirectManager(socketio.AsyncManager):  # type: ignore[misc]
         self.delivered_direct = 0
         self.delivered_queued = 0
         self.joined: dict[tuple[str, str], set[str]] = {}  # (namespace, sid) -> its rooms
+        self.held: list[bytes] = []  # packets broadcast to `held_room` in this step of the event loop
+        self.held_room = ""
+        self.held_size = 0
 
     @property
     def cut_slow(self) -> int:
@@ -558,29 +567,45 @@ class DirectManager(socketio.AsyncManager):  # type: ignore[misc]
         return int(self.server.eio.cut_slow)
 
     def broadcast(self, room: str, packet: bytes) -> None:
-        """Send a complete Socket.IO EVENT packet (`2["name",{…}]`) to every socket of the room."""
-        members = self.rooms.get(NAMESPACE, {}).get(room)
-        if members:
-            self._deliver(members.values(), packet)
+        """Send a complete Socket.IO EVENT packet (`2["name",{…}]`) to every socket of the room.
 
-    def _deliver(self, members: Any, packet: bytes) -> None:
-        frame = text_frame(b"4" + packet)
-        queued: Packet | None = None
+        Events for one room in one step of the event loop leave together, one write per socket, at the end of the step
+        or before anything else is sent or any room changes.
+        """
+        if room != self.held_room or self.held_size > HELD_BOUND:
+            self.flush()
+        if not self.held:
+            asyncio.get_running_loop().call_soon(self.flush)
+            self.held_room = room
+        self.held.append(packet)
+        self.held_size += len(packet)
+
+    def flush(self) -> None:
+        """Deliver what broadcasts have collected."""
+        if self.held:
+            packets, self.held, self.held_size = self.held, [], 0
+            members = self.rooms.get(NAMESPACE, {}).get(self.held_room)
+            if members:
+                self._deliver(members.values(), packets)
+
+    def _deliver(self, members: Iterable[str], packets: list[bytes]) -> None:
+        frames = b"".join([text_frame(b"4" + packet) for packet in packets])
+        queued: list[Packet] = []
         sockets = self.server.eio.sockets
         direct = total = 0
         for eio_sid in members:
             socket = sockets.get(eio_sid)
-            if socket is None or socket.closing:
+            if socket is None or socket.closing or socket.ended is not None:
                 continue
             total += 1
             if socket.wire is not None:
-                direct += socket.wire.write(frame)
+                direct += socket.wire.write(frames)
             else:
-                if queued is None:
-                    queued = Packet(MESSAGE, packet.decode())
-                socket.enqueue(queued)
-        self.delivered_direct += direct
-        self.delivered_queued += total - direct
+                queued = queued or [Packet(MESSAGE, packet.decode()) for packet in packets]
+                for one in queued:
+                    socket.enqueue(one)
+        self.delivered_direct += direct * len(packets)
+        self.delivered_queued += (total - direct) * len(packets)
 
     # What python-socketio calls.
 
@@ -600,15 +625,16 @@ class DirectManager(socketio.AsyncManager):  # type: ignore[misc]
         skipped = skip_sid if isinstance(skip_sid, list) else [skip_sid]
         members = [pair for pair in self.get_participants(namespace, to or room) if pair[0] not in skipped]
         kind = socketio_packet.EVENT
+        self.flush()
         # Without an await before the last delivery, so that a broadcast after this call stays after it.
         if not callback:
             packet = self.server.packet_class(kind, namespace=namespace, data=[event, *arguments])
-            self._deliver([eio_sid for _, eio_sid in members], packet.encode().encode())
+            self._deliver([eio_sid for _, eio_sid in members], [packet.encode().encode()])
             return
         for sid, eio_sid in members:
             number = self._generate_ack_id(sid, callback)
             packet = self.server.packet_class(kind, namespace=namespace, data=[event, *arguments], id=number)
-            self._deliver([eio_sid], packet.encode().encode())
+            self._deliver([eio_sid], [packet.encode().encode()])
 
     @override
     def get_participants(self, namespace: str, room: Any) -> Iterator[tuple[str, str]]:
@@ -633,11 +659,13 @@ class DirectManager(socketio.AsyncManager):  # type: ignore[misc]
         elif self.is_sid_room(namespace, room):
             raise ValueError("cannot enter the room of another socket")
         else:
+            self.flush()
             rooms.setdefault(room, {})[sid] = rooms[None][sid] if eio_sid is None else eio_sid
             self.joined.setdefault((namespace, sid), set()).add(room)
 
     @override
     def basic_leave_room(self, sid: str, namespace: str, room: Any) -> None:
+        self.flush()
         rooms = self.rooms.get(namespace, {})
         rooms.get(room, {}).pop(sid, None)
         if room is not None and room in rooms and not rooms[room]:
@@ -667,6 +695,7 @@ class DirectServer(socketio.AsyncServer):  # type: ignore[misc]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self.eio.flush = self.manager.flush
         self.eio.admitted = lambda eio_sid: self.manager.sid_from_eio_sid(eio_sid, NAMESPACE) is not None
 
     @override
