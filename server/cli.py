@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from server import tether
 from server.config import ROOT, Config
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 app = typer.Typer(
     help="A live queue for clinics: boards, consoles and phones that see each call at once.",
@@ -82,9 +83,10 @@ def serve(
 @app.command()
 def worker() -> None:
     """Run the worker: whatever is due, and the sweep that publishes what a crash left behind."""
+    config = _config()
     from workers.main import run
 
-    run(_config())
+    run(config)
 
 
 @app.command()
@@ -146,21 +148,12 @@ def user_add(
     data: Data = DATA,
 ) -> None:
     """Add somebody who can sign in; the password is asked for, or read from standard input."""
-    from server import people
+    from server import office
 
-    password = _password()
-    told = _run(
-        people.add_user(
-            _config(data=data, redis=False).database_url,
-            email=email,
-            role=role,
-            name=name,
-            institution=institution,
-            zone=zone,
-            password=password,
-        )
-    )
-    print(told)
+    config = _config(data=data, redis=False)
+    told = {"email": email, "role": role, "name": name, "institution": institution, "zone": zone}
+    new = _checked(office.NewUser, **told, password=_password())
+    print(_run(office.add_user(config.database_url, new)))
 
 
 @device_app.command("enroll")
@@ -168,28 +161,31 @@ def device_enroll(
     code: Annotated[str, typer.Argument(help="The code that the screen shows.")],
     location: Annotated[int, typer.Option(help="Id of the location whose calls it shows.")],
     name: Annotated[str, typer.Option(help="What staff call this screen.")] = "Board",
+    kind: Annotated[str, typer.Option(help="board or kiosk.")] = "board",
     data: Data = DATA,
 ) -> None:
-    """Let a screen that shows a pairing code in."""
-    from server import people
+    """Let the screen that shows this pairing code in."""
+    from server import devices, office
 
-    print(_run(people.enroll_device(_config(data=data), code=code, location_id=location, name=name)))
+    ask = _checked(devices.EnrollDevice, code=code, location_id=location, name=name, kind=kind)
+    print(_run(office.enroll_device(_config(data=data, redis=False), ask)))
 
 
 @device_app.command("list")
 def device_list(data: Data = DATA) -> None:
     """Every enrolled device, its location, and whether it still may."""
-    from server import people
+    from server import office
 
-    print(_run(people.list_devices(_config(data=data, redis=False).database_url)))
+    print(_run(office.list_devices(_config(data=data, redis=False))))
 
 
 @device_app.command("revoke")
 def device_revoke(device: Annotated[int, typer.Argument(help="Its id.")], data: Data = DATA) -> None:
     """Shut a device out, at once and for good."""
-    from server import people
+    from server import devices, office
 
-    print(_run(people.revoke_device(_config(data=data), device_id=device)))
+    ask = _checked(devices.RevokeDevice, device_id=device)
+    print(_run(office.revoke_device(_config(data=data), ask)))
 
 
 # --- What the commands share
@@ -203,16 +199,20 @@ def _config(*, data: Path | None = None, redis: bool = True, **flags: Any) -> Co
 
         told = holder(data.absolute()) or {}
         found |= {name: told[name] for name in ("database_url", "redis_url", "public_url") if name in told}
-    try:
-        config = Config(**found)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors())
-        _refuse(f"The configuration is not usable. {faults}")
+    config = _checked(Config, **found)
     missing = [name for name in ("database_url", *(["redis_url"] if redis else [])) if not getattr(config, name)]
     if missing:
         where = f" No `callboard up` runs on {data}." if data else ""
         _refuse(f"{' and '.join(missing).upper()} must be set.{where}")
     return config
+
+
+def _checked(model: type[M], **fields: Any) -> M:
+    """The model made from these fields; what is wrong with them is a sentence that never repeats a value."""
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        _refuse("; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()))
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
