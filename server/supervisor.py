@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from server import tether
+from server.config import ROOT
 
 Say = Callable[[str], None]
 
@@ -88,6 +89,7 @@ def spawn_python(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                cwd=ROOT,
                 env={**env, tether.PIPE: f"{os.getpid()}:{theirs}"},
                 pass_fds=(theirs, *keep),
                 start_new_session=True,

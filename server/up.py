@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ def _start(
     began = time.monotonic()
     data, say = wish.data, wish.say
     rotate(data / "log")
-    say(f"Callboard {version('callboard')}, data in {data}")
+    say(f"Starting Callboard on {data}")
     ours = _lay_foundations(supervisor, data)
     env = {
         **os.environ,
@@ -112,8 +111,9 @@ def _start(
 
     serve = ours_to_run("server", "serve", "--fd", str(fd), "--drain", "0.5", keep=(fd,))
     supervisor.start(serve, functools.partial(_ready, wish.host, port))
+    _forget_worker(env["REDIS_URL"])
     worker = ours_to_run("worker", "worker")
-    supervisor.start(worker, functools.partial(_worker_ready, worker, env["REDIS_URL"]))
+    supervisor.start(worker, functools.partial(_worker_ready, env["REDIS_URL"]))
     if demo:
         supervisor.may_end.add("replay")
         supervisor.start(ours_to_run("replay", "replay", "--demo"), lambda: True)
@@ -221,11 +221,18 @@ def _ready(host: str, port: int) -> bool:
         connection.close()
 
 
-def _worker_ready(worker: Any, redis_url: str) -> bool:
-    """Whether the worker has reported its health to Redis since it started."""
+HEALTH = "arq:queue:health-check"
+"""Where a worker reports, at its start and now and then, that it takes tasks."""
+
+
+def _forget_worker(redis_url: str) -> None:
+    """Take away what last time's worker reported, which may be an hour old."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(HEALTH)
+
+
+def _worker_ready(redis_url: str) -> bool:
+    """Whether the worker has reported since it started."""
     with suppress(redis.RedisError), redis.Redis.from_url(redis_url) as client:
-        return bool(client.exists("arq:queue:health-check"))
+        return bool(client.exists(HEALTH))
     return False
-
-
-DEFAULT_DATA = ROOT / "data"
