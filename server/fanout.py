@@ -341,7 +341,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
                     await self.receive(Packet(encoded_packet=text))
                 except exceptions.SocketIsClosedError:
                     break
-                except (ValueError, exceptions.UnknownPacketError):
+                except (ValueError, RecursionError, exceptions.UnknownPacketError):
                     self.cut(self.server.reason.TRANSPORT_ERROR)
                 except Exception:
                     log.exception("a message was not handled")
@@ -353,6 +353,19 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
             await self.close(wait=False, abort=True, reason=self.ended)
 
     # What python-engineio calls.
+
+    @override
+    async def receive(self, pkt: Packet) -> None:
+        if pkt.packet_type not in (CLOSE, PONG, MESSAGE):
+            raise exceptions.UnknownPacketError
+        await super().receive(pkt)
+
+    @override
+    async def handle_post_request(self, environ: dict[str, Any]) -> None:
+        try:
+            await super().handle_post_request(environ)
+        except (ValueError, RecursionError) as malformed:
+            raise exceptions.UnknownPacketError from malformed
 
     @override
     async def send(self, pkt: Packet) -> None:
@@ -403,10 +416,11 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
                 "disconnect", self.sid, reason or self.server.reason.SERVER_DISCONNECT, run_async=False
             )
         finally:
-            if not abort and self.wire is not None:
-                self.post(Packet(CLOSE))
+            last = Packet(NOOP if abort else CLOSE)
+            if self.wire is None:
+                self.queue.put_nowait(last)  # a poll that is open ends
             elif not abort:
-                self.queue.put_nowait(Packet(CLOSE))
+                self.post(last)
             self.closed = True
             self.server.sockets.pop(self.sid, None)
             if wire is not None:
@@ -483,6 +497,14 @@ class DirectEngine(engineio.AsyncServer):  # type: ignore[misc]
             socket = self.sockets.get(sid)
             if socket is not None and socket.last_ping == sent:
                 socket.cut(self.reason.PING_TIMEOUT)
+
+    @override
+    async def shutdown(self) -> None:
+        # uvicorn waits for open requests, and a long poll is open until there is something to tell.
+        for socket in list(self.sockets.values()):
+            if socket.wire is None:
+                await socket.close()
+        await super().shutdown()
 
     @override
     async def _service_task(self) -> None:
@@ -757,6 +779,7 @@ UVICORN: dict[str, Any] = {
     "ws_max_size": INBOUND_MAX,
     "ws_per_message_deflate": False,
     "ws_ping_interval": None,
+    "timeout_graceful_shutdown": 1,  # long polls are open until there is something to tell
 }
 
 
