@@ -1,0 +1,72 @@
+// @ts-check
+/** Owns the console's start and its keyboard: one key a step, never while somebody is typing or answering. */
+import { effect } from "@preact/signals";
+
+import { t, use } from "../shared/i18n.js";
+import { recover } from "../shared/reload.js";
+import { html, mount } from "../shared/ui.js";
+import { open } from "./dialogs.js";
+import { resume, user } from "./session.js";
+import { Console } from "./view.js";
+import { begin, callNext, choosing, end, mine, place, ticketStep, undo } from "./work.js";
+
+/** @param {KeyboardEvent} event */
+function onKey(event) {
+  if (event.defaultPrevented || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!user.peek() || !place.peek() || choosing.peek() || document.querySelector("dialog[open]")) return;
+  const target = /** @type {HTMLElement | null} */ (event.target);
+  if (target?.closest("input, select, textarea, [contenteditable]")) return;
+  if (event.key === " ") {
+    // On a focused button the space bar presses that button; everywhere else it calls the next patient.
+    if (target?.closest("button, a, summary")) return;
+    event.preventDefault();
+    return callNext();
+  }
+  const pressed = event.key.toLowerCase();
+  if (pressed === "?") return open("keys");
+  if (pressed === "u") return undo();
+  const ticket = mine.peek();
+  if (!ticket) return;
+  const called = ticket.state === "called";
+  if (pressed === "s" && called) void ticketStep("start", ticket);
+  else if (pressed === "r" && called) void ticketStep("recall", ticket);
+  else if (pressed === "n" && called) void ticketStep("no-show", ticket);
+  else if (pressed === "c" && !called) void ticketStep("complete", ticket);
+  else if (pressed === "h") open("hold", ticket);
+  else if (pressed === "b") open("return", ticket);
+  else if (pressed === "t") open("transfer", ticket);
+}
+
+/** @param {unknown} error */
+function failed(error) {
+  console.error(error);
+  void recover();
+}
+
+/** After a press with the mouse the focus would stay on that button, and the space bar would press it again. */
+function onPressed(/** @type {MouseEvent} */ event) {
+  const button = /** @type {HTMLElement | null} */ (event.target)?.closest("button");
+  if (event.detail > 0 && button && !button.closest("dialog, form")) button.blur();
+}
+
+async function start() {
+  addEventListener("unhandledrejection", (event) => console.error(event.reason));
+  await use(navigator.languages);
+  document.title = `${t("console.title")} · ${t("app.name")}`;
+  mount(html`<${Console} />`, { fallback: html`<main class="calm-screen"><h1>${t("fault.title")}</h1><p>${t("fault.page")}</p></main>`, onError: failed });
+  document.documentElement.dataset.started = "yes";
+  addEventListener("keydown", onKey);
+  addEventListener("click", onPressed);
+  /** @type {number | null} */
+  let seated = null;
+  effect(() => {
+    const id = user.value?.id ?? null;
+    if (id === seated) return;
+    seated = id;
+    end();
+    if (id !== null) void begin();
+  });
+  await resume();
+}
+
+void start();

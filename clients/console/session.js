@@ -1,0 +1,48 @@
+// @ts-check
+/**
+ * Owns who is signed in at this console.
+ *
+ * @import {User} from "../shared/wire.js"
+ */
+import { signal } from "@preact/signals";
+
+import { Problem, get, request, setCsrf } from "../shared/api.js";
+
+/** undefined: not known yet; null: nobody. */
+export const user = signal(/** @type {User | null | undefined} */ (undefined));
+
+/** Find out who is signed in; waits for the server as long as it takes. */
+export async function resume() {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return become(await get("/session"));
+    } catch (error) {
+      if (error instanceof Problem && !error.retryable) return void (user.value = null);
+      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+    }
+  }
+}
+
+/**
+ * @param {string} email
+ * @param {string} password
+ */
+export async function signIn(email, password) {
+  become(await request("POST", "/session", { body: { email, password } }));
+}
+
+export async function signOut() {
+  try {
+    await request("DELETE", "/session");
+  } catch (error) {
+    // Whoever leaves must see the sign-in page; the session ends on its own if the server didn't hear.
+    if (!(error instanceof Problem)) throw error;
+  }
+  user.value = null;
+}
+
+/** @param {{csrf?: string, user: User}} reply */
+function become(reply) {
+  setCsrf(reply.csrf ?? "");
+  user.value = reply.user;
+}
