@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
@@ -260,7 +260,14 @@ def refusals_of_rules() -> list[type[errors.Refusal]]:
     return [each for _, each in inspect.getmembers(errors, _is_refusal) if each not in edge]
 
 
-def _is_refusal(member: object) -> bool:
+def refusals_named(declared: Declared) -> list[type[errors.Refusal]]:
+    """The refusals that a declaration's docstring names."""
+    names = re.findall(r"`(\w+)`", inspect.getdoc(declared.run) or "")
+    members = (getattr(errors, name, None) for name in names)
+    return [member for member in members if _is_refusal(member)]
+
+
+def _is_refusal(member: object) -> TypeGuard[type[errors.Refusal]]:
     return inspect.isclass(member) and issubclass(member, errors.Refusal)
 
 
@@ -275,6 +282,7 @@ SECURITY_SCHEMES: dict[str, Schema] = {
     },
     "device": {"type": "http", "scheme": "Device", "description": "An enrolled board's or kiosk's credential."},
     "ticket": {"type": "http", "scheme": "Ticket", "description": "The secret in a ticket's link."},
+    "pairing": {"type": "http", "scheme": "Pairing", "description": "The secret that a screen got with its code."},
 }
 
 
@@ -283,10 +291,7 @@ def security(allow: frozenset[Role], unsafe: bool) -> list[Schema]:
     ways: list[Schema] = []
     if allow & PEOPLE:
         ways += [{"cookie": [], "csrf": []} if unsafe else {"cookie": []}, {"bearer": []}]
-    if Role.device in allow:
-        ways.append({"device": []})
-    if Role.ticket in allow:
-        ways.append({"ticket": []})
+    ways += [{role.value: []} for role in (Role.device, Role.ticket, Role.pairing) if role in allow]
     return [{}, *ways] if Role.anonymous in allow else ways
 
 
@@ -388,8 +393,10 @@ def command_operation(command: Declared, schemas: dict[str, Schema], bodies: dic
     name = _name(reference(schemas, command.ask, "validation"))
     in_path = path_fields(command.route)
     body = without(schemas[name], in_path)
-    bodies[name] = body
-    refusals: list[type[errors.Refusal]] = [*ALWAYS, *OF_ASKS, *OF_BODIES, *OF_COMMANDS, *refusals_of_rules()]
+    if bodies.setdefault(name, body) != body:
+        raise ValueError(f"{command.name}: another command's path holds other fields of {name}")
+    usual = [*ALWAYS, *OF_ASKS, *OF_BODIES, *OF_COMMANDS]
+    refusals: list[type[errors.Refusal]] = [*usual, *refusals_of_rules(), *refusals_named(command)]
     key = {
         "name": "Idempotency-Key",
         "in": "header",
@@ -399,7 +406,11 @@ def command_operation(command: Declared, schemas: dict[str, Schema], bodies: dic
     }
     return {
         **_common(command, unsafe=True),
-        "parameters": [*parameters(schemas[name], command.route, in_path, "path"), key],
+        "parameters": [
+            *parameters(schemas[name], command.route, in_path, "path"),
+            # An answer that is given only once cannot be given again for the same key.
+            *([] if getattr(command, "once", False) else [key]),
+        ],
         "requestBody": {
             "required": bool(body.get("required")),
             "content": {"application/json": {"schema": {"$ref": SCHEMAS + name}}},
@@ -413,7 +424,8 @@ def query_operation(query: Declared, schemas: dict[str, Schema]) -> Schema:
     schema = schemas[_name(reference(schemas, query.ask, "validation"))]
     in_path = path_fields(query.route)
     asked = [name for name in schema.get("properties", {}) if name not in in_path]
-    refusals = (*ALWAYS, *OF_ASKS, *([errors.InvalidCursor] if "cursor" in asked else []))
+    cursor = [errors.InvalidCursor] if "cursor" in asked else []
+    refusals: list[type[errors.Refusal]] = [*ALWAYS, *OF_ASKS, *cursor, *refusals_named(query)]
     return {
         **_common(query, unsafe=False),
         "parameters": [
