@@ -11,6 +11,7 @@
 import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, request } from "../shared/api.js";
+import { chime, unlock } from "../shared/chime.js";
 import { now, serverNow, setServerTime } from "../shared/clock.js";
 import { load, loaded, t, use, zone } from "../shared/i18n.js";
 import { recover, renew } from "../shared/reload.js";
@@ -20,7 +21,7 @@ import { Announcer } from "./announcer.js";
 import { after, afterSnapshot, due, dueInSnapshot, isCall, takenBack, trimmed } from "./calls.js";
 import { paired } from "./pairing.js";
 import { Board, Fault } from "./view.js";
-import { chime, speak, unlock } from "./voice.js";
+import { speak } from "./voice.js";
 
 const MOST_CALLS = 10;
 const REFRESH_MS = 10 * 60_000;

@@ -16,11 +16,11 @@
  * @property {Signal<number>} freshAt
  * @property {Signal<Map<number, Feed>>} feeds  by queue
  */
+import { locked, unlock } from "../shared/chime.js";
 import { now } from "../shared/clock.js";
 import { clockTime, longDate, span, t, timer, waitRange } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
 import { code, expires, unreachable } from "./pairing.js";
-import { locked, unlock } from "./voice.js";
 
 /** @param {{state: State}} props */
 export function Board({ state }) {
