@@ -199,6 +199,7 @@ async def upgrade_under_fire(house: House, http: aiohttp.ClientSession, polls: i
         await ws.send_str("2probe")
         assert await ws.receive_str() == "3probe"
         await polling
+        assert await get(sid) == ["6"], "a poll during the upgrade takes no packets"
         await ws.send_str("5")
         last = len(got) + 100
         while len(got) < last:
@@ -226,6 +227,24 @@ async def test_nothing_is_lost_repeated_or_reordered_by_an_upgrade_under_fire(ht
     for got in runs:
         assert len(got) >= 100
         assert got == list(range(got[0], got[0] + len(got)))
+
+
+async def test_an_upgrade_and_a_broadcast_in_one_step_keep_the_order(
+    house: House, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adopt = fanout.DirectSocket.adopt
+
+    def amid_broadcasts(held: fanout.DirectSocket, wire: fanout.DirectWebSocketProtocol) -> None:
+        for number in range(1000, 1005):
+            house.broadcast(number)
+        house.manager.flush()
+        house.broadcast(1005)
+        adopt(held, wire)
+        for number in range(1006, 1100):
+            house.broadcast(number)
+
+    monkeypatch.setattr(fanout.DirectSocket, "adopt", amid_broadcasts)
+    assert await upgrade_under_fire(house, http, 0) == list(range(1000, 1100))
 
 
 async def test_a_client_that_stops_reading_is_cut_and_the_others_go_on(http: aiohttp.ClientSession) -> None:
