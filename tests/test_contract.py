@@ -6,7 +6,8 @@ import logging
 import re
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -19,14 +20,13 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from server import catalog, contract, devices, events, logs, queue, web
+from server import catalog, contract, events, logs, queue, web
 from server.access import ANYBODY, Role
+from server.app import COMMANDS, QUERIES, create_app
 from server.config import Config
 from server.contract import SCHEMAS, asyncapi, openapi, references
-from server.store import Command, Committed, Query, Store, connect
+from server.store import Command, connect
 
-COMMANDS: list[Command[Any, Any]] = [*queue.COMMANDS, *devices.COMMANDS]
-QUERIES: list[Query[Any, Any]] = [*queue.QUERIES, *devices.QUERIES]
 DOCUMENT = openapi(COMMANDS, QUERIES, web.OPERATIONS)
 
 
@@ -191,16 +191,11 @@ def test_typings_hold_every_event_and_row() -> None:
 # The server keeps it
 
 
-class Unpublished:
-    def hand_over(self, committed: Sequence[Committed]) -> None:
-        """Nobody looks on."""
-
-
 class Served:
-    """The edge behind a real socket, in a thread with a loop of its own, on a seeded database."""
+    """A web process behind a real socket, in a thread with a loop of its own, on a seeded database."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, database_url: str, redis_url: str) -> None:
+        self.config = Config(database_url=database_url, redis_url=redis_url)
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))
         self.listening = listening
@@ -222,7 +217,7 @@ class Served:
 
     async def serve(self) -> None:
         """Seed, then serve until told to stop."""
-        pool = await connect(self.url, 4)
+        pool = await connect(self.config.database_url, 1)
         async with pool.acquire() as conn:
             institution = await catalog.add_institution(conn, "Clinic")
             location = await catalog.add_location(conn, institution, "Ground floor")
@@ -240,31 +235,46 @@ class Served:
                 role=Role.admin,
                 password="right horse",
             )
-        app = web.build(
-            config=Config(),
-            store=Store(pool, Unpublished(), base_url=self.address),
-            commands=COMMANDS,
-            queries=QUERIES,
-            documents={"/openapi.json": DOCUMENT},
-        )
-        self.server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        await pool.close()
+        app = create_app(self.config)
+        self.server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
         logs.configure(stream=io.StringIO())
         self.up.set()
         await self.server.serve([self.listening])
-        pool.terminate()
+
+
+def until(fact: Callable[[], bool]) -> None:
+    """Wait, no longer than 20 s, until something is so."""
+    deadline = time.monotonic() + 20
+    while not fact():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
-def served(postgres: Any) -> Iterator[Served]:
+def served(postgres: Any, redis_server: Any) -> Iterator[Served]:
     url = postgres.fresh()
-    served = Served(url)
+    served = Served(url, redis_server.fresh())
     served.thread.start()
     assert served.up.wait(20)
+    until(lambda: served.server.started)
     yield served
     served.server.should_exit = True
     served.thread.join(10)
     logging.getLogger().handlers.clear()
     postgres.drop(url)
+
+
+def test_served_contracts_are_these(served: Served) -> None:
+    assert httpx2.get(f"{served.address}/openapi.json").json() == DOCUMENT
+    assert httpx2.get(f"{served.address}/asyncapi.json").json() == asyncapi(COMMANDS)
+
+
+def test_every_part_is_ready_and_tells_its_figures(served: Served) -> None:
+    assert httpx2.get(f"{served.address}/readyz").json()["parts"] == ["postgresql", "redis"]
+    figures = httpx2.get(f"{served.address}/metrics").text
+    assert "callboard_sockets_cut_total" in figures
+    assert "callboard_http_requests_total" in figures
 
 
 DESCRIBED = [found.ok() for found in schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()]

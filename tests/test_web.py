@@ -114,6 +114,9 @@ class Unpublished:
     def hand_over(self, committed: Sequence[Committed]) -> None:
         """Nothing here has an audience."""
 
+    def end(self, actors: Sequence[str]) -> None:
+        """Nobody is connected."""
+
 
 PAGE = """<!doctype html><html><head><!-- callboard:head -->
 <link rel="stylesheet" href="/clients/board/board.css">
