@@ -279,6 +279,15 @@ async def by_socket_auth(db: Db, auth: Any, cookie: str | None = None) -> Actor:
     return actor
 
 
+ENDED = """
+select 'session' as kind, s.id from sessions s join users u on u.id = s.user_id
+where s.id = any($1::bigint[]) and (s.revoked_at is not null or s.expires_at <= now() or not u.active)
+union all
+select 'device', id from devices where id = any($2::bigint[]) and revoked_at is not null
+"""
+"""Which of these sessions and devices open nothing any more."""
+
+
 # Streams
 
 

@@ -261,7 +261,7 @@ def _serve(config: Config, fd: int | None, drain: float) -> None:
         server_header=False,
         log_config=None,
         timeout_graceful_shutdown=drain,  # type: ignore[arg-type]  # any number of seconds will do
-        **UVICORN,
+        **{name: value for name, value in UVICORN.items() if name != "timeout_graceful_shutdown"},
     )
     server = uvicorn.Server(settings)
     server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])

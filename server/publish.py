@@ -9,6 +9,7 @@ Invariants:
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ import structlog
 from redis.exceptions import NoScriptError, RedisError
 
 from server import events
-from server.store import LOST, Committed, Connection, Pool, committed
+from server.store import LOST, OPEN_STREAMS, Committed, Connection, Pool, committed
 
 log = structlog.get_logger()
 
@@ -346,32 +347,51 @@ class Publisher:
     async def verify(self) -> int:
         """Compare every stream of the last days with Redis and repair those that differ; answers how many did."""
         truths = await self.pool.fetch(RECENT_STREAMS)
-        pipe = self.redis.pipeline(transaction=False)
-        for row in truths:
-            pipe.hmget(keys(row["name"])[0], ["epoch", "version"])
-        answers = await pipe.execute()
+        positions = await self.positions([row["name"] for row in truths])
         wrong = [
             row["name"]
-            for row, (epoch, version) in zip(truths, answers, strict=True)
-            if version is None or epoch != row["epoch"].encode() or int(version) != row["version"]
+            for row, position in zip(truths, positions, strict=True)
+            if position != (row["epoch"], row["version"])
         ]
         for stream in wrong:
             await self.bring_up(stream)
         return len(wrong)
 
-    async def tell(
-        self, stream: events.Stream[Any], event: events.Event, put: Sequence[events.Row], at: datetime, epoch: str
-    ) -> None:
-        """Tell an event on a stream that lives in Redis alone; `epoch` is taken where the stream does not exist yet."""
+    async def ensure(self, stream: events.Stream[Any]) -> None:
+        """Make Redis have this stream, if need be with nothing in it yet. Raises what `bring_up` raises."""
+        if stream.kind in events.IN_REDIS_ALONE:
+            pipe = self.redis.pipeline(transaction=True)
+            pipe.hsetnx(keys(stream.name)[0], "epoch", secrets.token_hex(6))
+            pipe.hsetnx(keys(stream.name)[0], "version", "0")
+            await pipe.execute()
+            return
+        await self.pool.execute(OPEN_STREAMS, [stream.name])
+        await self.bring_up(stream.name)
+
+    async def positions(self, streams: Sequence[str]) -> list[tuple[str, int] | None]:
+        """Where Redis stands with each of these streams: (epoch, version), or None where it has been lost."""
+        pipe = self.redis.pipeline(transaction=False)
+        for stream in streams:
+            pipe.hmget(keys(stream)[0], ["epoch", "version"])
+        answers = await pipe.execute()
+        return [None if version is None else (epoch.decode(), int(version)) for epoch, version in answers]
+
+    async def row(self, stream: str, key: str) -> dict[str, Any] | None:
+        """One row of a stream's view."""
+        found = await cast(Awaitable[bytes | None], self.redis.hget(keys(stream)[1], key))
+        return cast(dict[str, Any], orjson.loads(found)) if found else None
+
+    async def tell(self, stream: events.Stream[R], event: events.Event, put: Sequence[R], at: datetime) -> None:
+        """Tell an event on a stream that lives in Redis alone."""
         head = orjson.dumps({"type": event.type, "stream": stream.name, "at": at})[:-1]
         data = orjson.dumps(events.data_of(event, put, ()))
-        args: list[Any] = [epoch, KEEP, channel(stream.name), event.type, head, data]
+        args: list[Any] = [secrets.token_hex(6), KEEP, channel(stream.name), event.type, head, data]
         for row in put:
             args += [row.key, orjson.dumps(row.model_dump(mode="json"))]
         await self.scripts.run(TELL, stream.name, *args)
 
     async def catch_up(self, stream: str, epoch: str | None, version: int | None) -> CaughtUp | None:
-        """What a reader at (epoch, version) lacks, in one consistent read; None where Redis does not know the stream."""
+        """What a reader at (epoch, version) lacks, in one consistent read; None where Redis lacks the stream itself."""
         answer = await self.scripts.run(CATCH_UP, stream, epoch or "", "" if version is None else version)
         if not answer:
             return None

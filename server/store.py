@@ -353,8 +353,8 @@ LOST = (
 
 
 def permit(declared: "Command[Any, Any] | Query[Any, Any]", actor: Actor) -> None:
-    """Default deny: raise `NotAuthenticated` or `NotAllowed` unless the declaration names the actor's role."""
-    if actor.role in declared.allow:
+    """Default deny: raise `NotAuthenticated` or `NotAllowed` unless the declaration names the role; the system may."""
+    if actor.role in declared.allow or actor.role is Role.system:
         return
     if actor.role is Role.anonymous:
         raise errors.NotAuthenticated()

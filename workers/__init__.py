@@ -1,0 +1,1 @@
+"""The background side: what is due by the clock."""

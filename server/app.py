@@ -1,0 +1,145 @@
+"""Assembly: the parts of one web process, wired and given their lifetime. Only entry points import this module."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import socketio
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server import contract, demo, devices, publish, queue, store, web
+from server.config import ROOT, Config
+from server.fanout import DirectServer, make_server
+from server.live import Live
+from server.pages import Clients, build_hash
+from server.publish import Publisher, Rows
+from server.queue.waits import Pace, ranges
+from server.store import Command, Pool, Query, Store
+
+COMMANDS: list[Command[Any, Any]] = [*queue.COMMANDS, *devices.COMMANDS, *demo.COMMANDS]
+QUERIES: list[Query[Any, Any]] = [*queue.QUERIES, *devices.QUERIES, *demo.QUERIES]
+"""Everything that can be asked of Callboard; nothing registers itself at import."""
+
+SLICES = ("settings", "catalog", "queue", "devices", "demo")
+"""The declared order: a slice imports only earlier ones; a test parses the imports and holds it."""
+
+
+async def _no_rows(_conn: Any, _id: int) -> list[Any]:
+    return []
+
+
+ROWS: dict[str, Rows] = {
+    "board": queue.board_rows,
+    "staff": queue.staff_rows,
+    "patient": queue.patient_rows,
+    "doctor": _no_rows,
+    "admin": devices.admin_rows,
+}
+"""How each kind of stream is read afresh from PostgreSQL."""
+
+
+class App:
+    """One web process: pages, HTTP and Socket.IO. Connections are made in the lifespan, on the server's loop."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.clients = Clients(ROOT / "clients", build_hash(ROOT / "clients", ROOT / "server"))
+        self.inner: ASGIApp | None = None
+        self.live: Live | None = None
+        self.store: Store | None = None
+        self.publisher: Publisher | None = None
+        self._router = Router(lifespan=self._lifespan, default=self._pass_on)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "lifespan":
+            await self._router(scope, receive, send)
+        else:
+            await self._pass_on(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.inner is not None, "requests come after startup"
+        await self.inner(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _router: Any) -> AsyncIterator[None]:
+        config = self.config
+        async with AsyncExitStack() as stack:
+            pool = await store.connect(config.database_url, config.pool_size)
+            stack.push_async_callback(pool.close)
+            client = publish.connect(config.redis_url)
+            stack.push_async_callback(client.aclose)
+            publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
+            kept = Store(pool, publisher, base_url=config.base_url)
+            sio = make_server(
+                cors_allowed_origins=list(config.allowed_origins) or None,
+                transports=list(config.transports),
+                ping_interval=20,
+                ping_timeout=20,
+            )
+            live = await stack.enter_async_context(Live(sio, kept, publisher, COMMANDS, self.clients.build).running())
+            # Builds the tables that the first estimate would otherwise wait for.
+            ranges(Pace(), [], 1, 1)
+            self.store, self.publisher, self.live = kept, publisher, live
+            edge = web.build(
+                config=config,
+                store=kept,
+                commands=COMMANDS,
+                queries=QUERIES,
+                clients=self.clients,
+                documents={
+                    "/openapi.json": contract.openapi(COMMANDS, QUERIES, web.OPERATIONS),
+                    "/asyncapi.json": contract.asyncapi(COMMANDS),
+                },
+                checks={"postgresql": _select_one(pool), "redis": client.ping},
+                collect=lambda: figures(live, publisher, sio, pool),
+            )
+            self.inner = socketio.ASGIApp(sio, other_asgi_app=edge)
+            yield
+            await sio.shutdown()
+
+
+def create_app(config: Config) -> App:
+    """The ASGI application of one web process."""
+    return App(config)
+
+
+def _select_one(pool: Pool) -> Callable[[], Awaitable[object]]:
+    async def check() -> object:
+        return await pool.fetchval("select 1")
+
+    return check
+
+
+def figures(live: Live, publisher: Publisher, sio: DirectServer, pool: Pool) -> Iterable[Metric]:
+    """What the live parts count, for `/metrics`; labels hold kinds and never ids of people."""
+    sockets = GaugeMetricFamily("callboard_sockets", "Open sockets by kind of credential.", labels=["kind"])
+    kinds: dict[str, int] = {}
+    for socket in live.sockets.values():
+        kinds[socket.actor.role] = kinds.get(socket.actor.role, 0) + 1
+    for kind, count in kinds.items():
+        sockets.add_metric([kind], count)
+    yield sockets
+    followed = GaugeMetricFamily("callboard_streams_followed", "Streams followed by kind.", labels=["kind"])
+    streams: dict[str, int] = {}
+    for feed in live.feeds.values():
+        streams[feed.stream.kind] = streams.get(feed.stream.kind, 0) + 1
+    for kind, count in streams.items():
+        followed.add_metric([kind], count)
+    yield followed
+    delivered = CounterMetricFamily("callboard_deliveries", "Events written to sockets, by path.", labels=["path"])
+    delivered.add_metric(["direct"], sio.manager.delivered_direct)
+    delivered.add_metric(["queued"], sio.manager.delivered_queued)
+    yield delivered
+    yield CounterMetricFamily("callboard_sockets_cut", "Sockets cut for being slow.", value=sio.manager.cut_slow)
+    yield CounterMetricFamily("callboard_streams_resynced", "Rooms brought in line with Redis.", value=live.resyncs)
+    yield CounterMetricFamily("callboard_streams_reset", "Rooms told to subscribe anew.", value=live.resets)
+    yield CounterMetricFamily("callboard_events_published", "Events published at once.", value=publisher.published)
+    yield CounterMetricFamily("callboard_events_repaired", "Events published by repair.", value=publisher.repaired)
+    yield CounterMetricFamily("callboard_publish_failures", "Events Redis did not take.", value=publisher.failed)
+    yield GaugeMetricFamily("callboard_publish_backlog", "Committed events not published yet.", value=publisher.backlog)
+    yield GaugeMetricFamily("callboard_database_connections", "Open connections.", value=pool.get_size())
+    yield GaugeMetricFamily("callboard_database_idle", "Idle connections.", value=pool.get_idle_size())

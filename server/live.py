@@ -1,0 +1,494 @@
+"""The Socket.IO edge: who is connected, what they follow, and what they command.
+
+Invariants:
+- A socket joins a stream's room before its history is read, and what it gets from then on are consecutive versions: the
+  ack's position, and every event broadcast after it. An event committed between the two is in one of them or in both,
+  and receivers drop what they have.
+- `Feed.last` is the version that the room has been sent; it moves by one, or everybody is told to subscribe again.
+- Sockets of a credential that has ended are cut: at once by the control channel, and by a check of all credentials
+  besides, should that message be lost.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, cast
+
+import orjson
+from pydantic import BaseModel
+from redis.exceptions import RedisError
+from socketio.exceptions import ConnectionRefusedError as Refused
+
+from server import access, asks, errors, events, logs
+from server.access import Actor, Role
+from server.contract import CallShown, Nothing, Subscribe, Unsubscribe
+from server.events import BoardsShown, ShownBoard, Stream
+from server.fanout import NAMESPACE, DirectServer
+from server.publish import CONTROL, CaughtUp, Publisher, channel
+from server.store import LOST, Command, Store
+
+log = logs.get(__name__)
+
+CHECK_EVERY = 2.0
+"""Seconds between comparisons of what was sent with what Redis has."""
+CREDENTIALS_EVERY = 30.0
+SHOWN_EVERY = 0.1
+"""Seconds in which boards' acknowledgements are gathered into one event."""
+LINGER = 30.0
+"""Seconds that a stream nobody follows is still followed in Redis: pages reload."""
+READY_WITHIN = 5.0
+STREAMS_PER_SOCKET = 100
+COOKIE = "callboard_session"
+
+
+@dataclass(slots=True)
+class Socket:
+    """One connection, and the streams it follows."""
+
+    actor: Actor
+    streams: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Feed:
+    """One stream as this process follows it for its sockets."""
+
+    stream: Stream[Any]
+    epoch: str = ""
+    last: int = -1
+    """The version that the room was sent last."""
+    sids: set[str] = field(default_factory=set)
+    confirmed: asyncio.Event = field(default_factory=asyncio.Event)
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    busy: bool = True
+    """Being brought in line with Redis; what arrives meanwhile waits in `pending`."""
+    pending: list[tuple[int, str, str, bytes]] = field(default_factory=list)
+    answers: dict[tuple[str | None, int | None], "asyncio.Task[CaughtUp]"] = field(default_factory=dict)
+    """Catch-ups read since `last` moved, shared by all who ask for the same: a thousand boards reconnect at once."""
+    empty_since: float = 0.0
+
+    @property
+    def room(self) -> str:
+        """The room of its sockets."""
+        return f"stream:{self.stream.name}"
+
+
+class Live:
+    """Everything about the sockets of one process."""
+
+    def __init__(
+        self, sio: DirectServer, store: Store, publisher: Publisher, commands: Sequence[Command[Any, Any]], build: str
+    ) -> None:
+        self.sio = sio
+        self.store = store
+        self.publisher = publisher
+        self.build = build
+        self.sockets: dict[str, Socket] = {}
+        self.feeds: dict[str, Feed] = {}
+        self.resyncs = 0
+        self.resets = 0
+        self._commands: Mapping[str, Command[Any, Any]] = {command.name: command for command in commands}
+        self._own = {
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+            "hello": self._hello,
+            "call-shown": self._call_shown,
+        }
+        if clash := self._own.keys() & self._commands.keys():
+            raise ValueError(f"commands named like the socket's own: {clash}")
+        self._pubsub: Any = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._shown: dict[tuple[int, int], ShownBoard] = {}
+        self._to_tell: set[tuple[int, int]] = set()
+        sio.on("connect", self._connect)
+        sio.on("disconnect", self._disconnect)
+        sio.on("*", self._event)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Live"]:
+        """Follow Redis, compare, and tell what boards have shown, until the block ends."""
+        tasks = [
+            asyncio.create_task(work, name=name)
+            for name, work in (
+                ("live-listen", self._listen_on()),
+                ("live-check", self._check_on()),
+                ("live-shown", self._tell_shown_on()),
+            )
+        ]
+        try:
+            yield self
+        finally:
+            for task in (*tasks, *self._tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, *self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Connections
+
+    async def _connect(self, sid: str, environ: Mapping[str, Any], auth: Any = None) -> None:
+        try:
+            actor = await access.by_socket_auth(self.store.pool, auth, cookie_of(environ))
+        except errors.Refusal as refusal:
+            raise Refused(refusal.detail, errors.problem(refusal)) from None
+        except LOST:
+            raise Refused(errors.Unavailable.title, errors.problem(errors.Unavailable())) from None
+        self.sockets[sid] = Socket(actor)
+
+    async def _disconnect(self, sid: str, reason: str | None = None) -> None:
+        socket = self.sockets.pop(sid, None)
+        if socket is None:
+            return
+        for name in socket.streams:
+            self._leave(sid, name)
+            self._board_left(socket.actor, name)
+
+    async def _event(self, name: str, sid: str, *args: Any) -> dict[str, Any]:
+        """Carry out one message of a client, and answer it: `{ok}` or `{problem}`, never an exception."""
+        socket = self.sockets.get(sid)
+        try:
+            if socket is None:
+                raise errors.NotAuthenticated()
+            given = args[0] if args else {}
+            if len(args) > 1 or not isinstance(given, dict):
+                raise asks.wrong(("", "Send one object."))
+            return {"ok": await self._answer(name, sid, socket, given)}
+        except errors.Refusal as refusal:
+            return {"problem": errors.problem(refusal)}
+        except (RedisError, *LOST):
+            return {"problem": errors.problem(errors.Unavailable())}
+        except Exception:
+            log.exception("socket-command-failed", command=name[:60])
+            return {"problem": errors.problem(errors.Internal())}
+
+    async def _answer(self, name: str, sid: str, socket: Socket, given: dict[str, Any]) -> Any:
+        if own := self._own.get(name):
+            return await own(sid, socket, given)
+        command = self._commands.get(name)
+        if command is None:
+            raise errors.UnknownEvent()
+        key = asks.idempotency_key(given.pop("idempotency_key", None))
+        logs.bind(actor=socket.actor.key, institution=socket.actor.institution_id, command=name)
+        reply: BaseModel = await self.store.execute(command, socket.actor, asks.validate(command.ask, given), key)
+        return orjson.Fragment(reply.model_dump_json())
+
+    async def _hello(self, sid: str, socket: Socket, given: dict[str, Any]) -> dict[str, Any]:
+        asks.validate(Nothing, given)
+        actor = {"role": socket.actor.role, "id": socket.actor.id, "institution_id": socket.actor.institution_id}
+        return {"at": self.store.now(), "build": self.build, "actor": actor}
+
+    async def end(self, actors: Sequence[str]) -> None:
+        """Cut every socket of these actors."""
+        for sid, socket in list(self.sockets.items()):
+            if socket.actor.key in actors:
+                await self.sio.disconnect(sid)
+
+    # Streams
+
+    async def _subscribe(self, sid: str, socket: Socket, given: dict[str, Any]) -> Any:
+        ask = asks.validate(Subscribe, given)
+        stream = events.parse(ask.stream)
+        if stream is None:
+            raise asks.wrong(("/stream", "Should be a kind of stream and an id, such as board:1."))
+        if not await access.may_join(self.store.pool, socket.actor, stream):
+            raise errors.NotAllowed()
+        if len(socket.streams) >= STREAMS_PER_SOCKET:
+            raise errors.TooMany("This socket follows too many streams.")
+        if sid not in self.sockets:
+            raise errors.NotAuthenticated()
+        feed = self._join(sid, stream)
+        socket.streams.add(stream.name)
+        try:
+            async with asyncio.timeout(READY_WITHIN):
+                await feed.ready.wait()
+                answer = await self._caught_up(feed, ask.epoch, ask.version)
+        except BaseException:
+            socket.streams.discard(stream.name)
+            self._leave(sid, stream.name)
+            raise
+        if stream.kind == "board" and socket.actor.device_kind == "board":
+            self._spawn(self._board_came(socket.actor, stream.id))
+        return answer
+
+    def _join(self, sid: str, stream: Stream[Any]) -> Feed:
+        """Enter the room before anything is read: an event committed between the two would be lost."""
+        feed = self.feeds.get(stream.name)
+        if feed is None:
+            feed = self.feeds[stream.name] = Feed(stream)
+            self._spawn(self._follow(feed))
+        feed.sids.add(sid)
+        self.sio.manager.basic_enter_room(sid, NAMESPACE, feed.room)
+        return feed
+
+    async def _caught_up(self, feed: Feed, epoch: str | None, version: int | None) -> dict[str, Any]:
+        if (epoch, version) == (feed.epoch, feed.last):
+            return {"epoch": feed.epoch, "version": feed.last, "events": []}
+        # A read that began since `last` moved is at least as new as what this socket has missed by joining now.
+        task = feed.answers.get((epoch, version))
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            task = feed.answers[epoch, version] = asyncio.create_task(self._read(feed, epoch, version))
+        caught = await asyncio.shield(task)
+        if caught.events is not None:
+            missed = [orjson.Fragment(entry.envelope) for entry in caught.events]
+            return {"epoch": caught.epoch, "version": caught.version, "events": missed}
+        rows = {key: orjson.Fragment(row) for key, row in (caught.rows or {}).items()}
+        return {"epoch": caught.epoch, "version": caught.version, "snapshot": {"rows": rows}}
+
+    async def _read(self, feed: Feed, epoch: str | None, version: int | None) -> CaughtUp:
+        for _ in range(3):
+            caught = await self.publisher.catch_up(feed.stream.name, epoch, version)
+            if caught is not None and (caught.epoch != feed.epoch or caught.version >= feed.last):
+                return caught
+            # Redis lost the stream, or was put back to an earlier state.
+            await self.publisher.ensure(feed.stream)
+        raise errors.Unavailable()
+
+    async def _unsubscribe(self, sid: str, socket: Socket, given: dict[str, Any]) -> dict[str, Any]:
+        ask = asks.validate(Unsubscribe, given)
+        if ask.stream in socket.streams:
+            socket.streams.discard(ask.stream)
+            self._leave(sid, ask.stream)
+            self._board_left(socket.actor, ask.stream)
+        return {}
+
+    def _leave(self, sid: str, name: str) -> None:
+        feed = self.feeds.get(name)
+        if feed is not None:
+            feed.sids.discard(sid)
+            feed.empty_since = time.monotonic()
+            self.sio.manager.basic_leave_room(sid, NAMESPACE, feed.room)
+
+    # Following Redis
+
+    async def _follow(self, feed: Feed) -> None:
+        """Subscribe to the stream's channel and, once that is confirmed, learn where the stream stands."""
+        while self.feeds.get(feed.stream.name) is feed:
+            try:
+                if self._pubsub is not None:
+                    await self._pubsub.subscribe(channel(feed.stream.name))
+                async with asyncio.timeout(READY_WITHIN):
+                    await feed.confirmed.wait()
+                await self._settle(feed)
+                feed.ready.set()
+                return
+            except (RedisError, *LOST) as lost:
+                log.warning("stream-not-followed", stream=feed.stream.name, error=type(lost).__name__)
+                await asyncio.sleep(0.5)
+
+    async def _settle(self, feed: Feed) -> None:
+        """Begin at Redis's position; messages that came meanwhile follow."""
+        position = (await self.publisher.positions([feed.stream.name]))[0]
+        if position is None:
+            await self.publisher.ensure(feed.stream)
+            position = (await self.publisher.positions([feed.stream.name]))[0] or ("", 0)
+        feed.epoch, feed.last = position
+        self._drain(feed)
+
+    def _drain(self, feed: Feed) -> None:
+        pending, feed.pending, feed.busy = feed.pending, [], False
+        for message in pending:
+            self._take(feed, *message)
+
+    def _take(self, feed: Feed, version: int, type_: str, epoch: str, envelope: bytes) -> None:
+        """Send the next version to the room; drop an older one; after a gap, bring the room in line with Redis."""
+        if feed.busy:
+            feed.pending.append((version, type_, epoch, envelope))
+        elif epoch == feed.epoch and version == feed.last + 1:
+            feed.last = version
+            feed.answers.clear()
+            self.sio.manager.broadcast(feed.room, b'2["%b",%b]' % (type_.encode(), envelope))
+        elif epoch != feed.epoch or version > feed.last or version == 0:
+            self._resync(feed)
+
+    def _resync(self, feed: Feed) -> None:
+        if not feed.busy:
+            feed.busy = True
+            self.resyncs += 1
+            self._spawn(self._bring_room_in_line(feed))
+
+    async def _bring_room_in_line(self, feed: Feed) -> None:
+        try:
+            caught = await self.publisher.catch_up(feed.stream.name, feed.epoch, feed.last)
+            if caught is None or (caught.epoch == feed.epoch and caught.version < feed.last):
+                await self.publisher.ensure(feed.stream)
+                caught = await self.publisher.catch_up(feed.stream.name, feed.epoch, feed.last)
+            if caught is None:
+                return
+            feed.answers.clear()
+            if caught.events is not None:
+                for entry in caught.events:
+                    feed.last = entry.version
+                    packet = b'2["%b",%b]' % (entry.type.encode(), entry.envelope)
+                    self.sio.manager.broadcast(feed.room, packet)
+            elif (caught.epoch, caught.version) != (feed.epoch, feed.last):
+                self.resets += 1
+                feed.epoch, feed.last = caught.epoch, caught.version
+                reset = orjson.dumps(["stream-reset", {"stream": feed.stream.name}])
+                self.sio.manager.broadcast(feed.room, b"2" + reset)
+        except (RedisError, *LOST) as lost:
+            log.warning("stream-not-in-line", stream=feed.stream.name, error=type(lost).__name__)
+        finally:
+            self._drain(feed)
+
+    async def _listen_on(self) -> None:
+        """Pass on what Redis publishes; after a lost connection, follow every stream anew and fetch what was missed."""
+        while True:
+            pubsub = self.publisher.redis.pubsub()
+            try:
+                await pubsub.subscribe(CONTROL, *(channel(name) for name in self.feeds))
+                self._pubsub = pubsub
+                while True:
+                    message = await pubsub.get_message(timeout=1.0)
+                    if message is not None:
+                        await self._heard(message)
+            except (RedisError, OSError) as lost:
+                log.warning("redis-lost", error=type(lost).__name__)
+            finally:
+                self._pubsub = None
+                with contextlib.suppress(RedisError, OSError, RuntimeError):
+                    await pubsub.aclose()  # type: ignore[no-untyped-call]
+            await asyncio.sleep(0.2)
+
+    async def _heard(self, message: Mapping[str, Any]) -> None:
+        name = cast(bytes, message["channel"]).decode()
+        if name == CONTROL:
+            if message["type"] == "message":
+                await self.end(orjson.loads(message["data"])["end"])
+            return
+        feed = self.feeds.get(name.removeprefix("cb:{").removesuffix("}:live"))
+        if feed is None:
+            return
+        if message["type"] == "subscribe":
+            if feed.confirmed.is_set():
+                # Followed anew after a lost connection: whatever was published meanwhile went to nobody here.
+                self._resync(feed)
+            feed.confirmed.set()
+        elif message["type"] == "message":
+            version, type_, epoch, envelope = cast(bytes, message["data"]).split(b" ", 3)
+            self._take(feed, int(version), type_.decode(), epoch.decode(), envelope)
+
+    async def _check_on(self) -> None:
+        credentials_at = time.monotonic() + CREDENTIALS_EVERY
+        while True:
+            await asyncio.sleep(CHECK_EVERY)
+            try:
+                await self._drop_idle()
+                await self._compare()
+                if time.monotonic() >= credentials_at:
+                    credentials_at = time.monotonic() + CREDENTIALS_EVERY
+                    await self._end_revoked()
+            except (RedisError, *LOST) as lost:
+                log.warning("check-failed", error=type(lost).__name__)
+
+    async def _drop_idle(self) -> None:
+        idle = time.monotonic() - LINGER
+        for name, feed in list(self.feeds.items()):
+            if not feed.sids and feed.empty_since < idle and feed.ready.is_set():
+                del self.feeds[name]
+                if self._pubsub is not None:
+                    await self._pubsub.unsubscribe(channel(name))
+
+    async def _compare(self) -> None:
+        """Messages between Redis and here can be lost without a trace; positions cannot."""
+        feeds = [feed for feed in self.feeds.values() if not feed.busy]
+        if not feeds:
+            return
+        sent = [(feed.epoch, feed.last) for feed in feeds]
+        positions = await self.publisher.positions([feed.stream.name for feed in feeds])
+        for feed, before, position in zip(feeds, sent, positions, strict=True):
+            if position != before and (feed.epoch, feed.last) == before:
+                self._resync(feed)
+
+    async def _end_revoked(self) -> None:
+        sessions = [socket.actor.session_id for socket in self.sockets.values() if socket.actor.session_id]
+        devices = [socket.actor.id for socket in self.sockets.values() if socket.actor.role is Role.device]
+        ended = await self.store.pool.fetch(access.ENDED, sessions, devices)
+        sessions_ended = {row["id"] for row in ended if row["kind"] == "session"}
+        devices_ended = {row["id"] for row in ended if row["kind"] == "device"}
+        for sid, socket in list(self.sockets.items()):
+            actor = socket.actor
+            if actor.session_id in sessions_ended or (actor.role is Role.device and actor.id in devices_ended):
+                await self.sio.disconnect(sid)
+
+    # What boards have shown
+
+    async def _board_came(self, actor: Actor, queue_id: int) -> None:
+        with contextlib.suppress(RedisError, OSError):
+            await self._known(actor, queue_id)
+            self._note_board(actor, queue_id, connected=True)
+
+    def _board_left(self, actor: Actor, name: str) -> None:
+        stream = events.parse(name)
+        if stream is None or stream.kind != "board" or actor.device_kind != "board":
+            return
+        others = (one for one in self.sockets.values() if one.actor.key == actor.key and name in one.streams)
+        if (stream.id, actor.id) in self._shown and next(others, None) is None:
+            self._note_board(actor, stream.id, connected=False)
+
+    async def _known(self, actor: Actor, queue_id: int) -> None:
+        """Take up the board's marks where another process, or this one's last life, left them."""
+        if (queue_id, actor.id) not in self._shown:
+            kept = await self.publisher.row(events.shown(queue_id).name, f"d:{actor.id}") or {}
+            row = ShownBoard(
+                device=actor.id,
+                name=actor.name,
+                connected=True,
+                shown=kept.get("shown", 0),
+                spoken=kept.get("spoken", 0),
+                at=self.store.now(),
+            )
+            self._shown.setdefault((queue_id, actor.id), row)
+
+    def _note_board(self, actor: Actor, queue_id: int, *, connected: bool, shown: int = 0, spoken: int = 0) -> None:
+        before = self._shown[queue_id, actor.id]
+        self._shown[queue_id, actor.id] = ShownBoard(
+            device=actor.id,
+            name=actor.name,
+            connected=connected,
+            shown=max(before.shown, shown, spoken),
+            spoken=max(before.spoken, spoken),
+            at=self.store.now(),
+        )
+        self._to_tell.add((queue_id, actor.id))
+
+    async def _call_shown(self, sid: str, socket: Socket, given: dict[str, Any]) -> dict[str, Any]:
+        """Take a board's word for what it has painted, or painted and spoken."""
+        ask = asks.validate(CallShown, given)
+        stream = events.parse(ask.stream)
+        if stream is None or stream.kind != "board" or socket.actor.device_kind != "board":
+            raise errors.NotAllowed()
+        feed = self.feeds.get(ask.stream)
+        if ask.stream not in socket.streams or feed is None:
+            raise errors.NotAllowed("Subscribe to the board first.")
+        if ask.version > feed.last:
+            raise asks.wrong(("/version", "The stream has not come so far."))
+        await self._known(socket.actor, stream.id)
+        spoken = ask.version if ask.spoken else 0
+        self._note_board(socket.actor, stream.id, connected=True, shown=ask.version, spoken=spoken)
+        return {}
+
+    async def _tell_shown_on(self) -> None:
+        while True:
+            await asyncio.sleep(SHOWN_EVERY)
+            to_tell, self._to_tell = self._to_tell, set()
+            for queue_id in {queue_id for queue_id, _ in to_tell}:
+                rows = [self._shown[key] for key in to_tell if key[0] == queue_id]
+                try:
+                    await self.publisher.tell(events.shown(queue_id), BoardsShown(), rows, self.store.now())
+                except (RedisError, OSError):
+                    self._to_tell |= {key for key in to_tell if key[0] == queue_id}
+
+
+def cookie_of(environ: Mapping[str, Any]) -> str | None:
+    """The session cookie of a handshake."""
+    try:
+        morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE)
+    except CookieError:
+        return None
+    return morsel.value if morsel else None

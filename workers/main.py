@@ -1,0 +1,163 @@
+"""The worker: what is due by the clock, run by arq on any number of machines.
+
+Invariant: every task can run twice, late or not at all without harm: PostgreSQL has the truth, and each run does
+whatever is due by then. Without Redis nothing runs; the worker waits for it and goes on.
+"""
+
+import asyncio
+import contextlib
+import signal
+from typing import Any, ClassVar
+
+from arq import Worker, cron
+from arq.connections import RedisSettings
+from redis.exceptions import RedisError
+
+from server import access, logs, publish, store
+from server.app import ROWS
+from server.config import Config
+from server.publish import Publisher
+from server.queue import REFRESH_WAITS, RefreshWaits
+from server.store import LOST, Store
+
+log = logs.get(__name__)
+
+REFRESH_AFTER = 20
+"""Seconds after which a queue's waits are told anew though nothing happened: a consultation may be overrunning."""
+
+
+async def sweep(ctx: dict[str, Any]) -> None:
+    """Publish what a process committed and could not publish."""
+    swept = await ctx["publisher"].sweep()
+    if swept:
+        log.info("swept", streams=swept)
+
+
+async def verify(ctx: dict[str, Any]) -> None:
+    """Put right every stream that Redis has lost or has an older state of."""
+    wrong = await ctx["publisher"].verify()
+    if wrong:
+        log.warning("streams-repaired", streams=wrong)
+
+
+async def refresh_waits(ctx: dict[str, Any]) -> None:
+    """Tell the waits anew of queues where somebody waits and nothing has happened for a while."""
+    things: Store = ctx["store"]
+    for row in await things.pool.fetch(STALE_WAITS, float(REFRESH_AFTER)):
+        await things.execute(REFRESH_WAITS, access.SYSTEM, RefreshWaits(queue_id=row["id"]))
+
+
+STALE_WAITS = """
+select q.id from queues q
+where q.waits_at < now() - make_interval(secs => $1) and q.state <> 'closed'
+    and exists (select from tickets t where t.queue_id = q.id and t.state = 'waiting')
+    and exists (select from tickets t where t.queue_id = q.id and t.state in ('called', 'in_consultation'))
+"""
+
+
+async def tidy(ctx: dict[str, Any]) -> None:
+    """Forget what nobody can need any more: replies kept for retries, ended sessions, unused pairings."""
+    for statement in (OLD_REPLIES, OLD_SESSIONS, OLD_PAIRINGS):
+        await ctx["store"].pool.execute(statement)
+
+
+OLD_REPLIES = "delete from replies where at < now() - interval '1 day'"
+OLD_SESSIONS = "delete from sessions where expires_at < now() - interval '30 days'"
+OLD_PAIRINGS = "delete from pairings where device_id is null and expires_at < now() - interval '1 day'"
+
+
+async def start_up(ctx: dict[str, Any]) -> None:
+    """Open what the tasks work with."""
+    config: Config = ctx["config"]
+    stack = contextlib.AsyncExitStack()
+    pool = await store.connect(config.database_url, 4)
+    stack.push_async_callback(pool.close)
+    client = publish.connect(config.redis_url)
+    stack.push_async_callback(client.aclose)
+    publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
+    ctx.update(stack=stack, publisher=publisher, store=Store(pool, publisher, base_url=config.base_url))
+
+
+async def shut_down(ctx: dict[str, Any]) -> None:
+    """Close it."""
+    if stack := ctx.pop("stack", None):
+        await stack.aclose()
+
+
+class Settings:
+    """arq's settings: short timeouts and no kept results, because a killed job runs again only after its timeout."""
+
+    functions: ClassVar[list[Any]] = []
+    on_startup = start_up
+    on_shutdown = shut_down
+    job_timeout = 20
+    keep_result = 0
+    max_tries = 1
+    poll_delay = 0.1
+    health_check_interval = 5
+    handle_signals = False
+    log_results = False
+    cron_jobs: ClassVar[list[Any]] = [
+        cron(sweep, second=set(range(60)), run_at_startup=True, keep_result=0),
+        cron(verify, second=set(range(0, 60, 5)), run_at_startup=True, keep_result=0),
+        cron(refresh_waits, second=set(range(0, 60, 10)), keep_result=0),
+        cron(tidy, minute={17}, second={0}, keep_result=0),
+    ]
+
+
+def run(config: Config) -> None:
+    """Work until a signal; what runs then is finished first. A lost Redis or PostgreSQL is waited for."""
+    logs.configure(level=config.log_level, json=config.log_json)
+    asyncio.run(_run(config))
+
+
+async def _run(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    while not stop.is_set():
+        worker = _worker(config)
+        working = asyncio.create_task(worker.async_run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if stop.is_set():
+            await _drain(worker, working)
+            return
+        with contextlib.suppress(Exception):
+            await worker.close()
+        try:
+            await working
+        except (RedisError, OSError, *LOST) as lost:
+            log.warning("worker-waits", error=type(lost).__name__)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await stop.wait()
+
+
+async def _drain(worker: Worker, working: "asyncio.Task[None]") -> None:
+    """Let running jobs finish, take no new ones."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.5):
+            await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+    working.cancel()
+    with contextlib.suppress(BaseException):
+        await working
+    with contextlib.suppress(Exception):
+        await worker.close()
+
+
+def _worker(config: Config) -> Worker:
+    settings = {name: value for name, value in vars(Settings).items() if not name.startswith("_")}
+    return Worker(
+        **settings,
+        redis_settings=_redis_settings(config.redis_url),
+        ctx={"config": config},
+    )
+
+
+def _redis_settings(url: str) -> RedisSettings:
+    settings = RedisSettings.from_dsn(url)
+    settings.conn_retries = 0
+    return settings
