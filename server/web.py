@@ -7,6 +7,7 @@ no address, body or credential is ever logged, only the route's template. This m
 
 import asyncio
 import hmac
+import math
 import re
 import time
 import uuid
@@ -118,23 +119,38 @@ async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
 # Who asks
 
 
+def same(one: str, other: str) -> bool:
+    """Whether two secrets are equal, found out in a time that tells nothing of either."""
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
 class Gate:
     """Finds out who asks, and that it is really they."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    async def actor(self, request: Request) -> Actor:
-        """The asker; bound to the log from here on. Raises `NotAuthenticated`, `CsrfFailed`, `Unavailable`."""
+    async def actor(self, request: Request, strangers: bool = False) -> Actor:
+        """The asker; bound to the log from here on. Raises `NotAuthenticated`, `CsrfFailed`, `Unavailable`.
+
+        Where `strangers` may ask, a cookie that is spent, or that the page does not vouch for, counts for nothing:
+        a screen asks for its code in a browser where a doctor has signed in.
+        """
         header, cookie = request.headers.get("authorization"), request.cookies.get(SESSION_COOKIE)
+        proof = request.headers.get("x-csrf-token")
+        if strangers and not header and request.method not in SAFE and proof is None:
+            cookie = None
         try:
             actor = await access.by_authorization(self.store.pool, header, cookie)
+        except errors.NotAuthenticated:
+            if header or not strangers:
+                raise
+            actor = access.ANONYMOUS
         except LOST as lost:
             raise errors.Unavailable() from lost
-        if not header and request.method not in SAFE and actor.role is not Role.anonymous:
-            sent = request.headers.get("x-csrf-token", "")
-            if not hmac.compare_digest(sent.encode(), actor.csrf.encode()):
-                raise errors.CsrfFailed()
+        by_cookie = not header and actor.role is not Role.anonymous
+        if by_cookie and request.method not in SAFE and not same(proof or "", actor.csrf):
+            raise errors.CsrfFailed()
         logs.bind(actor=actor.key, institution=actor.institution_id)
         return actor
 
@@ -176,7 +192,7 @@ class CommandEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         """Know the asker, then the key, then the ask; only then carry it out."""
-        actor = await self.gate.actor(request)
+        actor = await self.gate.actor(request, Role.anonymous in self.command.allow)
         permit(self.command, actor)
         key = asks.idempotency_key(request.headers.get("idempotency-key"))
         ask = await self.ask(request)
@@ -205,7 +221,7 @@ class QueryEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         """Know the asker, then the ask, then answer."""
-        actor = await self.gate.actor(request)
+        actor = await self.gate.actor(request, Role.anonymous in self.query.allow)
         permit(self.query, actor)
         reply = await self.store.read(self.query, actor, self.ask(request))
         return Json(reply, self.query.status)
@@ -285,19 +301,51 @@ class OpenedSession(Session):
     token: str = Field(repr=False)
 
 
+class Attempts:
+    """Failed sign-ins of the last minutes, by whatever they have in common; each process counts its own."""
+
+    def __init__(self, most: int, seconds: float = 300.0) -> None:
+        self.most, self.seconds = most, seconds
+        self._failed: dict[str, list[float]] = {}
+
+    def begin(self, who: str) -> None:
+        """Count a try as failed until it proves otherwise, so that many at once gain nothing. Raises `TooMany`."""
+        now = time.monotonic()
+        if len(self._failed) >= 10_000:
+            self._failed = {key: times for key, times in self._failed.items() if times[-1] > now - self.seconds}
+        recent = [at for at in self._failed.get(who, ()) if at > now - self.seconds]
+        if len(recent) >= self.most:
+            raise errors.TooMany(retry_after=math.ceil(recent[0] + self.seconds - now))
+        self._failed[who] = [*recent, now]
+
+    def take_back(self, who: str) -> None:
+        """Take the last try back."""
+        self._failed[who].pop()
+        if not self._failed[who]:
+            del self._failed[who]
+
+
 class SessionAddress:
     """Signing in, who is signed in, signing out."""
 
     def __init__(self, store: Store, gate: Gate, config: Config) -> None:
         self.store, self.gate, self.config = store, gate, config
+        # By account and sender together, so that nobody can lock somebody else out.
+        self.of_account, self.of_sender = Attempts(10), Attempts(100)
 
     async def open(self, request: Request) -> Response:
-        """Sign in: a cookie for a page, the same token for a program."""
+        """Sign in: a cookie for a page, the same token for a program. Raises `WrongSignIn`, `TooMany`."""
         ask = asks.validate(SignIn, await json_body(request))
+        sender = request.client.host if request.client else ""
+        account = f"{sender} {ask.email.strip().lower()}"
+        self.of_account.begin(account)
+        self.of_sender.begin(sender)
         try:
             signed_in = await access.sign_in(self.store.pool, ask.email, ask.password)
         except LOST as lost:
+            self.take_back(sender, account)
             raise errors.Unavailable() from lost
+        self.take_back(sender, account)
         actor = signed_in.actor
         logs.bind(actor=actor.key, institution=actor.institution_id)
         response = Json(
@@ -309,6 +357,11 @@ class SessionAddress:
         cookie(SESSION_COOKIE, signed_in.token, httponly=True)
         cookie(CSRF_COOKIE, actor.csrf)
         return response
+
+    def take_back(self, sender: str, account: str) -> None:
+        """Count a try for nothing: the password fitted, or nobody could tell."""
+        self.of_account.take_back(account)
+        self.of_sender.take_back(sender)
 
     async def show(self, request: Request) -> Response:
         """Who is signed in."""

@@ -470,6 +470,35 @@ async def test_spent_session_cookie_does_not_keep_anyone_from_signing_in(world: 
     await world.sign_in()
 
 
+async def test_guessing_a_password_ends_after_ten_tries_for_that_account_alone(world: World) -> None:
+    guess = {"email": "Doctor@example.org", "password": "wrong"}
+    answers = await asyncio.gather(*(world.http.post("/api/v1/session", json=guess) for _ in range(12)))
+    assert sorted(answer.status_code for answer in answers) == [401] * 10 + [429] * 2
+    right = {"email": "doctor@example.org", "password": "right horse"}
+    answer = await world.http.post("/api/v1/session", json=right)
+    assert refused(answer, 429, "too-many-requests")["retryable"]
+    assert 0 < int(answer.headers["retry-after"]) <= 300
+    await world.sign_in("desk@example.org")
+
+
+def test_failures_are_forgotten_in_time() -> None:
+    attempts = web.Attempts(1, seconds=0.0)
+    attempts.begin("a")
+    attempts.begin("a")
+
+
+async def test_cookie_nobody_vouches_for_is_a_stranger_where_strangers_may(world: World) -> None:
+    await world.sign_in()
+    assert (await world.http.post("/api/v1/doors/7/knock", json={"name": "Ada"})).status_code == 200
+    assert world.lines()[-2]["actor"] == "anonymous"
+    wrong = {"X-CSRF-Token": "guess"}
+    refused(await world.http.post("/api/v1/doors/7/knock", json={"name": "Ada"}, headers=wrong), 403, "csrf")
+    world.http.cookies.clear()
+    world.http.cookies.set("callboard_session", "spent")
+    assert (await world.http.get("/api/v1/doors/7")).status_code == 200
+    refused(await world.http.get("/api/v1/doors/7/greet"), 401, "not-authenticated")
+
+
 async def test_cookies_are_secure_behind_tls(clinic_url: str, folder: Path) -> None:
     async with edge(clinic_url, folder, secure_cookies=True) as world:
         answer = await world.http.post("/api/v1/session", json={"email": "desk@example.org", "password": "right horse"})
