@@ -148,12 +148,12 @@ def user_add(
     data: Data = DATA,
 ) -> None:
     """Add somebody who can sign in; the password is asked for, or read from standard input."""
-    from server import office
+    from server import people
 
     config = _config(data=data, redis=False)
     told = {"email": email, "role": role, "name": name, "institution": institution, "zone": zone}
-    new = _checked(office.NewUser, **told, password=_password())
-    print(_run(office.add_user(config.database_url, new)))
+    new = _checked(people.NewUser, **told, password=_password())
+    print(_run(people.add_user(config.database_url, new)))
 
 
 @device_app.command("enroll")
@@ -165,27 +165,25 @@ def device_enroll(
     data: Data = DATA,
 ) -> None:
     """Let the screen that shows this pairing code in."""
-    from server import devices, office
+    from server import people
 
-    ask = _checked(devices.EnrollDevice, code=code, location_id=location, name=name, kind=kind)
-    print(_run(office.enroll_device(_config(data=data, redis=False), ask)))
+    print(_run(people.enroll_device(_config(data=data), code=code, location_id=location, name=name, kind=kind)))
 
 
 @device_app.command("list")
 def device_list(data: Data = DATA) -> None:
     """Every enrolled device, its location, and whether it still may."""
-    from server import office
+    from server import people
 
-    print(_run(office.list_devices(_config(data=data, redis=False))))
+    print(_run(people.list_devices(_config(data=data, redis=False).database_url)))
 
 
 @device_app.command("revoke")
 def device_revoke(device: Annotated[int, typer.Argument(help="Its id.")], data: Data = DATA) -> None:
     """Shut a device out, at once and for good."""
-    from server import devices, office
+    from server import people
 
-    ask = _checked(devices.RevokeDevice, device_id=device)
-    print(_run(office.revoke_device(_config(data=data), ask)))
+    print(_run(people.revoke_device(_config(data=data), device_id=device)))
 
 
 # --- What the commands share

@@ -5,19 +5,40 @@ Invariant: it goes through the same commands as the API where there is one, as t
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated
 
 import asyncpg
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from server import catalog, devices, errors, publish, store
 from server.access import SYSTEM, Role
 from server.app import ROWS
 from server.asks import validate
+from server.catalog import Name
 from server.config import Config
 from server.publish import Publisher
 from server.store import Connection, Store
 
-ROLES = (Role.patient, Role.doctor, Role.receptionist, Role.admin, Role.super_admin)
-SHORTEST_PASSWORD = 10
+PEOPLE = frozenset({Role.patient, Role.doctor, Role.receptionist, Role.admin, Role.super_admin})
+"""Roles of those who sign in."""
+
+Email = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, to_lower=True, max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s]+$"),
+]
+
+
+class NewUser(BaseModel):
+    """Somebody who is to sign in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    email: Email
+    role: Role
+    name: Name
+    institution: str | None
+    zone: str = "UTC"
+    password: str = Field(min_length=10, max_length=1000, repr=False)
 
 
 @asynccontextmanager
@@ -32,58 +53,66 @@ async def opened(config: Config) -> AsyncIterator[Store]:
         yield Store(pool, publisher, base_url=config.base_url)
 
 
-async def add_user(
-    database_url: str, *, email: str, role: str, name: str, institution: str | None, zone: str, password: str
-) -> str:
+async def add_user(database_url: str, new: NewUser) -> str:
     """Add an account, and the institution, doctor or patient that it needs; answers what was done.
 
-    Raises `InvalidRequest` for an unknown role, a weak password or a missing institution, `NameTaken`.
+    Raises `InvalidRequest` where the role and the institution do not go together, `NotFound`, `NameTaken`.
     """
-    if role not in [one.value for one in ROLES]:
-        raise errors.InvalidRequest(f"{role} is no role; the roles are {', '.join(ROLES)}.")
-    if len(password) < SHORTEST_PASSWORD:
-        raise errors.InvalidRequest(f"The password needs {SHORTEST_PASSWORD} characters or more.")
-    if "@" not in email.strip("@"):
-        raise errors.InvalidRequest("That is not an e-mail address.")
-    if (institution is None) != (role == Role.super_admin):
-        raise errors.InvalidRequest("Every role but super_admin belongs to an institution; name it.")
     conn: Connection = await asyncpg.connect(database_url)
     try:
         async with conn.transaction():
-            institution_id = await _institution(conn, institution, zone) if institution else None
+            institution_id, made = await _institution(conn, new)
             doctor_id = patient_id = None
-            if institution_id is not None and role == Role.doctor:
-                doctor_id = await catalog.add_doctor(conn, institution_id, name)
-            if institution_id is not None and role == Role.patient:
-                patient_id = await conn.fetchval(catalog.ADD_PATIENT, institution_id, name, None, None)
+            if institution_id is not None and new.role is Role.doctor:
+                doctor_id = await conn.fetchval(DOCTOR_WITHOUT_ACCOUNT, institution_id, new.name)
+                doctor_id = doctor_id or await catalog.add_doctor(conn, institution_id, new.name)
+            if institution_id is not None and new.role is Role.patient:
+                patient_id = await conn.fetchval(catalog.ADD_PATIENT, institution_id, new.name, None, None)
             user_id = await catalog.add_user(
                 conn,
                 institution_id=institution_id,
-                email=email,
-                name=name,
-                role=Role(role),
-                password=password,
+                email=new.email,
+                name=new.name,
+                role=new.role,
+                password=new.password,
                 doctor_id=doctor_id,
                 patient_id=patient_id,
             )
     finally:
         await conn.close()
-    return f"{email} can sign in as {role} (user {user_id}" + (
-        f", institution {institution_id})." if institution_id else ")."
-    )
+    return f"{new.email} can sign in as {new.role.replace('_', ' ')} (user {user_id}).{made}"
 
 
-async def _institution(conn: Connection, name_or_id: str, zone: str) -> int:
-    found = await conn.fetchval(INSTITUTION, name_or_id, int(name_or_id) if name_or_id.isdigit() else 0)
-    return int(found) if found else await catalog.add_institution(conn, name_or_id, zone)
+DOCTOR_WITHOUT_ACCOUNT = """
+select d.id from doctors d
+where d.institution_id = $1 and d.name = $2 and not exists (select from users u where u.doctor_id = d.id)
+order by d.id limit 1
+"""
 
 
-INSTITUTION = "select id from institutions where name = $1 or id = $2"
+async def _institution(conn: Connection, new: NewUser) -> tuple[int | None, str]:
+    """The institution that the account belongs to, and a sentence where it had to be made."""
+    if new.role not in PEOPLE:
+        raise errors.InvalidRequest(f"The role must be one of {', '.join(sorted(PEOPLE))}.")
+    if (new.role is Role.super_admin) == bool(new.institution):
+        raise errors.InvalidRequest("Every role but super_admin belongs to an institution; name it with --institution.")
+    if not new.institution:
+        return None, ""
+    found = await conn.fetchval(INSTITUTION, new.institution)
+    if found is not None:
+        return int(found), ""
+    if new.institution.isdigit():
+        raise errors.NotFound(f"There is no institution {new.institution}.")
+    id_ = await catalog.add_institution(conn, new.institution, new.zone)
+    return id_, f" The institution {new.institution} was made (id {id_}, time zone {new.zone})."
 
 
-async def enroll_device(config: Config, *, code: str, location_id: int, name: str) -> str:
+INSTITUTION = "select id from institutions where id::text = $1 or name = $1 order by (id::text = $1) desc limit 1"
+
+
+async def enroll_device(config: Config, *, code: str, location_id: int, name: str, kind: str = "board") -> str:
     """Enrol the screen that shows this code. Raises `PairingUnknown`, `NotFound`, `InvalidRequest`."""
-    ask = validate(devices.EnrollDevice, {"code": code, "location_id": location_id, "name": name})
+    ask = validate(devices.EnrollDevice, {"code": code, "location_id": location_id, "name": name, "kind": kind})
     command = next(one for one in devices.COMMANDS if one.name == "enroll-device")
     async with opened(config) as things:
         enrolled = await things.execute(command, SYSTEM, ask)

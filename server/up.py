@@ -22,7 +22,6 @@ from typing import Any
 import redis
 
 from server import embedded, store
-from server.config import ROOT
 from server.supervisor import (
     AlreadyUp,
     ChildDied,

@@ -78,7 +78,7 @@ def test_migrate_brings_an_empty_database_to_the_schema_once(postgres, monkeypat
 def test_a_user_that_was_added_can_sign_in(callboard, database_url):
     done = add(callboard, "admin", "Ada@Clinic.test")
     assert done.exit_code == 0
-    assert done.output.startswith("ada@clinic.test may sign in as admin")
+    assert done.output.startswith("ada@clinic.test can sign in as admin")
     ((email, role, stored, institution),) = rows(
         database_url,
         "select u.email, u.role, u.password_hash, i.name from users u join institutions i on i.id = u.institution_id",
@@ -111,7 +111,7 @@ def test_a_doctor_who_already_works_here_gets_the_account_not_a_double(callboard
         ({"role": "system"}, "The role must be one of"),
         ({"password": "short\n"}, "password: "),
         ({"institution": "777"}, "There is no institution 777."),
-        ({"institution": ""}, "Name the institution with --institution"),
+        ({"institution": ""}, "name it with --institution"),
     ],
 )
 def test_a_user_who_cannot_be_is_refused_in_one_line_and_not_made(callboard, database_url, change, said):
