@@ -14,10 +14,8 @@
  * @property {() => void} rest  nothing is waiting
  */
 
-/** How long a call stays in front at least, alone and with others waiting. */
-const LEAST_MS = 4_500;
-const LEAST_BUSY_MS = 2_500;
-const CHIME_MS = 2_500;
+/** Milliseconds: how long a call stays in front at least, alone and with others waiting; what a chime, a word may take. */
+export const PACE = { alone: 4_500, busy: 2_500, chime: 2_500, beyond: 1_000 };
 
 /** @param {number} ms */
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -42,9 +40,13 @@ async function within(step, ms) {
 }
 
 export class Announcer {
-  /** @param {Stage} stage */
-  constructor(stage) {
+  /**
+   * @param {Stage} stage
+   * @param {typeof PACE & {patience?: (text: string) => number}} [pace]
+   */
+  constructor(stage, pace = PACE) {
     this.stage = stage;
+    this.pace = { patience, ...pace };
     /** @type {Call[]} */
     this.waiting = [];
     /** @type {Call | null} */
@@ -75,9 +77,9 @@ export class Announcer {
       this.current = call;
       const now = call;
       await within(async () => this.stage.show(now), 1_000);
-      const least = pause(this.waiting.length > 0 ? LEAST_BUSY_MS : LEAST_MS);
-      await within(() => this.stage.sound(now), CHIME_MS);
-      for (const { text, lang } of this.stage.sentences(now)) await within(() => this.stage.say(text, lang), patience(text) + 1_000);
+      const least = pause(this.waiting.length > 0 ? this.pace.busy : this.pace.alone);
+      await within(() => this.stage.sound(now), this.pace.chime);
+      for (const { text, lang } of this.stage.sentences(now)) await within(() => this.stage.say(text, lang), this.pace.patience(text) + this.pace.beyond);
       await least;
       await within(async () => this.stage.said(now), 1_000);
     }

@@ -5,7 +5,7 @@
  * Invariant: what is shown comes from the streams alone; a step only says that it is under way, and what was refused.
  *
  * @import {Feed} from "../shared/socket.js"
- * @import {BoardShown, QueueItem, Rows, StaffQueueRow, StaffTicket, Stats} from "../shared/wire.js"
+ * @import {ShownBoard, QueueItem, Rows, StaffQueue, StaffTicket, Stats} from "../shared/wire.js"
  * @typedef {{queue: number, desk: number}} Place
  * @typedef {{text: string, kind: "done" | "problem", undo: number | null}} Toast
  */
@@ -46,7 +46,7 @@ const rows = computed(() => staffFeed.value?.rows.value ?? NONE);
 
 export const queueItem = computed(() => queues.value?.find((queue) => queue.id === place.value?.queue) ?? null);
 export const deskName = computed(() => queueItem.value?.desks.find((desk) => desk.id === place.value?.desk)?.name ?? "");
-export const queue = computed(() => /** @type {StaffQueueRow | null} */ (rows.value.get("queue") ?? null));
+export const queue = computed(() => /** @type {StaffQueue | null} */ (rows.value.get("queue") ?? null));
 /** Whether the queue's state is here at all. */
 export const loaded = computed(() => queue.value !== null);
 
@@ -75,7 +75,7 @@ export const shown = computed(() => {
   const marks = /** @type {Rows} */ (shownFeed.value?.rows.value ?? NONE);
   const age = now.value - Date.parse(call.at);
   const missing = boards.filter((board) => {
-    const mark = /** @type {BoardShown | undefined} */ (marks.get(`d:${board.device}`));
+    const mark = /** @type {ShownBoard | undefined} */ (marks.get(`d:${board.device}`));
     return !mark || mark.shown < call.version;
   });
   return {

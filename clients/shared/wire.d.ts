@@ -28,68 +28,12 @@ export interface StreamAnswer {
   snapshot?: { rows: Record<string, Row> };
 }
 
-export type QueueState = "open" | "paused" | "closed";
-export type TicketState =
-  | "waiting" | "called" | "in_consultation" | "on_hold"
-  | "completed" | "no_show" | "cancelled" | "transferred";
-export type Urgency = "routine" | "urgent" | "emergency";
+import type { BoardQueue, State } from "./events.js";
 
-export interface QueueRow extends Row {
-  queue: number;
-  name: string;
-  doctor: string | null;
-  state: QueueState;
-  message: string | null;
-  show_waits: boolean;
-  desks: number;
-  waits: [number, number][];
-  waits_at: string;
-}
-
-export interface CallMark {
-  number: number;
-  at: string;
-  version: number;
-}
-
-export interface BoardTicket extends Row {
-  ticket: number;
-  token: string;
-  state: TicketState;
-  rank: number;
-  desk: string | null;
-  call: CallMark | null;
-}
-
-export interface StaffTicket extends BoardTicket {
-  patient: { id: number; name: string; phone: string | null; birth_year: number | null };
-  urgency: Urgency;
-  reason: string | null;
-  requirements: string[];
-  joined_at: string;
-  called_at: string | null;
-  started_at: string | null;
-  desk_id: number | null;
-  doctor_id: number | null;
-  score: { total: number; factors: { factor: string; points: number }[] } | null;
-  order_reasons: { code: string; detail: string }[];
-  undo: string | null;
-}
-
-export interface StaffQueueRow extends QueueRow {
-  settings?: Record<string, any>;
-  mode?: string;
-  serving?: { desk_id: number; desk: string; doctor: string }[];
-}
-
-export interface BoardShown extends Row {
-  device: number;
-  name: string;
-  connected: boolean;
-  shown: number;
-  spoken: number;
-  at: string;
-}
+export type { BoardTicket, ShownBoard, StaffQueue, StaffTicket, Urgency } from "./events.js";
+export type QueueRow = BoardQueue;
+export type QueueState = BoardQueue["state"];
+export type TicketState = State;
 
 export interface ProblemBody {
   type?: string;

@@ -157,7 +157,8 @@ function ring() {
   const once = () => {
     if (!ringing.peek() || rings >= RINGS) return clearInterval(timer);
     rings += 1;
-    navigator.vibrate?.([400, 150, 400, 150, 700]);
+    // Refused, with a complaint, until the page has been touched.
+    if (navigator.userActivation?.hasBeenActive !== false) navigator.vibrate?.([400, 150, 400, 150, 700]);
     if (sound.peek()) void chime();
   };
   const timer = setInterval(once, RING_MS);

@@ -84,6 +84,7 @@ function Waiting({ model, info }) {
   const calling = model.calling.value;
   return html`
     <section class="card place" data-testid="ticket-place" data-place=${before + 1}>
+      <h2 class=${before === 0 ? "aside" : ""}>${t("ticket.place.title")}</h2>
       <p class="place-big" aria-hidden="true">${before === 0 ? t("ticket.place.next") : number(before + 1)}</p>
       <p aria-hidden="true">${before === 0 ? "" : t("ticket.place", { ahead: before })}</p>
       <p class="aside" role="status" aria-atomic="true">${t("ticket.live.place", { ahead: before })}</p>

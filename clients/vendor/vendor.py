@@ -70,7 +70,7 @@ def fetch() -> None:
     for package in document["packages"]:
         with tempfile.TemporaryDirectory() as folder:
             wanted = f"{package['name']}@{package['version']}"
-            subprocess.run([npm, "pack", "--silent", wanted], cwd=folder, check=True)  # noqa: S603
+            subprocess.run([npm, "pack", "--silent", wanted], cwd=folder, check=True)
             with tarfile.open(next(Path(folder).glob("*.tgz"))) as archive:
                 for entry in package["files"]:
                     member = archive.extractfile(f"package/{entry['from']}")
