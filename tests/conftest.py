@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -19,6 +20,7 @@ from playwright.async_api import Browser, async_playwright
 from server.config import ROOT
 from server.embedded import Running, start_postgres, start_redis
 from tests import outside
+from tests.world import Clock, World, opened
 
 T = TypeVar("T")
 
@@ -113,6 +115,21 @@ def database_url(postgres: Postgres) -> Iterator[str]:
 def redis_url(redis_server: Redis) -> str:
     """A Valkey that holds nothing."""
     return redis_server.fresh()
+
+
+@pytest_asyncio.fixture
+async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
+    """A clinic whose time runs as it does."""
+    async with opened(database_url, redis_url) as world:
+        yield world
+
+
+@pytest_asyncio.fixture
+async def still(database_url: str, redis_url: str) -> AsyncIterator[World]:
+    """A clinic whose time stands still until `world.clock.forward(...)`; it begins on a Monday morning."""
+    clock = Clock(datetime(2026, 3, 2, 9, 0, tzinfo=UTC))
+    async with opened(database_url, redis_url, clock) as world:
+        yield world
 
 
 @pytest.fixture(scope="session")

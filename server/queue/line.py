@@ -316,9 +316,7 @@ class Line:
 
     async def serves(self, desk_id: int, actor: Actor) -> None:
         """Note that a desk serves this queue, from the call at this instant on."""
-        await self.tx.conn.execute(
-            SERVE, self.id, desk_id, actor.doctor_id, actor.id if actor.role is not Role.system else None, self.tx.now
-        )
+        await self.tx.conn.execute(SERVE, self.id, desk_id, actor.doctor_id, self.tx.now)
 
     async def frees(self, desk_id: int | None) -> None:
         """Note that the desk's patient has left it, now."""
@@ -473,9 +471,9 @@ from desks d left join serving s on s.queue_id = $1 and s.desk_id = d.id
 where d.id = $2 and d.location_id = $3
 """
 SERVE = """
-insert into serving (queue_id, desk_id, doctor_id, user_id, called_at, freed_at) values ($1, $2, $3, $4, $5, null)
+insert into serving (queue_id, desk_id, doctor_id, called_at, freed_at) values ($1, $2, $3, $4, null)
 on conflict (queue_id, desk_id) do update
-set doctor_id = excluded.doctor_id, user_id = excluded.user_id, called_at = excluded.called_at, freed_at = null
+set doctor_id = excluded.doctor_id, called_at = excluded.called_at, freed_at = null
 """
 FREE_DESK = "update serving set freed_at = $3 where queue_id = $1 and desk_id = $2"
 SETTLE = """

@@ -193,7 +193,6 @@ create table serving (
     queue_id     bigint      not null references queues,
     desk_id      bigint      not null references desks,
     doctor_id    bigint      references doctors,
-    user_id      bigint      references users,
     -- When this desk last called somebody and was last free again: the wait estimate learns from the gaps.
     called_at    timestamptz not null,
     freed_at     timestamptz,
