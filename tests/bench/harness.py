@@ -71,7 +71,9 @@ class Child:
 
 
 @asynccontextmanager
-async def child(argv: Sequence[str], cpu: int | None) -> AsyncIterator[tuple[Child, dict[str, Any]]]:
+async def child(
+    argv: Sequence[str], cpu: int | None, env: dict[str, str] | None = None
+) -> AsyncIterator[tuple[Child, dict[str, Any]]]:
     """Start a process pinned to a core; yields it with its first words, and ends it."""
 
     def pin() -> None:
@@ -79,7 +81,13 @@ async def child(argv: Sequence[str], cpu: int | None) -> AsyncIterator[tuple[Chi
             os.sched_setaffinity(0, {cpu})
 
     process = await asyncio.create_subprocess_exec(
-        *argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT, preexec_fn=pin, limit=1 << 24
+        *argv,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        preexec_fn=pin,
+        limit=1 << 24,
     )
     started = Child(process)
     try:
@@ -119,9 +127,9 @@ async def command(who: str) -> list[str]:
 
 
 @asynccontextmanager
-async def server(who: str) -> AsyncIterator[tuple[Child, int]]:
+async def server(who: str, **env: str) -> AsyncIterator[tuple[Child, int]]:
     """Start a server; yields it and its port."""
-    async with child(await command(who), cores()[0]) as (started, said):
+    async with child(await command(who), cores()[0], env) as (started, said):
         yield started, said["port"]
 
 

@@ -8,17 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.bench import harness
+from tests.bench import clinic, harness
+from tests.bench.wire import EVENT
 
 SERVERS = ("ours", "stock", "node", "picows")
-EVENT: dict[str, Any] = {
-    "type": "patient-called",
-    "stream": "board:5",
-    "epoch": "3f0c9b1e",
-    "version": 1234,
-    "at": "2026-11-21T09:30:00.123456+00:00",
-    "data": {"ticket": 77, "token": "A017", "desk": "Room 3", "number": 1, "put": {"t:77": {"note": "x" * 318}}},
-}  # 548 bytes as a WebSocket message
 
 
 @dataclass
@@ -106,7 +99,61 @@ async def fan_out_5000(quick: bool) -> list[Row]:
     return await fan_out(Size(500, 1, 5, 0.5, 10) if quick else Size(5000, 3, 6, 3.0, 10))
 
 
+async def hot_queue(quick: bool) -> list[Row]:
+    """The live queue, whole: one board's thousand screens, one hot queue, and everybody coming back at once."""
+    boards, presses, storm = (50, 5, 20) if quick else (1000, 100, 400)
+    last = Row(f'"call next" pressed → last of {boards:,} boards has it, p99', "ms", {"commit + picows": 1.5})
+    middle = Row(f'"call next" pressed → last of {boards:,} boards has it, p50', "ms", {})
+    pace = Row("call-next per second on one hot queue, 8 consoles", "/s", {"asyncpg alone": 0.6}, more_is_better=True)
+    back = Row(f"{boards:,} boards reconnect at once and are exact", "s", {"picows": 2.0})
+    async with clinic.clinic(waiting=presses + storm + 20, copies=2) as place:
+        statements = await clinic.recorded(place, storm)
+        pace.figures["asyncpg alone"] = storm / await clinic.replayed(place, statements)
+        board = {"auth": place.device, "name": "subscribe"}
+        stream = f"board:{place.queue}"
+        async with clinic.serving(place) as (port, doctor), harness.clients() as pool:
+            await pool.ask("staff", port=port, count=8, auth=doctor)
+            await pool.ask("connect", port=port, count=boards, ask={"stream": stream}, **board)
+            [[epoch, version, *_]] = (await pool.ask("positions"))["positions"]
+            await pool.ask("press", name="call-next", asks=[place.call] * 3, every=0.05)
+            waits = await pool.ask("press", name="call-next", asks=[place.call] * presses, every=0.05)
+            _note(waits, "ours", last, middle)
+            await pool.ask("leave")
+            await asyncio.sleep(0.5)
+            known = {"stream": stream, "epoch": epoch, "version": version}
+            came = await pool.ask("connect", port=port, count=boards, ask=known, **board)
+            _must_be_exact((await pool.ask("positions"))["positions"], version)
+            back.figures["ours"] = came["seconds"]
+            await pool.ask("leave")
+            await asyncio.sleep(0.5)
+            spent = await pool.ask("storm", name="call-next", asks=place.calls(storm))
+            pace.figures["ours"] = storm / spent["seconds"]
+        async with harness.server("picows", DATABASE_URL=place.copies[0]) as (_, port), harness.clients() as pool:
+            came = await pool.ask("connect", port=port, count=boards)
+            back.figures["picows"] = came["seconds"]
+            await pool.ask("staff", port=port, count=1)
+            await pool.ask("press", name="call-next", asks=[place.call] * 3, every=0.05)
+            waits = await pool.ask("press", name="call-next", asks=[place.call] * presses, every=0.05)
+            _note(waits, "commit + picows", last, middle)
+    return [last, middle, pace, back]
+
+
+def _note(waits: dict[str, Any], who: str, last: Row, middle: Row) -> None:
+    seconds = sorted(waits["last"])
+    last.figures[who] = seconds[min(len(seconds) - 1, int(len(seconds) * 0.99))] * 1000
+    middle.figures[who] = statistics.median(seconds) * 1000
+
+
+def _must_be_exact(positions: list[Any], version: int) -> None:
+    """Raise unless every board got all versions after the one that it had, without gap, or a snapshot."""
+    for _, now, first, final, whole, snapshot, count in positions:
+        missed = first == [version + 1] and final == [now] and whole
+        if not (missed or snapshot or (now == version and not first)):
+            raise RuntimeError(f"{count} boards that had version {version} of {now} got {first}-{final}")
+
+
 ROWS: dict[str, Callable[[bool], Awaitable[list[Row]]]] = {
     "fan-out-1000": fan_out_1000,
     "fan-out-5000": fan_out_5000,
+    "hot-queue": hot_queue,
 }

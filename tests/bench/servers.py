@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import asyncpg
 import orjson
 import picows
 import socketio
 import uvicorn
 
 from server import fanout
-from tests.bench.wire import allow_many_files, answer_commands, say, settle
+from tests.bench.wire import EVENT, allow_many_files, answer_commands, say, settle
 
 ROOM = "board"
 Broadcast = Callable[[dict[str, Any]], Any]
@@ -90,36 +92,50 @@ async def stock() -> None:
 
 
 class Floor(picows.WSListener):
-    """The least that a WebSocket server in Python can do."""
+    """The least that a WebSocket server in Python can do; `called` answers a "call next"."""
 
-    def __init__(self, room: set[picows.WSTransport]) -> None:
+    def __init__(self, room: set[picows.WSTransport], called: Callable[[], Any]) -> None:
         self.room = room
+        self.called = called
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
         transport.send(picows.WSMsgType.TEXT, b'0{"sid":"x","upgrades":[],"pingInterval":25000,"pingTimeout":20000}')
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         message = frame.get_payload_as_bytes()
-        if message == b"40":
+        if message.startswith(b"40"):
             transport.send(picows.WSMsgType.TEXT, b'40{"sid":"x"}')
         elif message.startswith(b"420"):
             self.room.add(transport)
             transport.send(picows.WSMsgType.TEXT, b'430[{"ok":{}}]')
+        elif message.startswith(b"42"):
+            task = asyncio.ensure_future(self.called())
+            number = message[2:].partition(b"[")[0]
+            task.add_done_callback(lambda _: transport.send(picows.WSMsgType.TEXT, b'43%b[{"ok":{}}]' % number))
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
         self.room.discard(transport)
 
 
 async def floor() -> None:
+    """Broadcasts; where there is a database, "call next" commits one row first."""
     room: set[picows.WSTransport] = set()
     listener = listening()
-    await picows.ws_create_server(lambda _: Floor(room), sock=listener, backlog=4096, enable_auto_pong=True)
+    pool = await asyncpg.create_pool(url, min_size=1, max_size=4) if (url := os.environ.get("DATABASE_URL")) else None
+    if pool:
+        await pool.execute("create table if not exists bench (data jsonb not null)")
 
     async def broadcast(event: dict[str, Any]) -> None:
         message = b"42" + json.dumps(["patient-called", event], separators=(",", ":")).encode()
         for transport in room:
             transport.send(picows.WSMsgType.TEXT, message)
 
+    async def called() -> None:
+        if pool:
+            await pool.execute("insert into bench (data) values ($1)", json.dumps(EVENT))
+        await broadcast(EVENT)
+
+    await picows.ws_create_server(lambda _: Floor(room, called), sock=listener, backlog=4096, enable_auto_pong=True)
     await obey(listener, broadcast)
 
 

@@ -12,6 +12,15 @@ from typing import Any
 
 Answer = Callable[..., Awaitable[dict[str, Any]]]
 
+EVENT: dict[str, Any] = {
+    "type": "patient-called",
+    "stream": "board:5",
+    "epoch": "3f0c9b1e",
+    "version": 1234,
+    "at": "2026-11-21T09:30:00.123456+00:00",
+    "data": {"ticket": 77, "token": "A017", "desk": "Room 3", "number": 1, "put": {"t:77": {"note": "x" * 318}}},
+}  # 548 bytes as a WebSocket message
+
 
 def allow_many_files() -> None:
     """Raise the soft limit of open files to the hard one."""
