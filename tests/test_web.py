@@ -7,22 +7,25 @@ import io
 import json
 import logging
 import re
+import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import uvicorn
+from playwright.async_api import Browser
 from prometheus_client.core import GaugeMetricFamily
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
 from server import access, asks, errors, logs, web
 from server.access import ANYBODY, Actor, Role
-from server.config import Config
+from server.config import ROOT, Config
 from server.events import Urgency
 from server.pages import Clients, build_hash
 from server.store import Command, Committed, Query, Read, Store, Tx, connect
@@ -128,7 +131,7 @@ FILES = {
     "board/board.css": "body { color: black }\n" * 100,
     "board/board.js": 'import { h } from "preact";\nimport "../shared/api.js";\n',
     "shared/api.js": 'export { t } from "./i18n.js";\n',
-    "shared/i18n.js": "export const t = (key) => key;\n" * 40,
+    "shared/i18n.js": "export const t = (key) => key;\n" + "// A table of texts.\n" * 40,
     "shared/guard.js": "window.onerror = () => {};\n",
     "shared/alone.js": "export {};\n",
     "shared/events.d.ts": "export {};\n",
@@ -208,9 +211,11 @@ async def edge(url: str, folder: Path, **settings: Any) -> AsyncIterator[World]:
     logs.configure(level="info", stream=log)
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://clinic.test") as http:
-        yield World(store, app, http, log, parts)
-    logging.getLogger().handlers.clear()
-    pool.terminate()
+        try:
+            yield World(store, app, http, log, parts)
+        finally:
+            logging.getLogger().handlers.clear()
+            pool.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -749,3 +754,63 @@ def test_two_declarations_of_one_address_are_an_error() -> None:
     store = Store(None, Unpublished())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="is taken"):
         web.build(config=Config(), store=store, commands=[COMMANDS[0], COMMANDS[0]], queries=[])
+
+
+# In a browser
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp) -> AsyncIterator[str]:
+    """The address of an application behind a real socket, on this loop."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off"))
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        serving = asyncio.create_task(server.serve([listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+async def test_browser_runs_a_page_from_its_import_map_and_nothing_from_elsewhere(
+    clinic_url: str, folder: Path, browser: Browser
+) -> None:
+    board = """
+        import { h } from "preact";
+        import { t } from "../shared/api.js";
+        const load = (source) => new Promise((done) => {
+            const script = document.createElement("script");
+            script.append(source);
+            document.head.append(script);
+            setTimeout(done);
+        });
+        await load("window.inline = true");
+        const told = document.createElement("p");
+        told.append(`${h} ${t("ok")} ${window.inline}`);
+        document.body.append(told);
+    """
+    (folder / "board" / "board.js").write_text(board)
+    async with edge(clinic_url, folder) as world, listening(world.app) as address:
+        page = await browser.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.removeprefix(address)))
+        await page.goto(f"{address}/board")
+        assert await page.inner_text("p") == "1 ok undefined"
+        modules = [url for url in asked if ".js" in url]
+        assert len(modules) == len(set(modules)) == 5
+        assert all("?v=" in url for url in modules)
+        await page.close()
+
+
+async def test_no_page_of_ours_breaks_its_own_policy(clinic_url: str, browser: Browser) -> None:
+    async with edge(clinic_url, ROOT / "clients") as world, listening(world.app) as address:
+        for path in ("/", "/board", "/console", "/t/nobodys-secret"):
+            page = await browser.new_page()
+            wrong: list[str] = []
+            page.on("pageerror", lambda error, wrong=wrong: wrong.append(str(error)))
+            page.on("console", lambda message, wrong=wrong: wrong.append(message.text))
+            await page.goto(f"{address}{path}")
+            await page.wait_for_selector("#app > *")
+            found = [text for text in wrong if re.search("Content.Security|specifier|MIME|SyntaxError|preload", text)]
+            assert found == [], path
+            await page.close()
