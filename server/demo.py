@@ -19,6 +19,7 @@ from server.store import Command, Connection, Query, Read, Store, Tx
 
 PASSWORD = "callboard-demo"
 DOCTORS = ("Dr. Amara Okafor", "Dr. Liam Fischer", "Dr. Priya Nair")
+SPECIALTIES = ("General practice", "Cardiology", "Paediatrics")
 SPEED = 60.0
 
 
@@ -72,13 +73,13 @@ async def _furnish(conn: Connection) -> dict[str, Any]:
         doctor = await catalog.add_doctor(conn, institution, name)
         doctors.append(doctor)
         sign_ins.append(await _user(conn, institution, Role.doctor, f"doctor{number}", name, doctor_id=doctor))
-    for doctor, name in zip(doctors, DOCTORS, strict=True):
+    for doctor, specialty in zip(doctors, SPECIALTIES, strict=True):
         queues.append(
             await queue.add_queue(
                 conn,
                 institution_id=institution,
                 location_id=location,
-                name=name.removeprefix("Dr. "),
+                name=specialty,
                 doctors=[doctor],
                 owner=doctor,
             )
