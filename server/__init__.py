@@ -1,0 +1,1 @@
+"""Callboard: a live queue for clinics."""

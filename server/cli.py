@@ -279,7 +279,7 @@ def _serve_many(config: Config, processes: int, drain: float) -> int:
     with interruptible() as disarm:
         try:
             for number in range(1, processes + 1):
-                crew.start(spawn_python(f"web process {number}", args, env, keep=(fd,)), lambda: True)
+                crew.add(spawn_python(f"web process {number}", args, env, keep=(fd,)))
             crew.watch()
         except Interrupted as interrupted:
             return 0 if str(interrupted) == signal.SIGTERM.name else 130

@@ -121,9 +121,13 @@ class Supervisor:
             for done in [pool.submit(run, start) for start in starts]:
                 done.result()
 
-    def start(self, child: Child, ready: Callable[[], bool], patience: float = 30.0) -> None:
-        """Put a started child on record and return once it is ready."""
+    def add(self, child: PythonChild) -> PythonChild:
+        """Put a child on record that has just been started."""
         self.children.append(child)
+        return child
+
+    def wait(self, child: Child, ready: Callable[[], bool], patience: float = 30.0) -> None:
+        """Return once this child is ready, and every other still runs."""
         until = time.monotonic() + patience
         while not ready():
             self.check()

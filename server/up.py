@@ -26,6 +26,7 @@ from server.supervisor import (
     AlreadyUp,
     ChildDied,
     Interrupted,
+    PythonChild,
     Supervisor,
     held,
     holder,
@@ -105,17 +106,19 @@ def _start(
     demo = _demo(env["DATABASE_URL"], env["PUBLIC_URL"], ours, wish)
     port, fd = listener.getsockname()[1], listener.fileno()
 
-    def ours_to_run(name: str, *args: str, keep: tuple[int, ...] = ()) -> Any:
-        return spawn_python(name, ["-m", "server.cli", *args], env, data / "log" / f"{name}.log", keep)
+    def run(name: str, *args: str, keep: tuple[int, ...] = ()) -> PythonChild:
+        log = data / "log" / f"{name}.log"
+        return supervisor.add(spawn_python(name, ["-m", "server.cli", *args], env, log, keep))
 
-    serve = ours_to_run("server", "serve", "--fd", str(fd), "--drain", "0.5", keep=(fd,))
-    supervisor.start(serve, functools.partial(_ready, wish.host, port))
     _forget_worker(env["REDIS_URL"])
-    worker = ours_to_run("worker", "worker")
-    supervisor.start(worker, functools.partial(_worker_ready, env["REDIS_URL"]))
+    server = run("server", "serve", "--fd", str(fd), "--drain", "0.5", keep=(fd,))
+    # The worker needs no server: both load side by side.
+    worker = run("worker", "worker")
+    supervisor.wait(server, functools.partial(_ready, wish.host, port))
+    supervisor.wait(worker, functools.partial(_worker_ready, env["REDIS_URL"]))
     if demo:
         supervisor.may_end.add("replay")
-        supervisor.start(ours_to_run("replay", "replay", "--demo"), lambda: True)
+        run("replay", "replay", "--demo")
     say(f"Ready in {time.monotonic() - began:.1f} s.\n")
     say(_announce(demo, address))
     say("\nCtrl-C stops everything.")
@@ -167,16 +170,17 @@ def write_private(path: Path, text: str) -> None:
 
 def _announce(demo: dict[str, Any] | None, address: str) -> str:
     """The addresses and sign-ins, one a line."""
-    lines = [("Board", f"{address}/board"), ("Console", f"{address}/console")]
+    addresses = {"board": f"{address}/board", "console": f"{address}/console"}
     if demo:
-        ticket = demo.get("addresses", {}).get("ticket")
-        lines += [("Ticket", str(ticket))] if ticket else []
+        addresses |= demo["addresses"]
+    lines = [(name.capitalize(), str(place)) for name, place in addresses.items() if place]
+    if demo:
         lines += [
-            (str(person["role"]).replace("_", " ").capitalize(), f"{person['email']}  password {person['password']}")
-            for person in demo.get("sign_ins", [])
+            (str(person["role"]).capitalize(), f"{person['email']}   password {person['password']}")
+            for person in demo["sign_ins"]
         ]
     else:
-        lines.append(("First user", "callboard user add EMAIL --role admin --institution NAME"))
+        lines.append(("First user", "callboard user add EMAIL --role admin --name NAME --institution NAME"))
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in lines)
 

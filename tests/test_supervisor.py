@@ -37,7 +37,7 @@ class Crew(Supervisor):
         self.folder = folder
 
     def child(self, name: str, code: str) -> PythonChild:
-        return spawn_python(name, ["-c", code], {**os.environ, "PYTHONPATH": str(ROOT)}, self.folder / f"{name}.log")
+        return self.add(spawn_python(name, ["-c", code], dict(os.environ), self.folder / f"{name}.log"))
 
 
 @pytest.fixture
@@ -53,24 +53,24 @@ def says(child, word):
 
 def test_a_child_counts_as_started_only_once_it_is_ready(crew):
     child = crew.child("server", PATIENT)
-    crew.start(child, says(child, "on"))
+    crew.wait(child, says(child, "on"))
     assert "on" in child.log.read_text()
 
 
 def test_a_child_that_dies_before_it_is_ready_is_named_with_its_last_words(crew):
     child = crew.child("server", "raise SystemExit('no such colour')")
     with pytest.raises(ChildDied, match=r"server ended with status 1[\s\S]*no such colour"):
-        crew.start(child, lambda: False)
+        crew.wait(child, lambda: False)
 
 
 def test_a_child_that_is_never_ready_is_named(crew):
     with pytest.raises(ChildDied, match="worker was not ready after 0 s"):
-        crew.start(crew.child("worker", PATIENT), lambda: False, patience=0.1)
+        crew.wait(crew.child("worker", PATIENT), lambda: False, patience=0.1)
 
 
 def test_a_child_killed_later_ends_the_watch_and_is_named(crew):
     child = crew.child("worker", PATIENT)
-    crew.start(child, says(child, "on"))
+    crew.wait(child, says(child, "on"))
     child.process.kill()
     with pytest.raises(ChildDied, match="worker ended by signal SIGKILL"):
         crew.watch(pause=0.01)
@@ -78,7 +78,7 @@ def test_a_child_killed_later_ends_the_watch_and_is_named(crew):
 
 def test_a_child_that_may_end_is_only_mentioned(crew):
     crew.may_end.add("replay")
-    crew.start(crew.child("replay", "pass"), lambda: True)
+    crew.child("replay", "pass")
     eventually(lambda: crew.check() or crew.words)
     assert crew.words == ["replay has come to its end."]
 
@@ -87,7 +87,7 @@ def test_only_warnings_of_a_childs_log_reach_the_terminal(crew):
     lines = [{"level": "info", "event": "started"}, {"level": "warning", "event": "slow", "ms": 90}]
     text = "\n".join(map(json.dumps, lines))
     child = crew.child("server", f"print({text!r}, flush=True);" + PATIENT)
-    crew.start(child, says(child, "on"))
+    crew.wait(child, says(child, "on"))
     crew.check()
     assert crew.words == ["server: warning: slow ms=90"]
 
@@ -95,7 +95,7 @@ def test_only_warnings_of_a_childs_log_reach_the_terminal(crew):
 def test_stopping_takes_under_two_seconds_even_with_a_child_that_will_not_listen(crew):
     children = [crew.child("server", PATIENT), crew.child("worker", DEAF)]
     for child in children:
-        crew.start(child, says(child, "on"))
+        crew.wait(child, says(child, "on"))
     began = time.monotonic()
     crew.stop()
     assert time.monotonic() - began < 2
@@ -110,7 +110,7 @@ from tests.test_supervisor import Crew, DEAF, PATIENT, says
 crew = Crew(Path({str(tmp_path)!r}))
 for name, code in (("server", PATIENT), ("worker", DEAF)):
     child = crew.child(name, code)
-    crew.start(child, says(child, "on"))
+    crew.wait(child, says(child, "on"))
 print("up", flush=True)
 crew.watch()
 """

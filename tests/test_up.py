@@ -64,23 +64,51 @@ def up(data: Path, *flags: str, **env: str) -> Iterator[Up]:
         process.stdout.close()
 
 
-def test_it_serves_the_addresses_and_sign_ins_that_it_prints_and_writes(tmp_path):
-    with up(tmp_path) as clinic:
-        told = json.loads((tmp_path / "demo.json").read_text())
-        printed = "\n".join(clinic.said)
-        assert stat.S_IMODE((tmp_path / "demo.json").stat().st_mode) == 0o600
-        for name in ("board", "console", "ticket"):
-            address = told["addresses"][name]
-            assert address in printed
-            assert urllib.request.urlopen(address, timeout=5).status == 200
-        for person in told["sign_ins"]:
-            assert person["email"] in printed and person["password"] in printed
-            ask = urllib.request.Request(
-                f"{clinic.told['address']}/api/v1/session",
-                json.dumps({"email": person["email"], "password": person["password"]}).encode(),
-                {"Content-Type": "application/json"},
-            )
-            assert "token" in json.load(urllib.request.urlopen(ask, timeout=5))
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory):
+    """One that these tests look at without stopping it."""
+    with up(tmp_path_factory.mktemp("up")) as clinic:
+        yield clinic
+
+
+def callboard(*args: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "server.cli", *args]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize("name", ["board", "console", "ticket"])
+def test_it_serves_the_addresses_that_it_prints_and_writes(clinic, name):
+    address = json.loads((clinic.data / "demo.json").read_text())["addresses"][name]
+    assert address in "\n".join(clinic.said)
+    assert urllib.request.urlopen(address, timeout=5).status == 200
+
+
+def test_everybody_it_prints_can_sign_in(clinic):
+    sign_ins = json.loads((clinic.data / "demo.json").read_text())["sign_ins"]
+    assert {person["role"] for person in sign_ins} == {"doctor", "receptionist", "admin"}
+    for person in sign_ins:
+        assert any(person["email"] in line and person["password"] in line for line in clinic.said)
+        ask = urllib.request.Request(
+            f"{clinic.told['address']}/api/v1/session",
+            json.dumps({"email": person["email"], "password": person["password"]}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        assert json.load(urllib.request.urlopen(ask, timeout=5))["token"]
+
+
+def test_nobody_else_on_the_machine_reads_the_sign_ins(clinic):
+    assert stat.S_IMODE((clinic.data / "demo.json").stat().st_mode) == 0o600
+
+
+def test_a_second_up_on_the_same_folder_says_so_and_harms_nothing(clinic):
+    second = callboard("up", "--port", "0", "--data", str(clinic.data))
+    assert second.returncode == 1
+    assert f"already runs on {clinic.data} (pid {clinic.process.pid}, {clinic.told['address']})" in second.stdout
+    assert urllib.request.urlopen(f"{clinic.told['address']}/readyz", timeout=5).status == 200
+
+
+def test_the_command_line_finds_the_database_of_a_running_up(clinic):
+    assert "Entrance board" in callboard("device", "list", "--data", str(clinic.data)).stdout
 
 
 def test_ctrl_c_stops_everything_within_two_seconds(tmp_path):
@@ -102,15 +130,6 @@ def test_kill_9_leaves_no_process_and_the_next_start_finds_everything(tmp_path):
         eventually(lambda: not running(children))
     with up(tmp_path) as clinic:
         assert (tmp_path / "demo.json").read_text().replace(clinic.told["address"], "") == told
-
-
-def test_a_second_up_on_the_same_folder_says_so_and_harms_nothing(tmp_path):
-    with up(tmp_path) as clinic:
-        command = [sys.executable, "-m", "server.cli", "up", "--port", "0", "--data", str(tmp_path)]
-        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
-        assert second.returncode == 1
-        assert f"already runs on {tmp_path} (pid {clinic.process.pid}, {clinic.told['address']})" in second.stdout
-        assert urllib.request.urlopen(f"{clinic.told['address']}/readyz", timeout=5).status == 200
 
 
 @pytest.mark.parametrize("name", ["server", "worker", "PostgreSQL"])
@@ -139,10 +158,3 @@ def test_a_database_that_up_did_not_make_never_gets_demo_people(tmp_path, postgr
         assert rows(url, "select (select count(*) from users), (select count(*) from facts)") == [(0, 0)]
         assert not (tmp_path / "postgres").exists() and not (tmp_path / "valkey").exists()
     postgres.drop(url)
-
-
-def test_the_command_line_finds_the_database_of_a_running_up(tmp_path):
-    with up(tmp_path, "--no-demo"):
-        command = [sys.executable, "-m", "server.cli", "device", "list", "--data", str(tmp_path)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
-        assert done.stdout == "No device is enrolled.\n"
