@@ -44,13 +44,12 @@ def validate(model: type[Ask], given: Mapping[str, Any], lax: bool = False) -> A
 
     Raises `InvalidRequest`.
     """
-    # PostgreSQL cannot store NUL in a text; refused here, it is the sender's mistake and not our failure.
-    if hollow := [pointer for pointer, text in texts(given) if "\0" in text]:
-        raise wrong(*((pointer, "Should not contain a null character.") for pointer in hollow))
     try:
-        if lax:
-            return model.model_validate(dict(given))
-        return model.model_validate_json(orjson.dumps(given), strict=True)
+        encoded = orjson.dumps(dict(given))
+        # PostgreSQL cannot store NUL in a text; refused here, it is the sender's mistake and not our failure.
+        if b"\\u0000" in encoded and (hollow := [pointer for pointer, text in texts(given) if "\0" in text]):
+            raise wrong(*((pointer, "Should not contain a null character.") for pointer in hollow))
+        return model.model_validate(dict(given)) if lax else model.model_validate_json(encoded, strict=True)
     except ValidationError as invalid:
         raise wrong(
             *(explain(error, given) for error in invalid.errors(include_url=False, include_input=False))
