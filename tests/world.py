@@ -121,16 +121,18 @@ class World:
         )
         return enrolled.device_id, pairing.secret
 
-    async def do(self, name: str, actor: Actor | str = "receptionist", key: str | None = None, **ask: Any) -> Any:
+    async def do(
+        self, command_name: str, /, actor: Actor | str = "receptionist", key: str | None = None, **ask: Any
+    ) -> Any:
         """Carry out a command by its name."""
         who = self.actors[actor] if isinstance(actor, str) else actor
-        command = BY_NAME[name]
+        command = BY_NAME[command_name]
         return await self.store.execute(command, who, validate(command.ask, ask), key)
 
-    async def ask(self, name: str, actor: Actor | str = "receptionist", **ask: Any) -> Any:
+    async def ask(self, query_name: str, /, actor: Actor | str = "receptionist", **ask: Any) -> Any:
         """Answer a query by its name."""
         who = self.actors[actor] if isinstance(actor, str) else actor
-        query = QUERY_BY_NAME[name]
+        query = QUERY_BY_NAME[query_name]
         return await self.store.read(query, who, validate(query.ask, ask))
 
     async def join(self, queue_id: int, name: str | None = None, **ask: Any) -> Any:
