@@ -1,0 +1,31 @@
+"""That the bench runs; what it measures is never asserted."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.bench import __main__ as bench
+from tests.bench import rows
+
+
+async def test_fan_out_is_measured_for_us_and_for_the_floor() -> None:
+    measured = await rows.fan_out(rows.Size(20, 1, 3, 0.1, 5), servers=("ours", "picows"))
+    assert [set(row.figures) for row in measured] == [{"ours", "picows"}] * 3
+    assert all(row.ratios()["picows"] > 0 for row in measured[:2])
+
+
+def test_a_peer_that_cannot_run_here_is_said_to_be_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    async def without_node(quick: bool) -> list[rows.Row]:
+        assert quick
+        return await rows.fan_out(rows.Size(5, 1, 1, 0.1, 1), servers=("ours", "node"))
+
+    monkeypatch.setitem(bench.ROWS, "fan-out-1000", without_node)
+    monkeypatch.setattr("tests.bench.harness.shutil.which", lambda _: None)
+    assert bench.main(["--quick", "fan-out-1000", "--json", str(tmp_path / "bench.json")]) == 0
+    said = capsys.readouterr().out
+    assert "| what | ours | node |" in said and "Not measured: Node's Socket.IO: node and npm aren't installed." in said
+    told = json.loads((tmp_path / "bench.json").read_text())
+    assert told["python"] and "node" in told["rows"][0]["missing"] and told["rows"][0]["figures"]["ours"] > 0
