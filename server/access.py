@@ -58,15 +58,20 @@ class Actor:
     csrf: str = ""
 
     @property
+    def credential(self) -> str:
+        """How a command that ends a credential names it: a person may be signed in elsewhere too."""
+        return f"session:{self.session_id}" if self.session_id else self.key
+
+    @property
     def key(self) -> str:
         """How events, replies and logs name the actor: kind and id, never a person's name."""
         kind = self.role.value if self.role in NAMED_BY_ROLE else "user"
         return f"{kind}:{self.id}" if self.id else kind
 
     def within(self, institution_id: int | None) -> bool:
-        """Whether the institution is the actor's own; a super_admin stands above all of them."""
-        return self.role in (Role.super_admin, Role.system) or (
-            institution_id is not None and institution_id == self.institution_id
+        """Whether the institution is the actor's own; a super_admin stands above all there are. None is nobody's."""
+        return institution_id is not None and (
+            self.role in (Role.super_admin, Role.system) or institution_id == self.institution_id
         )
 
 
@@ -280,12 +285,23 @@ async def by_socket_auth(db: Db, auth: Any, cookie: str | None = None) -> Actor:
 
 
 ENDED = """
+with recursive chain as (
+    select mine.id as mine, first.id, first.transferred_to, first.secret_hash, first.ended_at
+    from tickets mine join tickets first on first.id = coalesce(mine.origin_id, mine.id)
+    where mine.id = any($3::bigint[])
+    union all
+    select c.mine, t.id, t.transferred_to, t.secret_hash, t.ended_at
+    from chain c join tickets t on t.id = c.transferred_to
+)
 select 'session' as kind, s.id from sessions s join users u on u.id = s.user_id
 where s.id = any($1::bigint[]) and (s.revoked_at is not null or s.expires_at <= now() or not u.active)
 union all
 select 'device', id from devices where id = any($2::bigint[]) and revoked_at is not null
+union all
+select 'ticket', mine from chain
+where transferred_to is null and (secret_hash is null or ended_at <= now() - interval '2 days')
 """
-"""Which of these sessions and devices open nothing any more."""
+"""Which of these sessions, devices and tickets open nothing any more; a transferred ticket's link goes on."""
 
 
 # Streams
@@ -329,9 +345,13 @@ AUDIENCE_OF_QUEUE = """
 select q.institution_id, q.location_id,
     exists (select from queue_doctors d where d.queue_id = q.id and d.doctor_id = $2) as serves,
     exists (
-        select from tickets mine
-        join tickets t on coalesce(t.origin_id, t.id) = coalesce(mine.origin_id, mine.id)
-        where mine.id = $3 and t.queue_id = q.id and t.state <> 'transferred'
+        with recursive chain as (
+            select first.queue_id, first.transferred_to
+            from tickets mine join tickets first on first.id = coalesce(mine.origin_id, mine.id) where mine.id = $3
+            union all
+            select t.queue_id, t.transferred_to from chain c join tickets t on t.id = c.transferred_to
+        )
+        select from chain where queue_id = q.id and transferred_to is null
     ) as holds_ticket
 from queues q where q.id = $1
 """

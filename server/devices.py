@@ -26,8 +26,9 @@ OPEN_PAIRINGS = 1000
 """Codes shown at a time; more come from somebody who is guessing or flooding."""
 
 Code = Annotated[
-    str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z2-9]{3}-?[A-Za-z2-9]{3}$")
+    str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z2-9]{3}[- ]?[A-Za-z2-9]{3}$")
 ]
+"""A code as people type it: in any case, with the dash, a space or nothing in its middle."""
 
 
 class OpenPairing(Ask):
@@ -44,7 +45,7 @@ class Pairing(Reply):
 
 async def open_pairing(tx: Tx, actor: Actor, ask: OpenPairing) -> Pairing:
     """Give a screen a code that nobody else shows now."""
-    await tx.conn.execute(FORGET_PAIRINGS)
+    await tx.conn.execute(FORGET_PAIRINGS, tx.now)
     if await tx.conn.fetchval(COUNT_PAIRINGS) >= OPEN_PAIRINGS:
         raise errors.TooMany(retry_after=60)
     secret, secret_hash = access.new_secret()
@@ -55,7 +56,7 @@ async def open_pairing(tx: Tx, actor: Actor, ask: OpenPairing) -> Pairing:
             return Pairing(code=f"{code[:3]}-{code[3:]}", secret=secret, expires_at=expires_at)
 
 
-FORGET_PAIRINGS = "delete from pairings where device_id is null and expires_at < now()"
+FORGET_PAIRINGS = "delete from pairings where device_id is null and expires_at <= $1"
 COUNT_PAIRINGS = "select count(*) from pairings where device_id is null"
 ADD_PAIRING = """
 insert into pairings (code, secret_hash, expires_at) values ($1, $2, $3)
@@ -64,7 +65,7 @@ on conflict (code) where device_id is null do nothing returning id
 
 
 class PairingState(Reply):
-    """Whether the code was entered; from `enrolled` on, the screen's secret is its device credential."""
+    """Whether the code was entered; while `enrolled`, the screen's secret is its device credential."""
 
     state: Literal["waiting", "enrolled", "expired"]
     device_id: int | None
@@ -73,12 +74,15 @@ class PairingState(Reply):
 async def pairing_state(view: Read, actor: Actor, ask: Nothing) -> PairingState:
     """How it stands with the asker's own code."""
     row = await view.conn.fetchrow(PAIRING, actor.id, view.now)
-    if row is None or (row["device_id"] is None and row["over"]):
+    if row is None or row["over"]:
         return PairingState(state="expired", device_id=None)
     return PairingState(state="enrolled" if row["device_id"] else "waiting", device_id=row["device_id"])
 
 
-PAIRING = "select device_id, expires_at < $2 as over from pairings where id = $1"
+PAIRING = """
+select p.device_id, case when d.id is null then p.expires_at <= $2 else d.revoked_at is not null end as over
+from pairings p left join devices d on d.id = p.device_id where p.id = $1
+"""
 
 
 class EnrollDevice(Ask):
@@ -103,7 +107,7 @@ async def enroll_device(tx: Tx, actor: Actor, ask: EnrollDevice) -> Enrolled:
     institution_id = await tx.conn.fetchval(INSTITUTION_OF_LOCATION, ask.location_id)
     if not actor.within(institution_id):
         raise errors.NotFound("There is no such location here.")
-    pairing = await tx.conn.fetchrow(PAIRING_BY_CODE, ask.code.replace("-", ""))
+    pairing = await tx.conn.fetchrow(PAIRING_BY_CODE, ask.code.replace("-", "").replace(" ", ""), tx.now)
     if pairing is None:
         raise errors.PairingUnknown()
     row = await tx.conn.fetchrow(
@@ -121,7 +125,7 @@ async def enroll_device(tx: Tx, actor: Actor, ask: EnrollDevice) -> Enrolled:
 
 INSTITUTION_OF_LOCATION = "select institution_id from locations where id = $1"
 PAIRING_BY_CODE = """
-select id, secret_hash from pairings where code = $1 and device_id is null and expires_at > now() for update
+select id, secret_hash from pairings where code = $1 and device_id is null and expires_at > $2 for update
 """
 ADD_DEVICE = """
 insert into devices (institution_id, location_id, kind, name, credential_hash, enrolled_at)

@@ -28,7 +28,7 @@ from server.contract import CallShown, Nothing, Subscribe, Unsubscribe
 from server.events import BoardsShown, ShownBoard, Stream
 from server.fanout import NAMESPACE, DirectServer
 from server.publish import CONTROL, CaughtUp, Publisher, channel
-from server.store import LOST, Command, Store
+from server.store import LOST, Command, Store, permit
 
 log = logs.get(__name__)
 
@@ -88,6 +88,8 @@ class Live:
         self.build = build
         self.sockets: dict[str, Socket] = {}
         self.feeds: dict[str, Feed] = {}
+        self._ended: dict[str, float] = {}
+        """Actors and credentials that ended just now, and when."""
         self.resyncs = 0
         self.resets = 0
         self._commands: Mapping[str, Command[Any, Any]] = {command.name: command for command in commands}
@@ -139,6 +141,9 @@ class Live:
             raise Refused(refusal.detail, errors.problem(refusal)) from None
         except LOST:
             raise Refused(errors.Unavailable.title, errors.problem(errors.Unavailable())) from None
+        if self._has_ended(actor):
+            # It ended between the look at the database and now; credentials do not come back to life.
+            raise Refused(errors.NotAuthenticated.title, errors.problem(errors.NotAuthenticated()))
         self.sockets[sid] = Socket(actor)
 
     async def _disconnect(self, sid: str, reason: str | None = None) -> None:
@@ -173,6 +178,7 @@ class Live:
         command = self._commands.get(name)
         if command is None:
             raise errors.UnknownEvent()
+        permit(command, socket.actor)
         key = asks.idempotency_key(given.pop("idempotency_key", None))
         logs.bind(actor=socket.actor.key, institution=socket.actor.institution_id, command=name)
         reply: BaseModel = await self.store.execute(command, socket.actor, asks.validate(command.ask, given), key)
@@ -184,10 +190,16 @@ class Live:
         return {"at": self.store.now(), "build": self.build, "actor": actor}
 
     async def end(self, actors: Sequence[str]) -> None:
-        """Cut every socket of these actors."""
+        """Cut every socket of these actors or credentials, those included that are just being let in."""
+        now = time.monotonic()
+        self._ended = {key: at for key, at in self._ended.items() if at > now - CREDENTIALS_EVERY}
+        self._ended.update(dict.fromkeys(actors, now))
         for sid, socket in list(self.sockets.items()):
-            if socket.actor.key in actors:
+            if self._has_ended(socket.actor):
                 await self.sio.disconnect(sid)
+
+    def _has_ended(self, actor: Actor) -> bool:
+        return actor.key in self._ended or actor.credential in self._ended
 
     # Streams
 
@@ -408,13 +420,9 @@ class Live:
     async def _end_revoked(self) -> None:
         sessions = [socket.actor.session_id for socket in self.sockets.values() if socket.actor.session_id]
         devices = [socket.actor.id for socket in self.sockets.values() if socket.actor.role is Role.device]
-        ended = await self.store.pool.fetch(access.ENDED, sessions, devices)
-        sessions_ended = {row["id"] for row in ended if row["kind"] == "session"}
-        devices_ended = {row["id"] for row in ended if row["kind"] == "device"}
-        for sid, socket in list(self.sockets.items()):
-            actor = socket.actor
-            if actor.session_id in sessions_ended or (actor.role is Role.device and actor.id in devices_ended):
-                await self.sio.disconnect(sid)
+        tickets = [socket.actor.id for socket in self.sockets.values() if socket.actor.role is Role.ticket]
+        ended = await self.store.pool.fetch(access.ENDED, sessions, devices, tickets)
+        await self.end([f"{row['kind']}:{row['id']}" for row in ended])
 
     # What boards have shown
 

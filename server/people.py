@@ -36,7 +36,7 @@ class NewUser(BaseModel):
     email: Email
     role: Role
     name: Name
-    institution: str | None
+    institution: Name | None
     zone: str = "UTC"
     password: str = Field(min_length=10, max_length=1000, repr=False)
 

@@ -5,10 +5,13 @@ Invariants:
   commands can wait for each other but never deadlock. A patient's stream is never a gate.
 - An event, the change that it tells of and the reply to a keyed command are committed together or not at all.
 - Only commands write, and only `append` makes events.
+- A kept reply can be read only with the key that its sender chose: it may hold a ticket's link.
 """
 
 import asyncio
+import base64
 import hashlib
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -126,9 +129,9 @@ class Tx:
             [one.data.decode() for one in pending],
             self.actor.key,
             self.now,
-            key,
+            key_hash(key) if key else None,
             request,
-            reply.decode(),
+            seal(self.actor, key, reply) if key else None,
         )
         return [committed(row, pending[row["ord"] - 1].data, self.now) for row in rows]
 
@@ -162,7 +165,8 @@ with wanted as (
     from wanted w join bumped b on b.name = w.stream order by w.ord
     returning id, stream, version, type
 ), kept as (
-    insert into replies (actor, key, request, reply, at) select $4, $6, $7, $8::jsonb, $5 where $6::text is not null
+    insert into replies (actor, key, request, reply, at)
+    select $4, $6, $7, to_jsonb($8::text), $5 where $6::text is not null
 )
 select a.id, a.stream, a.version, a.type, b.epoch, w.ord
 from added a join bumped b on b.name = a.stream
@@ -323,15 +327,15 @@ class Store:
             raise errors.Unavailable() from lost
 
     async def _kept(self, actor: Actor, key: str, request: bytes) -> str | None:
-        row = await self.pool.fetchrow(KEPT_REPLY, actor.key, key)
+        row = await self.pool.fetchrow(KEPT_REPLY, actor.key, key_hash(key))
         if row is None:
             return None
         if row["request"] != request:
             raise errors.KeyReused()
-        return str(row["reply"])
+        return unseal(actor, key, row["reply"])
 
 
-KEPT_REPLY = "select request, reply from replies where actor = $1 and key = $2"
+KEPT_REPLY = "select request, reply #>> '{}' as reply from replies where actor = $1 and key = $2"
 
 
 class ReplyRaced(Exception):
@@ -364,6 +368,39 @@ def permit(declared: "Command[Any, Any] | Query[Any, Any]", actor: Actor) -> Non
 def fingerprint(name: str, ask: BaseModel) -> bytes:
     """What an idempotency key stands for: the command and its request, as a hash, since a request may name a person."""
     return hashlib.sha256(name.encode() + b"\0" + ask.model_dump_json().encode()).digest()
+
+
+# Replies that only their asker can read again
+
+
+def key_hash(key: str) -> str:
+    """The stored form of an idempotency key, since the key itself opens the reply."""
+    return hashlib.sha256(b"callboard key\0" + key.encode()).hexdigest()
+
+
+def seal(actor: Actor, key: str, reply: bytes) -> str:
+    """A reply as it is kept: unreadable without the key, as a ticket's link is kept nowhere but with its holder."""
+    nonce = secrets.token_bytes(NONCE)
+    return base64.b64encode(nonce + _masked(actor, key, nonce, reply)).decode()
+
+
+def unseal(actor: Actor, key: str, kept: str) -> str:
+    """The reply that `seal` was given with the same actor and key."""
+    sealed = base64.b64decode(kept)
+    return _masked(actor, key, sealed[:NONCE], sealed[NONCE:]).decode()
+
+
+NONCE = 16
+
+
+def _masked(actor: Actor, key: str, nonce: bytes, content: bytes) -> bytes:
+    """The content, exclusive-or SHAKE-256's output for a fresh nonce and the key: masks and, again, unmasks.
+
+    It is not authenticated: whoever could change a reply in the database could as well change what it tells of.
+    """
+    mask = hashlib.shake_256(b"callboard reply\0" + nonce + actor.key.encode() + b"\0" + key.encode())
+    size = len(content)
+    return (int.from_bytes(content, "big") ^ int.from_bytes(mask.digest(size), "big")).to_bytes(size, "big")
 
 
 # The schema

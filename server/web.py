@@ -373,12 +373,13 @@ class SessionAddress:
         return Json(Session(csrf=actor.csrf, user=session_user(actor, email)))
 
     async def close(self, request: Request) -> Response:
-        """Sign out: the token opens nothing from here on."""
+        """Sign out: the token opens nothing from here on, and its sockets are cut."""
         actor = await self.person(request)
         try:
             await access.sign_out(self.store.pool, actor)
         except LOST as lost:
             raise errors.Unavailable() from lost
+        self.store.outbox.end([actor.credential])
         response = Response(status_code=204, headers={"Cache-Control": "no-store"})
         for name in (SESSION_COOKIE, CSRF_COOKIE):
             response.delete_cookie(
