@@ -4,15 +4,15 @@
  *
  * It runs unattended for months: every fault ends in a calm screen and a reload, and no state is trusted to survive.
  *
- * @import {BoardTicket, DeviceInfo, QueueRow} from "../shared/wire.js"
+ * @import {BoardTicket, DeviceInfo} from "../shared/wire.js"
  * @import {Feed} from "../shared/socket.js"
  * @import {Call} from "./calls.js"
  */
-import { computed, effect, signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 
 import { Problem, request } from "../shared/api.js";
 import { chime, unlock } from "../shared/chime.js";
-import { now, serverNow, setServerTime } from "../shared/clock.js";
+import { serverNow, setServerTime } from "../shared/clock.js";
 import { load, loaded, t, use, zone } from "../shared/i18n.js";
 import { recover, renew } from "../shared/reload.js";
 import { Link } from "../shared/socket.js";
@@ -254,7 +254,16 @@ function failed(error) {
   void recover();
 }
 
+/** A link that hands over a credential (#device=…) enrols this browser; the address doesn't keep it. */
+function takeCredential() {
+  const credential = new URLSearchParams(location.hash.slice(1)).get("device");
+  if (!credential) return;
+  kept.set("callboard.device", credential);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
 async function start() {
+  takeCredential();
   const theme = new URLSearchParams(location.search).get("theme");
   if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
   addEventListener("error", (event) => failed(event.error));

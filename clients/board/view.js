@@ -19,7 +19,7 @@
 import { locked, unlock } from "../shared/chime.js";
 import { now } from "../shared/clock.js";
 import { clockTime, longDate, span, t, timer, waitRange } from "../shared/i18n.js";
-import { html } from "../shared/ui.js";
+import { html, titled } from "../shared/ui.js";
 import { code, expires, unreachable } from "./pairing.js";
 
 /** @param {{state: State}} props */
@@ -158,13 +158,12 @@ function QueueCard({ name, doctor, alone, feed }) {
   const closed = queue && queue.state !== "open" ? queue.state : null;
   const wait = queue?.show_waits && !closed ? queue.waits[Math.min(waiting.length, queue.waits.length - 1)] : undefined;
   const told = wait && waiting.length < (queue?.waits.length ?? 0) ? waitRange(wait[0], wait[1], "wait.short") : null;
-  const title = queue?.name ?? name;
-  const by = queue ? queue.doctor : doctor;
+  const [title, by] = titled(queue?.name ?? name, queue ? queue.doctor : doctor);
   return html`
     <article class=${`queue ${closed ? "is-closed" : ""}`} data-queue-state=${queue?.state}>
       <div class="queue-head">
         <h3>${title}</h3>
-        ${by && by !== title && html`<p>${by}</p>`}
+        ${by && html`<p>${by}</p>`}
         ${closed && html`<p class="queue-state">${t(`board.${closed}`)}</p>`}
       </div>
       ${queue?.message && html`<p class="queue-note">${queue.message}</p>`}

@@ -9,7 +9,7 @@ import { signal } from "@preact/signals";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { t } from "../shared/i18n.js";
-import { html } from "../shared/ui.js";
+import { html, titled } from "../shared/ui.js";
 import { pending, place, queue, queues, step, ticketStep, waiting } from "./work.js";
 
 export const dialog = signal(/** @type {{kind: Kind, ticket: StaffTicket | null} | null} */ (null));
@@ -98,7 +98,7 @@ function Transfer({ ticket }) {
   const title = t("console.transfer.title", { token: ticket.token });
   if (targets.length === 0) return html`<${Sheet} title=${title}><p>${t("console.transfer.none")}</p><//>`;
   const submit = () => ticketStep("transfer", ticket, { queue_id: Number(to), keep_wait: keep, ...reasonIn(reason) });
-  const named = targets.map((one) => ({ value: String(one.id), text: `${one.name}${one.doctor && one.doctor !== one.name ? ` · ${one.doctor}` : ""} · ${t("console.waiting.n", { n: one.waiting })}` }));
+  const named = targets.map((one) => ({ value: String(one.id), text: [...titled(one.name, one.doctor), t("console.waiting.n", { n: one.waiting })].filter(Boolean).join(" · ") }));
   return html`
     <${Sheet} title=${title} action=${t("console.transfer")} onSubmit=${submit}>
       <${Choice} label=${t("console.transfer.to")} value=${to} options=${named} onChange=${setTo} />

@@ -20,7 +20,7 @@ function onKey(event) {
     // On a focused button the space bar presses that button; everywhere else it calls the next patient.
     if (target?.closest("button, a, summary")) return;
     event.preventDefault();
-    return callNext();
+    return void callNext();
   }
   const pressed = event.key.toLowerCase();
   if (pressed === "?") return open("keys");

@@ -9,10 +9,10 @@ import { useEffect, useState } from "preact/hooks";
 import { Problem } from "../shared/api.js";
 import { now } from "../shared/clock.js";
 import { clockTime, has, number, span, t, timer } from "../shared/i18n.js";
-import { html } from "../shared/ui.js";
+import { html, titled } from "../shared/ui.js";
 import { Dialogs, open } from "./dialogs.js";
 import { signIn, signOut, user } from "./session.js";
-import { blocked, callNext, choosing, demo, deskName, freshAt, held, hush, loaded, mine, others, pending, place, queue, queueItem, queues, setDemo, shown, stale, stats, take, ticketStep, toast, undo, waiting, why } from "./work.js";
+import { blocked, callNext, choosing, demo, deskName, freshAt, held, hush, loaded, mine, others, pending, place, queue, queueItem, queues, resting, setDemo, shown, stale, stats, take, ticketStep, toast, undo, waiting, why } from "./work.js";
 
 export function Console() {
   if (user.value === undefined) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
@@ -73,7 +73,7 @@ function Choose() {
         <p class="soft">${t("console.pick.text")}</p>
         <label class="field"><span>${t("console.queue")}</span>
           <select value=${chosen} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => setChosen(event.currentTarget.value)}>
-            ${all.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${String(one.id) === chosen}>${one.name}${one.doctor && one.doctor !== one.name ? ` · ${one.doctor}` : ""} · ${one.location}</option>`)}
+            ${all.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${String(one.id) === chosen}>${[...titled(one.name, one.doctor), one.location].filter(Boolean).join(" · ")}</option>`)}
           </select>
         </label>
         ${item && item.desks.length > 0
@@ -121,7 +121,7 @@ function Head() {
     <header class="top">
       <button class="button top-place" type="button" onClick=${() => (choosing.value = true)}>
         <img src="/clients/shared/icon.svg" alt="" width="28" height="28" />
-        <span><strong>${queue.value?.name ?? queueItem.value?.name}</strong><small>${deskName.value}</small></span>
+        <span><strong>${titled(queue.value?.name ?? queueItem.value?.name ?? "", queue.value?.doctor ?? null)[0]}</strong><small>${deskName.value}</small></span>
       </button>
       <button class=${`button top-state is-${state}`} type="button" onClick=${() => open("state")} aria-label=${`${t("console.pause.title")}: ${t(`console.state.${state}`)}`}>
         <i class="dot"></i>${t(`console.state.${state}`)}${queue.value?.message && html`<small>${queue.value.message}</small>`}
@@ -228,12 +228,12 @@ function CallNext() {
   const first = waiting.value[0];
   const calling = pending.value?.name === "call-next";
   const why = blocked.value;
-  const inRoom = mine.value?.state === "in_consultation" ? mine.value : null;
+  const inRoom = mine.value;
   const closed = queue.value?.state === "closed";
   const note = why || (first && inRoom ? t("console.callnext.completes", { token: inRoom.token, next: first.token }) : first ? t("console.callnext.first", { next: first.token }) : "");
   return html`
     <div class="next">
-      <button class="next-button" type="button" data-testid="console-call-next" aria-describedby="next-note" aria-busy=${calling} aria-disabled=${why !== "" || pending.value !== null} onClick=${callNext}>
+      <button class="next-button" type="button" data-testid="console-call-next" aria-describedby="next-note" aria-busy=${calling} aria-disabled=${why !== "" || pending.value !== null || resting.value} onClick=${callNext}>
         ${calling ? t("console.callnext.busy") : t("console.callnext")}
         <kbd aria-hidden="true">${t("console.key.space")}</kbd>
       </button>

@@ -21,6 +21,8 @@ import { resume, user } from "./session.js";
 
 /** A board that hasn't shown a call by then is named. */
 const LATE_MS = 4_000;
+/** After a call the button rests for a moment: a bouncing finger must not call two. */
+const REST_MS = 350;
 const STATS_MS = 30_000;
 
 const kept = store();
@@ -242,20 +244,26 @@ export function say(word) {
 
 export const hush = () => void (toast.value = null);
 
+/** "Call next" has just been pressed. */
+export const resting = signal(false);
+
 /** Why "call next" can't be pressed now, or "" when it can. */
 export const blocked = computed(() => {
   if (!loaded.value) return t("link.connecting");
-  if (mine.value?.state === "called") return t("console.callnext.desk", { token: mine.value.token });
+  if (queue.value?.state === "paused") return t("console.callnext.paused");
+  if (mine.value?.state === "called" && queue.value?.settings.call_next_completes === false) return t("console.callnext.desk", { token: mine.value.token });
   if (waiting.value.length === 0) return t("console.callnext.nobody");
   return "";
 });
 
-export function callNext() {
+export async function callNext() {
   const where = place.peek();
-  if (!where || pending.peek()) return;
+  if (!where || pending.peek() || resting.peek()) return;
   // Pressed in vain, it says why; with the link gone the page may be behind, so the server decides.
   if (blocked.peek() && !stale.peek()) return say({ text: blocked.peek(), kind: "problem", undo: null });
-  void step("call-next", `/queues/${where.queue}/call-next`, { desk_id: where.desk });
+  if (!(await step("call-next", `/queues/${where.queue}/call-next`, { desk_id: where.desk }))) return;
+  resting.value = true;
+  setTimeout(() => (resting.value = false), REST_MS);
 }
 
 /**

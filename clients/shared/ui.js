@@ -9,6 +9,14 @@ import { Component, h, render } from "preact";
 
 export const html = htm.bind(h);
 
+/**
+ * A queue's name and, where it tells more, its doctor's: a queue named after its doctor bears the doctor's name alone.
+ * @param {string} name
+ * @param {string | null} doctor
+ * @returns {[string, string | null]}
+ */
+export const titled = (name, doctor) => (doctor?.includes(name) ? [doctor, null] : [name, doctor]);
+
 /** Shows `fallback` instead of its children from the first error on, and tells `onError`. */
 class Boundary extends Component {
   /** @param {unknown} error */
