@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -145,6 +145,15 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=chromium, args=["--disable-dev-shm-usage"])
         yield browser
         await browser.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Give all tests that lack a browser one place, so that pytest tells of them in one line."""
+    report = yield
+    if isinstance(report.longrepr, tuple) and outside.NO_BROWSER in report.longrepr[2]:
+        report.longrepr = ("tests/outside.py", 1, report.longrepr[2])
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
