@@ -44,9 +44,9 @@ ROWS: dict[str, Rows] = {
 class App:
     """One web process: pages, HTTP and Socket.IO. Connections are made in the lifespan, on the server's loop."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, build: str | None = None) -> None:
         self.config = config
-        self.clients = Clients(ROOT / "clients", build_hash(ROOT / "clients", ROOT / "server"))
+        self.clients = Clients(ROOT / "clients", build or build_hash(ROOT / "clients", ROOT / "server"))
         self.inner: ASGIApp | None = None
         self.live: Live | None = None
         self.store: Store | None = None
@@ -102,9 +102,9 @@ class App:
             await sio.shutdown()
 
 
-def create_app(config: Config) -> App:
-    """The ASGI application of one web process."""
-    return App(config)
+def create_app(config: Config, build: str | None = None) -> App:
+    """The ASGI application of one web process; `build` names what pages compare, instead of a hash of all files."""
+    return App(config, build)
 
 
 def _select_one(pool: Pool) -> Callable[[], Awaitable[object]]:

@@ -45,7 +45,8 @@ async function oneCode() {
     try {
       const found = await request("GET", "/pairings", { authorization: `Pairing ${pairing.secret}` });
       unreachable.value = false;
-      if (found.state === "enrolled" && found.credential) return found.credential;
+      // The secret itself is the credential from now on; it never crosses the wire again.
+      if (found.state === "enrolled") return pairing.secret;
       if (found.state !== "waiting") return null;
     } catch (error) {
       if (!(error instanceof Problem) || !error.retryable) return null;
