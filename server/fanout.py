@@ -131,7 +131,11 @@ class DirectWebSocketProtocol(WebSocketsSansIOProtocol):
                 engine.cut_slow += 1
                 self.socket.cut(engine.reason.TRANSPORT_ERROR)
                 return False
-        self.transport.write(frame)
+        try:
+            self.transport.write(frame)
+        except (OSError, RuntimeError):  # one dead connection must not cost a room its event
+            self.abort()
+            return False
         return True
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -109,7 +109,7 @@ async def node_modules() -> Path:
     if not (folder / "done").exists():
         shutil.copytree(HERE / "node", folder, dirs_exist_ok=True)
         install = await asyncio.create_subprocess_exec(
-            npm, "ci", "--no-audit", "--no-fund", cwd=folder, stdout=asyncio.subprocess.DEVNULL
+            npm, "ci", "--no-audit", "--no-fund", "--loglevel=error", cwd=folder, stdout=asyncio.subprocess.DEVNULL
         )
         async with asyncio.timeout(PATIENCE * 2):
             if await install.wait() != 0:

@@ -91,12 +91,12 @@ async def fan_out(size: Size, servers: tuple[str, ...] = SERVERS) -> list[Row]:
 
 async def fan_out_1000(quick: bool) -> list[Row]:
     """One board's event to a thousand sockets."""
-    return await fan_out(Size(100, 1, 5, 0.5, 10) if quick else Size(1000, 3, 20, 2.0, 50))
+    return await fan_out(Size(100, 1, 5, 0.5, 10) if quick else Size(1000, 3, 20, 2.0, 40))
 
 
 async def fan_out_5000(quick: bool) -> list[Row]:
     """One board's event to five thousand sockets."""
-    return await fan_out(Size(500, 1, 5, 0.5, 10) if quick else Size(5000, 3, 6, 3.0, 10))
+    return await fan_out(Size(500, 1, 5, 0.5, 10) if quick else Size(5000, 3, 4, 1.2, 4))
 
 
 async def hot_queue(quick: bool) -> list[Row]:
