@@ -111,7 +111,7 @@ def test_a_doctor_who_already_works_here_gets_the_account_not_a_double(callboard
         ({"role": "system"}, "The role must be one of"),
         ({"password": "short\n"}, "password: "),
         ({"institution": "777"}, "There is no institution 777."),
-        ({"institution": ""}, "name it with --institution"),
+        ({"institution": ""}, "institution: "),
     ],
 )
 def test_a_user_who_cannot_be_is_refused_in_one_line_and_not_made(callboard, database_url, change, said):
