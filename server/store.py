@@ -35,6 +35,10 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 RETRIES = 3
 """How often a transaction is tried again that PostgreSQL ended for another's sake (deadlock, serialisation)."""
+RETRY_AFTER = 0.05
+"""Seconds before a keyed command is tried again whose connection was lost."""
+ACQUIRE_WITHIN = 10.0
+"""Seconds that a command waits for a connection: without a bound, a mute PostgreSQL would gather callers for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,8 @@ class Tx:
             raise errors.NotFound()
         self._versions = {row["name"]: row["version"] for row in rows}
         if not self._fixed:
-            self.now = rows[0]["at"]
+            # The latest: each is read under its own lock, so no event is older than one of its stream's before it.
+            self.now = max(row["at"] for row in rows)
 
     def append(
         self, stream: events.Stream[R], event: events.Event, put: Sequence[R] = (), drop: Sequence[str] = ()
@@ -259,8 +264,9 @@ class Store:
         if key is not None and command.once:
             raise errors.InvalidKey("This command's answer is given only once; send it without a key.")
         request = fingerprint(command.name, ask) if key else b""
-        try:
-            for attempt in range(RETRIES + 1):
+        attempt = 0
+        while True:
+            try:
                 if key and (kept := await self._kept(actor, key, request)) is not None:
                     return command.reply.model_validate_json(kept)
                 try:
@@ -270,14 +276,17 @@ class Store:
                     if key and (kept := await self._kept(actor, key, request)) is not None:
                         return command.reply.model_validate_json(kept)
                     raise
-                except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, ReplyRaced):
-                    if attempt == RETRIES:
-                        raise
-        except LOST as lost:
-            raise errors.Unavailable() from lost
-        except ReplyRaced as raced:
-            raise errors.Unavailable() from raced
-        raise AssertionError("unreachable")
+            except asyncpg.DataError:
+                raise  # a value that PostgreSQL has no place for is our mistake, though asyncpg files it under LOST
+            except AGAIN as beaten:
+                if attempt == RETRIES:
+                    raise errors.Unavailable() from beaten
+            except LOST as lost:
+                # It may have been committed before the connection was lost; only its key can tell.
+                if key is None or attempt == RETRIES:
+                    raise errors.Unavailable() from lost
+                await asyncio.sleep(RETRY_AFTER)
+            attempt += 1
 
     async def _attempt(
         self, command: Command[Ask, Reply], actor: Actor, ask: Ask, key: str | None, request: bytes
@@ -292,7 +301,7 @@ class Store:
     async def transaction(self, actor: Actor) -> AsyncIterator[tuple[Tx, list[Committed]]]:
         """A transaction whose appended events (extend the list with `Tx.finish`) are handed over once committed."""
         done: list[Committed] = []
-        async with self.pool.acquire() as borrowed:
+        async with self.pool.acquire(timeout=ACQUIRE_WITHIN) as borrowed:
             conn = cast(Connection, borrowed)
             try:
                 async with conn.transaction():
@@ -305,9 +314,10 @@ class Store:
                 if refusal is None:
                     raise
                 raise refusal() from violation
-        self.outbox.hand_over(done)
-        if tx.ended:
-            self.outbox.end(tx.ended)
+            # At once, with no await since the commit: giving the connection back can wait, fail or be cancelled.
+            self.outbox.hand_over(done)
+            if tx.ended:
+                self.outbox.end(tx.ended)
 
     async def read(self, query: Query[Ask, Reply], actor: Actor, ask: Ask) -> Reply:
         """Answer a query from one snapshot. Raises its refusals, `NotAllowed`, and `Unavailable`."""
@@ -319,10 +329,12 @@ class Store:
     async def snapshot(self) -> AsyncIterator[Read]:
         """One repeatable-read view: rows and a stream's version read in it agree."""
         try:
-            async with self.pool.acquire() as borrowed:
+            async with self.pool.acquire(timeout=ACQUIRE_WITHIN) as borrowed:
                 conn = cast(Connection, borrowed)
                 async with conn.transaction(isolation="repeatable_read", readonly=True):
                     yield Read(conn, self.now())
+        except asyncpg.DataError:
+            raise
         except LOST as lost:
             raise errors.Unavailable() from lost
 
@@ -342,16 +354,28 @@ class ReplyRaced(Exception):
     """Another try with this key committed first; its reply is there to be read."""
 
 
+AGAIN = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    # The schema was upgraded under a statement that this connection had prepared.
+    asyncpg.InvalidCachedStatementError,
+    ReplyRaced,
+)
+"""How PostgreSQL says that it has rolled back, and that another try may do."""
+
 LOST = (
     asyncpg.PostgresConnectionError,
+    # Shutdown, crash, recovery, a query cancelled by an administrator or a time limit.
+    asyncpg.OperatorInterventionError,
+    # Too many connections, no memory, a full disk.
+    asyncpg.InsufficientResourcesError,
+    # A primary that has become a standby.
+    asyncpg.ReadOnlySQLTransactionError,
+    # asyncpg's own words for a connection or pool that is closed or closing.
     asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
-    asyncio.TimeoutError,
 )
 """How PostgreSQL's absence shows."""
 
@@ -477,5 +501,10 @@ async def connect(database_url: str, size: int) -> Pool:
             max_size=size,
             timeout=5,
             command_timeout=30,
+            reset=_nothing_to_reset,
             server_settings={"application_name": "callboard", "timezone": "UTC", "jit": "off"},
         )
+
+
+async def _nothing_to_reset(_conn: Connection) -> None:
+    """Save the round trip after each command: no session state is ever set, and asyncpg rolls back what is open."""
