@@ -12,7 +12,7 @@ Invariants:
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, cast
@@ -20,6 +20,7 @@ from typing import Any, cast
 import orjson
 from pydantic import BaseModel
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 from socketio.exceptions import ConnectionRefusedError as Refused
 
 from server import access, asks, errors, events, logs
@@ -27,7 +28,7 @@ from server.access import Actor, Role
 from server.contract import CallShown, Nothing, Subscribe, Unsubscribe
 from server.events import BoardsShown, ShownBoard, Stream
 from server.fanout import NAMESPACE, DirectServer
-from server.publish import CONTROL, CaughtUp, Publisher, channel
+from server.publish import CONTROL, CaughtUp, Publisher, channel, note
 from server.store import LOST, Command, Store, permit
 
 log = logs.get(__name__)
@@ -40,7 +41,14 @@ SHOWN_EVERY = 0.1
 LINGER = 30.0
 """Seconds that a stream nobody follows is still followed in Redis: pages reload."""
 READY_WITHIN = 5.0
+"""Seconds in which a stream must be followed; a socket's other commands wait behind its subscribe."""
+UNLINKED_WITHIN = 0.5
+"""The same while there is no link to Redis: refuse, rather than hold up a console that only wants to call."""
+PING_EVERY = 5.0
+"""Seconds of silence after which the link to Redis is tried, and after twice as many given up."""
 STREAMS_PER_SOCKET = 100
+ANSWERS_KEPT = 64
+"""Catch-ups of one stream that are kept for others who ask the same."""
 COOKIE = "callboard_session"
 
 
@@ -65,6 +73,8 @@ class Feed:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     busy: bool = True
     """Being brought in line with Redis; what arrives meanwhile waits in `pending`."""
+    again: bool = False
+    """Something was missed while it was being brought in line."""
     pending: list[tuple[int, str, str, bytes]] = field(default_factory=list)
     answers: dict[tuple[str | None, int | None], "asyncio.Task[CaughtUp]"] = field(default_factory=dict)
     """Catch-ups read since `last` moved, shared by all who ask for the same: a thousand boards reconnect at once."""
@@ -74,6 +84,17 @@ class Feed:
     def room(self) -> str:
         """The room of its sockets."""
         return f"stream:{self.stream.name}"
+
+
+@dataclass(slots=True)
+class Mark:
+    """How far a board that is connected here has shown a queue, as far as it told this process."""
+
+    name: str
+    shown: int = 0
+    spoken: int = 0
+    told_at: str = ""
+    """The time in the row that this process told last."""
 
 
 class Live:
@@ -103,7 +124,8 @@ class Live:
             raise ValueError(f"commands named like the socket's own: {clash}")
         self._pubsub: Any = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._shown: dict[tuple[int, int], ShownBoard] = {}
+        self._linked = asyncio.Event()
+        self._shown: dict[tuple[int, int], Mark] = {}
         self._to_tell: set[tuple[int, int]] = set()
         sio.on("connect", self._connect)
         sio.on("disconnect", self._disconnect)
@@ -210,7 +232,7 @@ class Live:
             raise asks.wrong(("/stream", "Should be a kind of stream and an id, such as board:1."))
         if not await access.may_join(self.store.pool, socket.actor, stream):
             raise errors.NotAllowed()
-        if len(socket.streams) >= STREAMS_PER_SOCKET:
+        if stream.name not in socket.streams and len(socket.streams) >= STREAMS_PER_SOCKET:
             raise errors.TooMany("This socket follows too many streams.")
         if sid not in self.sockets:
             raise errors.NotAuthenticated()
@@ -218,14 +240,17 @@ class Live:
         socket.streams.add(stream.name)
         try:
             async with asyncio.timeout(READY_WITHIN):
-                await feed.ready.wait()
+                if not feed.ready.is_set():
+                    async with asyncio.timeout(UNLINKED_WITHIN):
+                        await self._linked.wait()
+                    await feed.ready.wait()
                 answer = await self._caught_up(feed, ask.epoch, ask.version)
         except BaseException:
             socket.streams.discard(stream.name)
             self._leave(sid, stream.name)
             raise
-        if stream.kind == "board" and socket.actor.device_kind == "board":
-            self._spawn(self._board_came(socket.actor, stream.id))
+        if stream.kind == "board" and socket.actor.device_kind == "board" and sid in self.sockets:
+            self._note_board(socket.actor, stream.id)
         return answer
 
     def _join(self, sid: str, stream: Stream[Any]) -> Feed:
@@ -244,6 +269,8 @@ class Live:
         # A read that began since `last` moved is at least as new as what this socket has missed by joining now.
         task = feed.answers.get((epoch, version))
         if task is None or (task.done() and (task.cancelled() or task.exception())):
+            if len(feed.answers) >= ANSWERS_KEPT:
+                feed.answers.clear()
             task = feed.answers[epoch, version] = asyncio.create_task(self._read(feed, epoch, version))
         caught = await asyncio.shield(task)
         if caught.events is not None:
@@ -282,15 +309,16 @@ class Live:
         """Subscribe to the stream's channel and, once that is confirmed, learn where the stream stands."""
         while self.feeds.get(feed.stream.name) is feed:
             try:
-                if self._pubsub is not None:
+                await self._linked.wait()
+                if not feed.confirmed.is_set() and self._pubsub is not None:
                     await self._pubsub.subscribe(channel(feed.stream.name))
                 async with asyncio.timeout(READY_WITHIN):
                     await feed.confirmed.wait()
                 await self._settle(feed)
                 feed.ready.set()
                 return
-            except (RedisError, *LOST) as lost:
-                log.warning("stream-not-followed", stream=feed.stream.name, error=type(lost).__name__)
+            except Exception as failure:
+                note("stream-not-followed", failure, stream=feed.stream.name)
                 await asyncio.sleep(0.5)
 
     async def _settle(self, feed: Feed) -> None:
@@ -306,6 +334,9 @@ class Live:
         pending, feed.pending, feed.busy = feed.pending, [], False
         for message in pending:
             self._take(feed, *message)
+        if feed.again:
+            feed.again = False
+            self._resync(feed)
 
     def _take(self, feed: Feed, version: int, type_: str, epoch: str, envelope: bytes) -> None:
         """Send the next version to the room; drop an older one; after a gap, bring the room in line with Redis."""
@@ -319,10 +350,12 @@ class Live:
             self._resync(feed)
 
     def _resync(self, feed: Feed) -> None:
-        if not feed.busy:
-            feed.busy = True
-            self.resyncs += 1
-            self._spawn(self._bring_room_in_line(feed))
+        if feed.busy:
+            feed.again = True
+            return
+        feed.busy = True
+        self.resyncs += 1
+        self._spawn(self._bring_room_in_line(feed))
 
     async def _bring_room_in_line(self, feed: Feed) -> None:
         try:
@@ -343,8 +376,10 @@ class Live:
                 feed.epoch, feed.last = caught.epoch, caught.version
                 reset = orjson.dumps(["stream-reset", {"stream": feed.stream.name}])
                 self.sio.manager.broadcast(feed.room, b"2" + reset)
-        except (RedisError, *LOST) as lost:
-            log.warning("stream-not-in-line", stream=feed.stream.name, error=type(lost).__name__)
+        except Exception as failure:
+            # The comparison that comes every few seconds tries again.
+            feed.again = False
+            note("stream-not-in-line", failure, stream=feed.stream.name)
         finally:
             self._drain(feed)
 
@@ -353,50 +388,75 @@ class Live:
         while True:
             pubsub = self.publisher.redis.pubsub()
             try:
-                await pubsub.subscribe(CONTROL, *(channel(name) for name in self.feeds))
-                self._pubsub = pubsub
-                while True:
-                    message = await pubsub.get_message(timeout=1.0)
-                    if message is not None:
-                        await self._heard(message)
-            except (RedisError, OSError) as lost:
-                log.warning("redis-lost", error=type(lost).__name__)
+                await self._listen(pubsub)
+            except Exception as failure:
+                note("redis-link-lost", failure)
             finally:
                 self._pubsub = None
+                self._linked.clear()
                 with contextlib.suppress(RedisError, OSError, RuntimeError):
                     await pubsub.aclose()  # type: ignore[no-untyped-call]
             await asyncio.sleep(0.2)
 
-    async def _heard(self, message: Mapping[str, Any]) -> None:
-        name = cast(bytes, message["channel"]).decode()
-        if name == CONTROL:
-            if message["type"] == "message":
-                await self.end(orjson.loads(message["data"])["end"])
-            return
-        feed = self.feeds.get(name.removeprefix("cb:{").removesuffix("}:live"))
-        if feed is None:
-            return
-        if message["type"] == "subscribe":
-            if feed.confirmed.is_set():
-                # Followed anew after a lost connection: whatever was published meanwhile went to nobody here.
-                self._resync(feed)
-            feed.confirmed.set()
-        elif message["type"] == "message":
-            version, type_, epoch, envelope = cast(bytes, message["data"]).split(b" ", 3)
-            self._take(feed, int(version), type_.decode(), epoch.decode(), envelope)
+    async def _listen(self, pubsub: Any) -> None:
+        await pubsub.subscribe(CONTROL)
+        self._pubsub = pubsub
+        self._linked.set()
+        # In one step with the above: whoever makes a feed from here on subscribes to its channel.
+        if self.feeds:
+            await pubsub.subscribe(*(channel(name) for name in self.feeds))
+        heard_at = time.monotonic()
+        tried = False
+        while True:
+            message = await pubsub.get_message(timeout=1.0)
+            if message is not None:
+                heard_at, tried = time.monotonic(), False
+                if message["channel"] is not None:
+                    self._heard(message)
+            elif not tried and time.monotonic() - heard_at > PING_EVERY:
+                tried = True
+                await pubsub.ping()
+            elif time.monotonic() - heard_at > 2 * PING_EVERY:
+                raise RedisTimeout("Redis has gone silent")
+
+    def _heard(self, message: Mapping[str, Any]) -> None:
+        """Take one message; one that makes no sense concerns its own stream at most."""
+        try:
+            name = cast(bytes, message["channel"]).decode()
+            if name == CONTROL:
+                if message["type"] == "message":
+                    self._spawn(self.end(orjson.loads(message["data"])["end"]))
+                return
+            feed = self.feeds.get(name.removeprefix("cb:{").removesuffix("}:live"))
+            if feed is None:
+                return
+            if message["type"] == "subscribe":
+                if feed.confirmed.is_set():
+                    # Followed anew after a lost connection: whatever was published meanwhile went to nobody here.
+                    self._resync(feed)
+                feed.confirmed.set()
+            elif message["type"] == "message":
+                version, type_, epoch, envelope = cast(bytes, message["data"]).split(b" ", 3)
+                self._take(feed, int(version), type_.decode(), epoch.decode(), envelope)
+        except (ValueError, KeyError, TypeError):
+            log.exception("redis-message-not-understood")
 
     async def _check_on(self) -> None:
+        """Check, each for itself: credentials end without Redis, and rooms are compared without PostgreSQL."""
         credentials_at = time.monotonic() + CREDENTIALS_EVERY
         while True:
             await asyncio.sleep(CHECK_EVERY)
-            try:
-                await self._drop_idle()
-                await self._compare()
-                if time.monotonic() >= credentials_at:
-                    credentials_at = time.monotonic() + CREDENTIALS_EVERY
-                    await self._end_revoked()
-            except (RedisError, *LOST) as lost:
-                log.warning("check-failed", error=type(lost).__name__)
+            await self._checked(self._drop_idle())
+            await self._checked(self._compare())
+            if time.monotonic() >= credentials_at:
+                credentials_at = time.monotonic() + CREDENTIALS_EVERY
+                await self._checked(self._end_revoked())
+
+    async def _checked(self, check: Awaitable[None]) -> None:
+        try:
+            await check
+        except Exception as failure:
+            note("check-failed", failure)
 
     async def _drop_idle(self) -> None:
         idle = time.monotonic() - LINGER
@@ -416,6 +476,9 @@ class Live:
         for feed, before, position in zip(feeds, sent, positions, strict=True):
             if position != before and (feed.epoch, feed.last) == before:
                 self._resync(feed)
+            if position is None and feed.stream.kind == "shown":
+                # It lives in Redis alone and is lost with it: boards that are here are told of anew.
+                self._to_tell |= {key for key in self._shown if key[0] == feed.stream.id}
 
     async def _end_revoked(self) -> None:
         sessions = [socket.actor.session_id for socket in self.sockets.values() if socket.actor.session_id]
@@ -426,44 +489,22 @@ class Live:
 
     # What boards have shown
 
-    async def _board_came(self, actor: Actor, queue_id: int) -> None:
-        with contextlib.suppress(RedisError, OSError):
-            await self._known(actor, queue_id)
-            self._note_board(actor, queue_id, connected=True)
-
     def _board_left(self, actor: Actor, name: str) -> None:
         stream = events.parse(name)
-        if stream is None or stream.kind != "board" or actor.device_kind != "board":
-            return
-        others = (one for one in self.sockets.values() if one.actor.key == actor.key and name in one.streams)
-        if (stream.id, actor.id) in self._shown and next(others, None) is None:
-            self._note_board(actor, stream.id, connected=False)
+        if stream is not None and (stream.id, actor.id) in self._shown and stream.kind == "board":
+            self._to_tell.add((stream.id, actor.id))
 
-    async def _known(self, actor: Actor, queue_id: int) -> None:
-        """Take up the board's marks where another process, or this one's last life, left them."""
-        if (queue_id, actor.id) not in self._shown:
-            kept = await self.publisher.row(events.shown(queue_id).name, f"d:{actor.id}") or {}
-            row = ShownBoard(
-                device=actor.id,
-                name=actor.name,
-                connected=True,
-                shown=kept.get("shown", 0),
-                spoken=kept.get("spoken", 0),
-                at=self.store.now(),
-            )
-            self._shown.setdefault((queue_id, actor.id), row)
-
-    def _note_board(self, actor: Actor, queue_id: int, *, connected: bool, shown: int = 0, spoken: int = 0) -> None:
-        before = self._shown[queue_id, actor.id]
-        self._shown[queue_id, actor.id] = ShownBoard(
-            device=actor.id,
-            name=actor.name,
-            connected=connected,
-            shown=max(before.shown, shown, spoken),
-            spoken=max(before.spoken, spoken),
-            at=self.store.now(),
-        )
+    def _note_board(self, actor: Actor, queue_id: int, *, shown: int = 0, spoken: int = 0) -> None:
+        mark = self._shown.setdefault((queue_id, actor.id), Mark(actor.name))
+        mark.shown = max(mark.shown, shown, spoken)
+        mark.spoken = max(mark.spoken, spoken)
         self._to_tell.add((queue_id, actor.id))
+
+    def _boards_here(self, queue_id: int) -> set[int]:
+        """The devices that follow a queue's board over a socket of this process."""
+        feed = self.feeds.get(events.board(queue_id).name)
+        sockets = map(self.sockets.get, feed.sids) if feed else ()
+        return {one.actor.id for one in sockets if one is not None and one.actor.device_kind == "board"}
 
     async def _call_shown(self, sid: str, socket: Socket, given: dict[str, Any]) -> dict[str, Any]:
         """Take a board's word for what it has painted, or painted and spoken."""
@@ -476,9 +517,7 @@ class Live:
             raise errors.NotAllowed("Subscribe to the board first.")
         if ask.version > feed.last:
             raise asks.wrong(("/version", "The stream has not come so far."))
-        await self._known(socket.actor, stream.id)
-        spoken = ask.version if ask.spoken else 0
-        self._note_board(socket.actor, stream.id, connected=True, shown=ask.version, spoken=spoken)
+        self._note_board(socket.actor, stream.id, shown=ask.version, spoken=ask.version if ask.spoken else 0)
         return {}
 
     async def _tell_shown_on(self) -> None:
@@ -486,11 +525,42 @@ class Live:
             await asyncio.sleep(SHOWN_EVERY)
             to_tell, self._to_tell = self._to_tell, set()
             for queue_id in {queue_id for queue_id, _ in to_tell}:
-                rows = [self._shown[key] for key in to_tell if key[0] == queue_id]
+                devices = {device for queue, device in to_tell if queue == queue_id}
                 try:
-                    await self.publisher.tell(events.shown(queue_id), BoardsShown(), rows, self.store.now())
-                except (RedisError, OSError):
-                    self._to_tell |= {key for key in to_tell if key[0] == queue_id}
+                    await self._tell_shown(queue_id, devices)
+                except Exception as failure:
+                    self._to_tell |= {(queue_id, device) for device in devices}
+                    note("boards-not-told", failure, queue=queue_id)
+
+    async def _tell_shown(self, queue_id: int, devices: set[int]) -> None:
+        """Tell staff how far these boards are: the highest of what they told here and what Redis has from elsewhere."""
+        stream = events.shown(queue_id)
+        kept = await self.publisher.rows_of(stream.name, [f"d:{device}" for device in devices])
+        here = self._boards_here(queue_id)
+        rows = []
+        for device in devices:
+            mark, before = self._shown[queue_id, device], kept.get(f"d:{device}", {})
+            # Its link to here was found dead only after it had come back to another process, which speaks for it now.
+            taken_over = device not in here and before.get("connected", False) and before["at"] != mark.told_at
+            if not taken_over:
+                row = ShownBoard(
+                    device=device,
+                    name=mark.name,
+                    connected=device in here,
+                    shown=max(mark.shown, before.get("shown", 0)),
+                    spoken=max(mark.spoken, before.get("spoken", 0)),
+                    at=self.store.now(),
+                )
+                rows.append(row)
+        if rows:
+            await self.publisher.tell(stream, BoardsShown(), rows, self.store.now())
+        for row in rows:
+            mark = self._shown[queue_id, row.device]
+            mark.shown, mark.spoken = max(mark.shown, row.shown), max(mark.spoken, row.spoken)
+            mark.told_at = row.model_dump(mode="json")["at"]
+        for device in devices - here:
+            if (queue_id, device) not in self._to_tell:
+                del self._shown[queue_id, device]
 
 
 def cookie_of(environ: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ Invariants:
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, cast
@@ -30,6 +30,11 @@ KEEP = 512
 """Events of a stream's history in Redis; a client that lacks more gets a snapshot."""
 BATCH = 200
 """Events loaded from PostgreSQL at a time."""
+MARK_EVERY = 0.02
+"""Seconds in which published events are gathered into one update."""
+RETRY_EVERY = 0.5
+"""Seconds between tries while Redis or PostgreSQL is away."""
+REPAIRS_AT_ONCE = 4
 
 R = TypeVar("R", bound=events.Row)
 Rows = Callable[[Connection, int], Awaitable[Sequence[events.Row]]]
@@ -81,9 +86,9 @@ return {status, last}
 
 REBUILD = """
 local position = redis.call('HMGET', KEYS[1], 'epoch', 'version')
-if position[1] == ARGV[1] and tonumber(position[2]) and tonumber(position[2]) >= tonumber(ARGV[2]) then return 0 end
+if (position[1] or '') ~= ARGV[5] or (position[2] or '') ~= ARGV[6] then return 0 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-local i = 5
+local i = 7
 for _ = 1, tonumber(ARGV[4]) do
     redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
     i = i + 2
@@ -98,6 +103,8 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'version', ARGV[2])
 redis.call('PUBLISH', ARGV[3], '0 reset ' .. ARGV[1] .. ' {}')
 return 1
 """
+"""Replaces a stream only where it still stands at the position (ARGV 5, 6) that was judged to be wrong: meanwhile
+another process may have rebuilt it and published on, and Redis never goes back."""
 
 TELL = """
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
@@ -178,6 +185,14 @@ class Scripts:
         return sha
 
 
+def note(what: str, failure: Exception, **facts: Any) -> None:
+    """Log a failure after which we go on: in one line where a server is away, in full where it is our own."""
+    if isinstance(failure, (RedisError, *LOST)):
+        log.warning(what, error=type(failure).__name__, **facts)
+    else:
+        log.error(what, exc_info=failure, **facts)
+
+
 def connect(url: str) -> "redis.Redis":
     """A client that fails fast instead of hanging: what cannot be published now is published by the sweep."""
     client: redis.Redis = redis.Redis.from_url(
@@ -196,8 +211,15 @@ class Publisher:
         self._rows = rows
         self._waiting: asyncio.Queue[Committed] = asyncio.Queue()
         self._behind: set[str] = set()
+        """Streams that Redis is known to lack something of."""
+        self._late = asyncio.Event()
+        self._told: list[int] = []
+        """Ids of events that Redis has and PostgreSQL is still to be told of."""
+        self._to_mark = asyncio.Event()
         self._ending: set[asyncio.Task[None]] = set()
         self._repairs: dict[str, asyncio.Task[None]] = {}
+        self._asked: set[str] = set()
+        """Streams whose repair was asked for since the last look at PostgreSQL."""
         self.published = 0
         self.repaired = 0
         self.failed = 0
@@ -225,17 +247,26 @@ class Publisher:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Publisher"]:
         """Publish in the background; at the end publish what is left, for two seconds at most."""
-        publishing = asyncio.create_task(self._publish_on(), name="publish")
-        retrying = asyncio.create_task(self._retry_on(), name="publish-retry")
+        tasks = [
+            asyncio.create_task(work, name=name)
+            for name, work in (
+                ("publish", self._publish_on()),
+                ("publish-mark", self._mark_on()),
+                ("publish-retry", self._retry_on()),
+            )
+        ]
         try:
             yield self
         finally:
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError, RedisError, *LOST):
                 async with asyncio.timeout(2):
                     await self._waiting.join()
-            for task in (publishing, retrying, *self._repairs.values()):
+                    await asyncio.gather(*self._ending)
+                    await self._mark()
+            tasks += self._repairs.values()
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(publishing, retrying, *self._repairs.values(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _publish_on(self) -> None:
         while True:
@@ -244,11 +275,14 @@ class Publisher:
                 batch.append(self._waiting.get_nowait())
             try:
                 await self._publish(batch)
-            except (RedisError, OSError, *LOST) as lost:
-                # Committed all the same; `_retry_on` here and the worker's sweep publish it when Redis is back.
+            except Exception as failure:
+                # Committed all the same. What waits would fail as well, and Redis may take seconds to say so: all of
+                # it is loaded from PostgreSQL again, by `_retry_on` here or by the worker's sweep.
+                while not self._waiting.empty():
+                    batch.append(self._waiting.get_nowait())
                 self.failed += len(batch)
-                self._behind.update(one.stream for one in batch)
-                log.warning("publish-failed", events=len(batch), error=type(lost).__name__)
+                self._fell_behind(*(one.stream for one in batch))
+                note("publish-failed", failure, events=len(batch))
             finally:
                 for _ in batch:
                     self._waiting.task_done()
@@ -265,56 +299,110 @@ class Publisher:
         for (status, last), (stream, of_stream) in zip(answers, by_stream.items(), strict=True):
             told.extend(one.id for one in of_stream if one.version <= last and status != b"missing")
             if status != b"applied":
-                await self.bring_up(stream)
+                # Elsewhere, or one large stream that is rebuilt would hold up all the others.
+                self._fell_behind(stream)
         self.published += len(told)
-        await self.pool.execute(MARK_IDS, told)
+        self._told += told
+        self._to_mark.set()
+
+    def _fell_behind(self, *streams: str) -> None:
+        self._behind.update(streams)
+        self._late.set()
+
+    async def _mark_on(self) -> None:
+        """Mark in PostgreSQL what Redis has, some commands' events at a time; the sweep marks what is lost here."""
+        while True:
+            await self._to_mark.wait()
+            await asyncio.sleep(MARK_EVERY)
+            try:
+                await self._mark()
+            except Exception as failure:
+                note("mark-failed", failure)
+
+    async def _mark(self) -> None:
+        self._to_mark.clear()
+        told, self._told = self._told, []
+        if told:
+            await self.pool.execute(MARK_IDS, told)
 
     async def _retry_on(self) -> None:
+        """Bring up what fell behind: at once, and where that fails, every half second until it succeeds."""
         while True:
-            await asyncio.sleep(0.5)
-            for stream in list(self._behind):
+            await self._late.wait()
+            self._late.clear()
+            streams, self._behind = self._behind, set()
+            if failed := await self._bring_up_all(streams):
+                await asyncio.sleep(RETRY_EVERY)
+                self._fell_behind(*failed)
+
+    async def _bring_up_all(self, streams: Iterable[str]) -> set[str]:
+        """Bring these streams up, a few at once, each for itself: answers those that could not be."""
+        few = asyncio.Semaphore(REPAIRS_AT_ONCE)
+        failed: dict[str, Exception] = {}
+
+        async def one(stream: str) -> None:
+            async with few:
                 try:
                     await self.bring_up(stream)
-                    self._behind.discard(stream)
-                except (RedisError, OSError, *LOST):
-                    break
+                except Exception as failure:
+                    failed[stream] = failure
+
+        await asyncio.gather(*(one(stream) for stream in streams))
+        # One line for each kind of failure: with a server away, every stream fails in the same way.
+        for stream, failure in {type(failure): (stream, failure) for stream, failure in failed.items()}.values():
+            note("streams-behind", failure, stream=stream, streams=len(failed))
+        return set(failed)
 
     async def bring_up(self, stream: str) -> None:
-        """Publish, from PostgreSQL, whatever Redis lacks of this stream; several callers share one run.
+        """Publish, from PostgreSQL, whatever Redis lacks of this stream; callers at the same time share the work.
 
         Raises `RedisError` or a lost PostgreSQL's error; nothing is lost by either.
         """
+        # A repair that runs may have looked at PostgreSQL before this caller's event was committed: it looks again.
+        self._asked.add(stream)
         running = self._repairs.get(stream)
-        if running is None:
-            running = self._repairs[stream] = asyncio.create_task(self._bring_up(stream))
-            running.add_done_callback(lambda _: self._repairs.pop(stream, None))
+        if running is None or running.done():
+            running = self._repairs[stream] = asyncio.create_task(self._repair(stream))
+            running.add_done_callback(lambda done: self._repaired(stream, done))
         await asyncio.shield(running)
+
+    def _repaired(self, stream: str, done: "asyncio.Task[None]") -> None:
+        if self._repairs.get(stream) is done:
+            del self._repairs[stream]
+        if not done.cancelled():
+            done.exception()  # whoever asked for it has been told, or is gone
+
+    async def _repair(self, stream: str) -> None:
+        while stream in self._asked:
+            self._asked.discard(stream)
+            await self._bring_up(stream)
 
     async def _bring_up(self, stream: str) -> None:
         parsed = events.parse(stream)
         if parsed is None or parsed.kind in events.IN_REDIS_ALONE:
             return
         while True:
+            # Redis first: it never has what PostgreSQL has not, so what is ahead belongs to a database put back.
             position = await cast(Awaitable[list[Any]], self.redis.hmget(keys(stream)[0], ["epoch", "version"]))
             truth = await self.pool.fetchrow(POSITION, stream)
             if truth is None:
                 return
             at = int(position[1]) if position[1] is not None and position[0] == truth["epoch"].encode() else None
             if at is None or at > truth["version"]:
-                await self._rebuild(parsed)
+                await self._rebuild(parsed, position)
                 continue
             missing = await self.pool.fetch(EVENTS_AFTER, stream, at, BATCH)
             if not missing:
                 break
             if missing[0]["version"] != at + 1:
-                await self._rebuild(parsed)
+                await self._rebuild(parsed, position)
                 continue
             await self.scripts.run(APPLY, stream, *apply_args(stream, [loaded(row) for row in missing]))
             self.repaired += len(missing)
         await self.pool.execute(MARK_STREAM, stream, truth["version"])
 
-    async def _rebuild(self, stream: events.Stream[Any]) -> None:
-        """Replace a lost or foreign view and history by PostgreSQL's, read in one snapshot."""
+    async def _rebuild(self, stream: events.Stream[Any], wrong: Sequence[bytes | None]) -> None:
+        """Replace the view and history at the `wrong` position by PostgreSQL's, read in one snapshot."""
         async with self.pool.acquire() as borrowed:
             conn = cast(Connection, borrowed)
             async with conn.transaction(isolation="repeatable_read", readonly=True):
@@ -324,25 +412,19 @@ class Publisher:
         if truth is None:
             return
         args: list[Any] = [truth["epoch"], truth["version"], channel(stream.name), len(rows)]
+        args += [part or b"" for part in wrong]
         for row in rows:
             args += [row.key, orjson.dumps(row.model_dump(mode="json"))]
         args.append(len(history))
         for one in history:
             args += [one.version, one.type, one.envelope]
-        # A view that is ahead of PostgreSQL or of another epoch belongs to a database that was put back: drop it.
-        meta = keys(stream.name)[0]
-        position = await cast(Awaitable[list[Any]], self.redis.hmget(meta, ["epoch", "version"]))
-        if position[1] is not None and int(position[1]) > truth["version"]:
-            await self.redis.delete(meta)
-        await self.scripts.run(REBUILD, stream.name, *args)
-        log.info("stream-rebuilt", stream=stream.name, version=truth["version"])
+        if await self.scripts.run(REBUILD, stream.name, *args):
+            log.info("stream-rebuilt", stream=stream.name, version=truth["version"])
 
     async def sweep(self, older_than: float = 1.0) -> int:
         """Publish what has been committed for `older_than` seconds and is not published; answers how many streams."""
         streams = [row["stream"] for row in await self.pool.fetch(UNPUBLISHED, older_than)]
-        for stream in streams:
-            await self.bring_up(stream)
-        return len(streams)
+        return len(streams) - len(await self._bring_up_all(streams))
 
     async def verify(self) -> int:
         """Compare every stream of the last days with Redis and repair those that differ; answers how many did."""
@@ -353,9 +435,7 @@ class Publisher:
             for row, position in zip(truths, positions, strict=True)
             if position != (row["epoch"], row["version"])
         ]
-        for stream in wrong:
-            await self.bring_up(stream)
-        return len(wrong)
+        return len(wrong) - len(await self._bring_up_all(wrong))
 
     async def ensure(self, stream: events.Stream[Any]) -> None:
         """Make Redis have this stream, if need be with nothing in it yet. Raises what `bring_up` raises."""
@@ -376,10 +456,10 @@ class Publisher:
         answers = await pipe.execute()
         return [None if version is None else (epoch.decode(), int(version)) for epoch, version in answers]
 
-    async def row(self, stream: str, key: str) -> dict[str, Any] | None:
-        """One row of a stream's view."""
-        found = await cast(Awaitable[bytes | None], self.redis.hget(keys(stream)[1], key))
-        return cast(dict[str, Any], orjson.loads(found)) if found else None
+    async def rows_of(self, stream: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Those of the named rows that a stream's view has."""
+        found = await cast(Awaitable[list[bytes | None]], self.redis.hmget(keys(stream)[1], list(names)))
+        return {name: orjson.loads(row) for name, row in zip(names, found, strict=True) if row is not None}
 
     async def tell(self, stream: events.Stream[R], event: events.Event, put: Sequence[R], at: datetime) -> None:
         """Tell an event on a stream that lives in Redis alone."""
@@ -431,7 +511,12 @@ select e.id, e.stream, s.epoch, e.version, e.type, e.data::text as data, e.at
 from events e join streams s on s.name = e.stream
 where e.stream = $1 order by e.version desc limit $2
 """
-MARK_IDS = "update events set published_at = now() where id = any($1::bigint[])"
+MARK_IDS = """
+update events set published_at = now()
+from (select set_config('synchronous_commit', 'off', true)) as unhurried
+where id = any($1::bigint[])
+"""
+"""Does not wait for the disk: a mark that a crash loses means one more repeat, which Redis ignores."""
 MARK_STREAM = "update events set published_at = now() where stream = $1 and version <= $2 and published_at is null"
 UNPUBLISHED = """
 select distinct stream from events where published_at is null and at < now() - make_interval(secs => $1)

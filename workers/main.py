@@ -69,13 +69,13 @@ OLD_PAIRINGS = "delete from pairings where device_id is null and expires_at < no
 async def start_up(ctx: dict[str, Any]) -> None:
     """Open what the tasks work with."""
     config: Config = ctx["config"]
-    stack = contextlib.AsyncExitStack()
+    stack = ctx["stack"] = contextlib.AsyncExitStack()
     pool = await store.connect(config.database_url, 4)
     stack.push_async_callback(pool.close)
     client = publish.connect(config.redis_url)
     stack.push_async_callback(client.aclose)
     publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
-    ctx.update(stack=stack, publisher=publisher, store=Store(pool, publisher, base_url=config.base_url))
+    ctx.update(publisher=publisher, store=Store(pool, publisher, base_url=config.base_url))
 
 
 async def shut_down(ctx: dict[str, Any]) -> None:
@@ -125,8 +125,7 @@ async def _run(config: Config) -> None:
         if stop.is_set():
             await _drain(worker, working)
             return
-        with contextlib.suppress(Exception):
-            await worker.close()
+        await _close(worker)
         try:
             await working
         except (RedisError, OSError, *LOST) as lost:
@@ -144,8 +143,15 @@ async def _drain(worker: Worker, working: "asyncio.Task[None]") -> None:
     working.cancel()
     with contextlib.suppress(BaseException):
         await working
+    await _close(worker)
+
+
+async def _close(worker: Worker) -> None:
+    """Close everything, also where arq stops half-way because Redis is away: what stays open would gather."""
     with contextlib.suppress(Exception):
         await worker.close()
+    with contextlib.suppress(Exception):
+        await shut_down(worker.ctx)
 
 
 def _worker(config: Config) -> Worker:
