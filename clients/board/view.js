@@ -153,7 +153,7 @@ function QueueCard({ name, doctor, alone, feed }) {
   const rows = feed?.rows.value ?? new Map();
   const queue = /** @type {QueueRow | undefined} */ (rows.get("queue"));
   const waiting = waitingIn(rows);
-  const room = alone ? 9 : 5;
+  const room = alone ? 9 : 4;
   const shown = waiting.length > room ? waiting.slice(0, room - 1) : waiting;
   const closed = queue && queue.state !== "open" ? queue.state : null;
   const wait = queue?.show_waits && !closed ? queue.waits[Math.min(waiting.length, queue.waits.length - 1)] : undefined;

@@ -31,9 +31,9 @@ function onKey(event) {
   if (pressed === "s" && called) void ticketStep("start", ticket);
   else if (pressed === "r" && called) void ticketStep("recall", ticket);
   else if (pressed === "n" && called) void ticketStep("no-show", ticket);
-  else if (pressed === "c" && !called) void ticketStep("complete", ticket);
-  else if (pressed === "h") open("hold", ticket);
-  else if (pressed === "b") open("return", ticket);
+  else if (pressed === "c") void ticketStep("complete", ticket);
+  else if (pressed === "h" && called) open("hold", ticket);
+  else if (pressed === "b" && called) open("return", ticket);
   else if (pressed === "t") open("transfer", ticket);
 }
 

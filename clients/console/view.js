@@ -119,6 +119,7 @@ function Head() {
   const state = queue.value?.state ?? "open";
   return html`
     <header class="top">
+      <h1 class="aside">${t("console.title")}</h1>
       <button class="button top-place" type="button" onClick=${() => (choosing.value = true)}>
         <img src="/clients/shared/icon.svg" alt="" width="28" height="28" />
         <span><strong>${titled(queue.value?.name ?? queueItem.value?.name ?? "", queue.value?.doctor ?? null)[0]}</strong><small>${deskName.value}</small></span>
@@ -143,10 +144,10 @@ function Stale() {
 function Demo() {
   const playing = demo.value?.state === "playing";
   return html`
-    <div class="banner is-demo">
+    <aside class="banner is-demo" aria-label=${t("console.demo")}>
       <span>${playing ? t("console.demo.playing", { speed: demo.value?.speed ?? 1 }) : t("console.demo.paused")}</span>
       <button class="button" type="button" onClick=${() => setDemo(playing ? "paused" : "playing")}>${playing ? t("console.demo.pause") : t("console.demo.resume")}</button>
-    </div>
+    </aside>
   `;
 }
 
@@ -184,8 +185,11 @@ function Room() {
               <${Step} name="no-show" ticket=${ticket} label=${t("console.noshow")} hint="N" />
             `
           : html`<${Step} name="complete" ticket=${ticket} label=${t("console.complete")} hint="C" kind="main wide" />`}
-        <${Step} name="hold" ticket=${ticket} label=${t("console.hold")} hint="H" onClick=${() => open("hold", ticket)} />
-        <${Step} name="return" ticket=${ticket} label=${t("console.return")} hint="B" onClick=${() => open("return", ticket)} />
+        ${called &&
+        html`
+          <${Step} name="hold" ticket=${ticket} label=${t("console.hold")} hint="H" onClick=${() => open("hold", ticket)} />
+          <${Step} name="return" ticket=${ticket} label=${t("console.return")} hint="B" onClick=${() => open("return", ticket)} />
+        `}
         <${Step} name="transfer" ticket=${ticket} label=${t("console.transfer")} hint="T" onClick=${() => open("transfer", ticket)} />
         ${ticket.undo && html`<${Step} name="undo" ticket=${ticket} label=${t("console.undo")} hint="U" onClick=${undo} />`}
       </div>
@@ -286,7 +290,7 @@ function Row({ ticket, at, before, opened, onToggle }) {
           ${ticket.urgency !== "routine" && html`<${Badge} urgency=${ticket.urgency} />`}
           ${ticket.requirements.map((need) => html`<span key=${need} class="chip">${need}</span>`)}
         </span>
-        <span class="row-waited">${span(waited < 60 ? waited : Math.floor(waited / 60) * 60)}</span>
+        <span class="row-waited"><span class="aside">${t("console.waited")} </span>${span(waited < 60 ? waited : Math.floor(waited / 60) * 60)}</span>
       </button>
       ${opened && html`<${RowMore} ticket=${ticket} before=${before} />`}
     </li>
@@ -307,7 +311,7 @@ function RowMore({ ticket, before }) {
       <div class="more-why">
         <h3>${t("console.why")}</h3>
         ${ticket.order_reasons.length > 0
-          ? html`<ul>${ticket.order_reasons.map((reason) => html`<li key=${reason.code}>${has(`order.${reason.code}`) ? t(`order.${reason.code}`) : reason.detail || reason.code}</li>`)}</ul>`
+          ? html`<ul>${ticket.order_reasons.map((reason, index) => html`<li key=${index}>${has(`order.${reason.code}`) ? t(`order.${reason.code}`, { detail: reason.detail }) : reason.detail || reason.code}</li>`)}</ul>`
           : html`<p>${t("console.why.none")}</p>`}
         ${ticket.score &&
         html`<p class="score"><strong>${t("console.why.score", { total: ticket.score.total })}</strong> ${ticket.score.factors.map((one) => html`<span key=${one.factor} class="chip">${has(`factor.${one.factor}`) ? t(`factor.${one.factor}`) : one.factor} ${one.points > 0 ? "+" : ""}${number(one.points)}</span>`)}</p>`}
@@ -339,7 +343,7 @@ function Few({ title, list }) {
                 <span class="token row-token">${ticket.token}</span>
                 <span class="row-who"><strong>${ticket.patient.name}</strong><small>${ticket.state === "on_hold" ? ticket.reason : `${t(`value.${ticket.state}`)} · ${ticket.desk ?? ""}`}</small></span>
                 <span class="row-marks">${ticket.urgency !== "routine" && html`<${Badge} urgency=${ticket.urgency} />`}</span>
-                ${ticket.state === "on_hold" && html`<${Step} name="return" ticket=${ticket} label=${t("console.return")} onClick=${() => open("return", ticket)} />`}
+                ${ticket.state === "on_hold" && html`<span class="row-steps"><${Step} name="call" ticket=${ticket} label=${t("console.callthis")} onClick=${() => open("call", ticket)} /><${Step} name="return" ticket=${ticket} label=${t("console.return")} onClick=${() => open("return", ticket)} /></span>`}
               </div>
             </li>
           `,

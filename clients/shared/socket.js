@@ -2,8 +2,8 @@
 /**
  * Owns the page's one link to the server: connecting for ever, subscribing, and knowing how old the page's data is.
  *
- * Invariant: `stale` is false only while the link has given a sign of life within `QUIET_MS` and every subscription
- * is live, so a page that doesn't say that it is stale shows what the server knew at most that long ago.
+ * Invariant: `stale` is false only while the link has given a sign of life within `quiet` ms, every subscription is
+ * live, and the server itself is in step, so a page that doesn't say that it is stale shows what the server knew at most that long ago.
  *
  * @import {Signal} from "@preact/signals"
  * @import {Envelope, ProblemBody, Rows, StreamAnswer} from "./wire.js"
@@ -19,7 +19,6 @@ import { setServerTime } from "./clock.js";
 import { Subscription } from "./stream.js";
 
 const QUIET_MS = 5_000;
-const PROBE_MS = 2_500;
 const ACK_MS = 8_000;
 
 /** A refusal from the server, or the lack of an answer (`code` "network"). */
@@ -36,10 +35,14 @@ const NO_ANSWER = { code: "network", status: 0, retryable: true };
 
 export class Link {
   /**
-   * @param {{auth: () => Record<string, string>, onDenied?: () => void, onHello?: (hello: {build?: string}) => void}} options
-   *   `onDenied`: the server refused the connection itself, so the credential may be gone.
+   * @param {{auth: () => Record<string, string>, onDenied?: () => void, onHello?: (hello: {build?: string}) => void, quiet?: number}} options
+   *   `onDenied`: the server refused the connection itself, so the credential may be gone; `quiet`: milliseconds
+   *   without a sign of life until the page counts as stale
    */
-  constructor({ auth, onDenied = () => {}, onHello = () => {} }) {
+  constructor({ auth, onDenied = () => {}, onHello = () => {}, quiet = QUIET_MS }) {
+    this.quiet = quiet;
+    /** The server hears of changes itself; it says so in its `hello`. */
+    this.inStep = true;
     this.connected = signal(false);
     this.stale = signal(false);
     /** When, by this machine's clock, the page was last known to be in step with the server. */
@@ -132,7 +135,8 @@ export class Link {
 
   #connected() {
     this.connected.value = true;
-    this.#life();
+    this.inStep = true;
+    this.heard = Date.now();
     this.#hello();
     for (const held of this.held.values()) this.#ask(held);
   }
@@ -206,7 +210,7 @@ export class Link {
   /** Something came from the server. */
   #life() {
     this.heard = Date.now();
-    if (!this.connected.peek()) return;
+    if (!this.connected.peek() || !this.inStep) return;
     for (const held of this.held.values()) if (held.sub.phase !== "live") return;
     this.freshAt.value = this.heard;
     this.stale.value = false;
@@ -219,12 +223,12 @@ export class Link {
     if (this.heard > now) this.heard = now;
     if (this.freshAt.peek() > now) this.freshAt.value = now;
     const quiet = now - this.heard;
-    if (now - this.freshAt.peek() > QUIET_MS) this.stale.value = true;
+    if (now - this.freshAt.peek() > this.quiet) this.stale.value = true;
     if (!this.socket.connected) return;
-    if (quiet > QUIET_MS) {
+    if (quiet > this.quiet) {
       this.heard = now;
       this.socket.io.engine?.close();
-    } else if (quiet > PROBE_MS && !this.probing) this.#hello();
+    } else if (quiet > this.quiet / 2 && !this.probing) this.#hello();
   }
 
   #hello() {
@@ -232,6 +236,8 @@ export class Link {
     const sent = Date.now();
     this.ask("hello", {})
       .then((hello) => {
+        this.inStep = hello?.live !== false;
+        if (this.inStep) this.#life();
         if (hello?.at) setServerTime(hello.at, sent);
         this.onHello(hello ?? {});
       })

@@ -21,6 +21,8 @@ import { Ticket } from "./view.js";
 
 const secret = decodeURIComponent(location.pathname.split("/")[2] ?? "");
 const brief = store("sessionStorage");
+/** A phone's network pauses now and then; that is no reason to alarm anybody. */
+const PHONE_QUIET_MS = 15_000;
 const RING_MS = 4_000;
 const RINGS = 6;
 
@@ -117,7 +119,7 @@ async function became(found) {
   if (before && before.stream !== found.stream) moved.value = true;
   info.value = found;
   if (link === null) {
-    link = new Link({ auth: () => ({ ticket: secret }), onDenied: read, onHello: () => void renew(() => !ringing.peek() && leaving.peek() === "no") });
+    link = new Link({ auth: () => ({ ticket: secret }), quiet: PHONE_QUIET_MS, onDenied: read, onHello: () => void renew(() => !ringing.peek() && leaving.peek() === "no") });
     const ours = link;
     effect(() => void (stale.value = ours.stale.value));
     effect(() => void (freshAt.value = ours.freshAt.value));
