@@ -162,6 +162,8 @@ create table queues (
     settings        jsonb            not null default '{}',
     state           text             not null default 'open',
     message         text,
+    -- When its last pause ended: nobody could be called before.
+    resumed_at      timestamptz,
     -- Tokens count from 1 on each local day.
     token_day       date,
     token_last      integer          not null default 0,
@@ -251,12 +253,11 @@ create table tickets (
 -- A patient stands in one queue once.
 create unique index tickets_one_active_per_patient on tickets (queue_id, patient_id)
     where state in ('waiting', 'called', 'in_consultation', 'on_hold');
--- One desk calls one patient at a time, whatever the consoles do.
-create unique index tickets_one_call_per_desk on tickets (desk_id) where state = 'called';
+-- One desk has one patient at a time, whatever the consoles do and whichever queues it serves.
+create unique index tickets_one_patient_per_desk on tickets (desk_id) where state in ('called', 'in_consultation');
 create index tickets_waiting on tickets (queue_id, rank) where state = 'waiting';
 create index tickets_waiting_by_key on tickets (queue_id, band, key, rank) where state = 'waiting';
 create index tickets_waiting_by_arrival on tickets (queue_id, joined_at) where state = 'waiting';
-create index tickets_at_desk on tickets (desk_id) where state in ('called', 'in_consultation');
 create index tickets_active on tickets (queue_id) where state in ('waiting', 'called', 'in_consultation', 'on_hold');
 create index tickets_by_day on tickets (queue_id, day);
 create index tickets_by_patient on tickets (patient_id);

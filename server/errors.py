@@ -183,13 +183,13 @@ class QueueEmpty(Refusal):
 
 
 class QueuePaused(Refusal):
-    """The queue calls nobody at the moment; `message` is what the board says."""
+    """The queue calls nobody at the moment; `state` is the queue's, `message` what the board says."""
 
     code, title = "queue-paused", "The queue is paused."
 
 
 class QueueClosed(Refusal):
-    """The queue takes nobody in, by hand or by its hours; `message` is what the board says."""
+    """The queue takes nobody in, by hand or by its hours; `state` is the queue's, `message` what the board says."""
 
     code, title = "queue-closed", "The queue is closed."
 
@@ -213,9 +213,9 @@ class AlreadyWaiting(Refusal):
 
 
 class DeskBusy(Refusal):
-    """Somebody is called to this desk and neither started nor sent back; `ticket_id` and `token` tell who."""
+    """Another patient is at this desk and has to be settled first; `ticket_id` and `token` tell who, if it is known."""
 
-    code, title = "desk-busy", "A patient has been called to this desk already."
+    code, title = "desk-busy", "There is another patient at this desk."
 
 
 class DeskUnknown(Refusal):
@@ -231,7 +231,7 @@ class WrongState(Refusal):
 
 
 class NothingToUndo(Refusal):
-    """The last step of this ticket cannot be taken back, or no longer."""
+    """The last step of this ticket cannot be taken back, or no longer; `state` is the ticket's."""
 
     code, title = "nothing-to-undo", "There is nothing that can be undone."
 
@@ -256,7 +256,7 @@ class NameTaken(Refusal):
 
 CONSTRAINTS: dict[str, type[Refusal]] = {
     "tickets_one_active_per_patient": AlreadyWaiting,
-    "tickets_one_call_per_desk": DeskBusy,
+    "tickets_one_patient_per_desk": DeskBusy,
     "users_email_unique": NameTaken,
     "institutions_name_unique": NameTaken,
     "locations_name_unique": NameTaken,

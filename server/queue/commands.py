@@ -5,21 +5,22 @@ gets another patient; and each leaves a way back (`undo`) wherever a finger may 
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
 import orjson
 import segno
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from server import access, errors, events
 from server.access import DESK, STAFF, Actor, Role
 from server.catalog import NewPatient, access_patient, register_patient
 from server.events import QueueState, Reason, StaffTicket, State, Urgency
 from server.queue import rules
-from server.queue.line import Line, Ticket, dumps, load_line, open_line
+from server.queue.line import Desk, Line, Ticket, Turn, dumps, load_line, open_line
 from server.queue.rules import Step
+from server.queue.waits import Gap
 from server.settings import Partial, changed, effective
 from server.store import OPEN_STREAMS, Command, Connection, Tx
 
@@ -83,30 +84,30 @@ async def join_queue(tx: Tx, actor: Actor, ask: JoinQueue) -> Joined:
         if ask.patient
         else await access_patient(tx, line.institution_id, ask.patient_id or 0)
     )
+    if ask.patient_id:
+        await _refuse_second_ticket(line, person.id)
     await _begin_day(line)
-    line.token_last += 1
-    token = rules.token(line.settings, line.token_last)
-    standing = rules.standing(line.settings, tx.now, ask.urgency, person.birth_year, ask.requirements)
     secret, secret_hash = access.new_secret()
-    ticket_id = await _insert(
-        line, person.id, token, secret_hash, ask.urgency, ask.reason, ask.requirements, tx.now, standing, None
-    )
-    ticket = await line.save(await line.ticket(ticket_id), rank=True)
-    line.tell(events.TicketJoined(ticket=ticket.id, token=token), ticket)
+    standing = rules.standing(line.settings, tx.now, ask.urgency, person.birth_year, ask.requirements)
+    new = NewTicket(person.id, secret_hash, ask.urgency, ask.reason, ask.requirements, tx.now, standing)
+    ticket = await line.save_by_standing(await line.ticket(await _insert(line, new)))
+    line.tell(events.TicketJoined(ticket=ticket.id, token=ticket.token), ticket)
     version = await line.settle()
     place = await tx.conn.fetchval(PLACE, line.id, ticket.rank)
-    waits = await _told_waits(tx, line.id)
     link = f"{tx.base_url}/t/{secret}"
     return Joined(
         ticket_id=ticket.id,
         queue_id=line.id,
-        token=token,
+        token=ticket.token,
         place=place,
-        wait=waits[place - 1] if place <= len(waits) else None,
+        wait=line.waits[place - 1] if place <= len(line.waits) else None,
         link=link,
         qr_svg=segno.make(link, error="m").svg_inline(scale=4, border=2),
         board_version=version,
     )
+
+
+PLACE = "select count(*) from tickets where queue_id = $1 and state = 'waiting' and rank <= $2"
 
 
 async def _takes_in(line: Line, urgency: Urgency) -> None:
@@ -114,7 +115,7 @@ async def _takes_in(line: Line, urgency: Urgency) -> None:
     if urgency is Urgency.emergency:
         return
     if line.state == "closed" or not rules.open_at(line.settings.hours, line.tx.now.astimezone(line.zone)):
-        raise errors.QueueClosed(message=line.message)
+        raise errors.QueueClosed(state=line.state, message=line.message)
     counts = await line.tx.conn.fetchrow(COUNTS, line.id, line.today, line.settings.max_length)
     assert counts is not None
     if counts["waiting"] >= line.settings.max_length:
@@ -130,6 +131,19 @@ select
 """
 
 
+async def _refuse_second_ticket(line: Line, patient_id: int) -> None:
+    """Raise `AlreadyWaiting` where the patient stands in this queue."""
+    row = await line.tx.conn.fetchrow(STANDS_HERE, line.id, patient_id)
+    if row is not None:
+        raise errors.AlreadyWaiting(ticket_id=row["id"], token=row["token"], state=row["state"])
+
+
+STANDS_HERE = """
+select id, token, state from tickets
+where queue_id = $1 and patient_id = $2 and state in ('waiting', 'called', 'in_consultation', 'on_hold')
+"""
+
+
 async def _begin_day(line: Line) -> None:
     """On the first ticket of a local day, tokens begin anew and yesterday's no-shows leave the staff's sight."""
     if line.token_day != line.today:
@@ -141,53 +155,64 @@ async def _begin_day(line: Line) -> None:
 OLD_NO_SHOWS = "select id from tickets where queue_id = $1 and day = $2 and state = 'no_show'"
 
 
-async def _insert(
-    line: Line,
-    patient_id: int,
-    token: str,
-    secret_hash: bytes | None,
-    urgency: Urgency,
-    reason: str | None,
-    requirements: list[str],
-    joined_at: datetime,
-    standing: rules.Standing,
-    origin_id: int | None,
-) -> int:
-    id_ = await line.tx.conn.fetchval(
-        ADD_TICKET,
-        line.institution_id,
-        line.id,
-        patient_id,
-        line.today,
-        token,
-        secret_hash,
-        urgency,
-        reason,
-        requirements,
-        joined_at,
-        line.tx.now,
-        standing.band,
-        standing.key,
-        dumps([one.model_dump() for one in standing.reasons]),
-        standing.score.model_dump_json() if standing.score else None,
-        origin_id,
-    )
-    return int(id_)
+@dataclass(frozen=True, slots=True)
+class NewTicket:
+    """What a ticket begins with."""
+
+    patient_id: int
+    secret_hash: bytes | None
+    urgency: Urgency
+    reason: str | None
+    requirements: list[str]
+    joined_at: datetime
+    standing: rules.Standing
+    origin_id: int | None = None
 
 
+async def _insert(line: Line, new: NewTicket, token: str | None = None) -> int:
+    """Add a waiting ticket under this token or, where that is none or taken, the next one of the day."""
+    while True:
+        if token is None:
+            line.token_last += 1
+            token = rules.token(line.settings, line.token_last)
+        id_ = await line.tx.conn.fetchval(
+            ADD_TICKET,
+            line.institution_id,
+            line.id,
+            new.patient_id,
+            line.today,
+            token,
+            new.secret_hash,
+            new.urgency,
+            new.reason,
+            new.requirements,
+            new.joined_at,
+            line.tx.now,
+            new.standing.band,
+            new.standing.key,
+            dumps([one.model_dump() for one in new.standing.reasons]),
+            new.standing.score.model_dump_json() if new.standing.score else None,
+            new.origin_id,
+        )
+        if id_ is not None:
+            return int(id_)
+        token = None
+
+
+# A token is taken by whoever had it today, and by whoever is still there with it since yesterday: a board that showed
+# it twice would send two patients to one desk.
 ADD_TICKET = """
 insert into tickets (institution_id, queue_id, patient_id, day, token, secret_hash, urgency, reason, requirements,
     joined_at, waiting_since, band, key, rank, order_reasons, score, origin_id)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $15, $16) returning id
+select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $15, $16
+where not exists (
+    select from tickets where queue_id = $2 and day = $4 and token = $5
+    union all
+    select from tickets
+    where queue_id = $2 and token = $5 and state in ('waiting', 'called', 'in_consultation', 'on_hold')
+)
+returning id
 """
-PLACE = "select count(*) from tickets where queue_id = $1 and state = 'waiting' and rank <= $2"
-
-
-async def _told_waits(tx: Tx, queue_id: int) -> list[tuple[int, int]]:
-    return [(one[0], one[1]) for one in orjson.loads(await tx.conn.fetchval(TOLD_WAITS, queue_id))]
-
-
-TOLD_WAITS = "select waits from queues where id = $1"
 
 
 # Call
@@ -216,16 +241,13 @@ async def call_next(tx: Tx, actor: Actor, ask: CallNext) -> Moved:
     """
     line = await open_line(tx, actor, ask.queue_id)
     if line.state == "paused":
-        raise errors.QueuePaused(message=line.message)
-    desk = await line.desk_context(ask.desk_id)
-    before = await _settle_desk(line, ask.desk_id)
-    ticket = await line.first()
+        raise errors.QueuePaused(state=line.state, message=line.message)
+    desk = await line.desk(ask.desk_id)
+    there, ticket = await line.at_desk_and_first(desk.id)
     if ticket is None:
-        # Whoever is at the desk stays there: the refusal takes back that they were completed.
         raise errors.QueueEmpty()
     await _note_departure(line, ticket)
-    ticket = await _call(line, actor, ticket, ask.desk_id, desk, before)
-    return Moved(ticket=ticket.staff_row(), queue_id=line.id, board_version=await _settled(line, ticket))
+    return await _call(line, ticket, desk, there)
 
 
 class CallTicket(Ask):
@@ -240,59 +262,43 @@ async def call_ticket(tx: Tx, actor: Actor, ask: CallTicket) -> Moved:
     """Call a chosen ticket to the asker's desk, with the reason on record."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
     if line.state == "paused":
-        raise errors.QueuePaused(message=line.message)
-    desk = await line.desk_context(ask.desk_id)
+        raise errors.QueuePaused(state=line.state, message=line.message)
     _must(Step.call, ticket)
-    before = await _settle_desk(line, ask.desk_id)
+    desk = await line.desk(ask.desk_id)
+    there, _ = await line.at_desk_and_first(desk.id)
     await line.decide(ticket, "call", ask.reason, passed_over=await _passed_over(line, ticket))
-    ticket = await _call(line, actor, ticket, ask.desk_id, desk, before)
-    return Moved(ticket=ticket.staff_row(), queue_id=line.id, board_version=await _settled(line, ticket))
+    return await _call(line, ticket, desk, there)
 
 
-async def _settled(line: Line, ticket: Ticket) -> int:
-    await line.settle()
-    return ticket.call_version or 0
+async def _call(line: Line, ticket: Ticket, desk: Desk, there: Ticket | None) -> Moved:
+    """Call a ticket to a desk and complete whoever is there.
 
-
-async def _call(line: Line, actor: Actor, ticket: Ticket, desk_id: int, desk: Any, before: list[Ticket]) -> Ticket:
-    pace = line.pace
-    line.pace = pace.observe(
-        line.today,
-        line.tx.now,
-        desk["called_at"]
-        if desk["called_at"] and desk["called_at"].astimezone(line.zone).date() == line.today
-        else None,
-        desk["freed_at"],
-        min(ticket.waiting_since, desk["waiting_since"] or ticket.waiting_since),
-    )
+    Raises `DeskBusy` where the settings want a called patient settled by hand.
+    """
+    if there is not None:
+        if there.state is State.called and not line.settings.call_next_completes:
+            raise errors.DeskBusy(ticket_id=there.id, token=there.token)
+        await _complete(line, there)
+    doctor_id = line.tx.actor.doctor_id
+    gap = line.gap(desk, ticket)
+    line.pace = line.pace.remembering(line.today, gap)
+    await line.serves(desk.id, Turn(doctor_id, line.tx.now, None))
     called = replace(
         ticket,
         state=State.called,
         calls=1,
-        desk_id=desk_id,
-        desk=desk["desk"],
-        doctor_id=actor.doctor_id or line.doctor_id,
+        call_version=line.next_version,
+        desk_id=desk.id,
+        desk=desk.name,
+        doctor_id=doctor_id or line.doctor_id,
         called_at=line.tx.now,
         started_at=None,
-        undo=_undo(
-            line, Step.call, ticket, also=[one.id for one in before], pace=(pace.to_json(), line.pace.to_json())
-        ),
+        undo=_undo(line, Step.call, ticket, completed=there.id if there else None, gap=gap, turn=desk.turn),
     )
-    event = events.PatientCalled(ticket=ticket.id, token=ticket.token, desk=desk["desk"], number=1)
-    called = replace(called, call_version=line.tx.next_version(events.board(line.id)) + len(line.told))
-    line.tell(event, called)
-    await line.serves(desk_id, actor)
-    return await line.save(called)
-
-
-async def _settle_desk(line: Line, desk_id: int) -> list[Ticket]:
-    """Complete whoever is at the desk. Raises `DeskBusy` where the settings want a called patient settled by hand."""
-    completed = []
-    for ticket in await line.at_desk(desk_id):
-        if ticket.state is State.called and not line.settings.call_next_completes:
-            raise errors.DeskBusy(ticket_id=ticket.id, token=ticket.token)
-        completed.append(await _complete(line, ticket))
-    return completed
+    line.tell(events.PatientCalled(ticket=called.id, token=called.token, desk=desk.name, number=1), called)
+    await line.save(called)
+    await line.settle()
+    return Moved(ticket=called.staff_row(), queue_id=line.id, board_version=called.call_version or 0)
 
 
 async def _complete(line: Line, ticket: Ticket) -> Ticket:
@@ -303,8 +309,8 @@ async def _complete(line: Line, ticket: Ticket) -> Ticket:
         ended_at=line.tx.now,
         undo=_undo(line, Step.complete, ticket),
     )
-    line.tell(events.ConsultationCompleted(ticket=ticket.id, token=ticket.token), gone=[done])
-    await line.frees(ticket.desk_id)
+    line.tell(events.ConsultationCompleted(ticket=ticket.id, token=ticket.token), done)
+    await line.frees(ticket)
     return await line.save(done)
 
 
@@ -312,7 +318,7 @@ async def _note_departure(line: Line, ticket: Ticket) -> None:
     """Put on record why somebody is called before others who arrived earlier."""
     passed_over = await _passed_over(line, ticket)
     if passed_over:
-        reason = "; ".join(one.detail for one in ticket.order_reasons) or "They came back to the queue later."
+        reason = "; ".join(one.detail for one in ticket.order_reasons) or "Those who arrived earlier were put back."
         await line.decide(ticket, "before-earlier-arrivals", reason, passed_over=passed_over)
 
 
@@ -344,14 +350,14 @@ class OfTicketWithReason(Ask):
 
 async def open_ticket(tx: Tx, actor: Actor, ticket_id: int, *also: int) -> tuple[Line, Ticket]:
     """The gated queue of a ticket, and the ticket. Raises `NotFound`, and `NotAllowed` for a doctor of other queues."""
-    queue_id = await tx.conn.fetchval(QUEUE_OF_TICKET, ticket_id)
-    if queue_id is None:
+    found = await tx.conn.fetchrow(QUEUE_OF_TICKET, ticket_id)
+    if found is None or not actor.within(found["institution_id"]):
         raise errors.NotFound("There is no such ticket here.")
-    line = await open_line(tx, actor, queue_id, *also)
+    line = await open_line(tx, actor, found["queue_id"], *also)
     return line, await line.ticket(ticket_id)
 
 
-QUEUE_OF_TICKET = "select queue_id from tickets where id = $1"
+QUEUE_OF_TICKET = "select queue_id, institution_id from tickets where id = $1"
 
 
 def _must(step: Step, ticket: Ticket) -> None:
@@ -368,8 +374,7 @@ async def recall(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
     _must(Step.recall, ticket)
     number = ticket.calls + 1
-    version = line.tx.next_version(events.board(line.id))
-    ticket = replace(ticket, calls=number, called_at=ticket.called_at, call_version=version)
+    ticket = replace(ticket, calls=number, call_version=line.next_version)
     line.tell(
         events.PatientRecalled(ticket=ticket.id, token=ticket.token, desk=ticket.desk or "", number=number), ticket
     )
@@ -399,7 +404,7 @@ async def no_show(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Moved:
     gone = replace(ticket, state=State.no_show, ended_at=tx.now, undo=_undo(line, Step.no_show, ticket))
     await line.decide(ticket, "no-show", ask.reason)
     line.tell(events.TicketNoShow(ticket=ticket.id, token=ticket.token), gone)
-    await line.frees(ticket.desk_id)
+    await line.frees(ticket)
     return await _moved(line, await line.save(gone))
 
 
@@ -417,11 +422,10 @@ async def return_ticket(tx: Tx, actor: Actor, ask: ReturnTicket) -> Moved:
     _must(Step.return_, ticket)
     undo = _undo(line, Step.return_, ticket)
     await line.decide(ticket, "return", ask.reason, after=ask.after)
-    if ticket.state is State.called:
-        await line.frees(ticket.desk_id)
+    await line.frees(ticket)
     waiting = replace(_waits_again(ticket, tx.now), undo=undo)
     if ask.after is None:
-        waiting = await line.save(waiting, rank=True)
+        waiting = await line.save_at_old_place(waiting)
     else:
         detail = f"Sent back to the queue, after {ask.after} others."
         waiting = replace(waiting, order_reasons=[*waiting.order_reasons, Reason(code="returned", detail=detail)])
@@ -459,8 +463,7 @@ async def hold(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Moved:
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
     _must(Step.hold, ticket)
     await line.decide(ticket, "hold", ask.reason)
-    if ticket.state is State.called:
-        await line.frees(ticket.desk_id)
+    await line.frees(ticket)
     held = replace(_waits_again(ticket, tx.now), state=State.on_hold, undo=_undo(line, Step.hold, ticket))
     line.tell(events.TicketHeld(ticket=ticket.id, token=ticket.token), held)
     return await _moved(line, await line.save(held))
@@ -485,6 +488,8 @@ async def prioritize(tx: Tx, actor: Actor, ask: Prioritize) -> Moved:
     """Change a ticket's urgency, or put it at a place by hand; the reason stands beside it from then on."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
     _must(Step.prioritize, ticket)
+    if ask.place is not None and ticket.state is not State.waiting:
+        raise errors.WrongState("Only a waiting ticket has a place.", state=ticket.state, step=Step.prioritize)
     moved = replace(ticket, undo=_undo(line, Step.prioritize, ticket))
     if ask.urgency is not None:
         moved = replace(moved, urgency=ask.urgency).stood(
@@ -495,10 +500,11 @@ async def prioritize(tx: Tx, actor: Actor, ask: Prioritize) -> Moved:
     if ask.place is not None:
         await line.decide(ticket, "place", ask.reason, place=ask.place)
         moved = replace(moved, order_reasons=[*moved.order_reasons, Reason(code="place-by-hand", detail=ask.reason)])
-    if ask.place is not None and ticket.state is State.waiting:
         moved = await line.save_at_place(moved, ask.place)
+    elif ticket.state is State.waiting:
+        moved = await line.save_by_standing(moved)
     else:
-        moved = await line.save(moved, rank=ticket.state is State.waiting)
+        moved = await line.save(moved)
     line.tell(events.TicketPrioritized(ticket=ticket.id, token=ticket.token), moved)
     return await _moved(line, moved)
 
@@ -518,11 +524,10 @@ async def cancel(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Cancelled:
         raise errors.NotFound("There is no such ticket here.")
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
     _must(Step.cancel, ticket)
-    if ticket.state is State.called:
-        await line.frees(ticket.desk_id)
+    await line.frees(ticket)
     gone = replace(ticket, state=State.cancelled, ended_at=tx.now, undo=_undo(line, Step.cancel, ticket))
     await line.decide(ticket, "cancel", ask.reason)
-    line.tell(events.TicketCancelled(ticket=ticket.id, token=ticket.token), gone=[gone])
+    line.tell(events.TicketCancelled(ticket=ticket.id, token=ticket.token), gone)
     await line.save(gone)
     version = await line.settle()
     return Cancelled(ticket_id=ticket.id, token=ticket.token, state=gone.state, board_version=version)
@@ -547,54 +552,53 @@ class Transfer(Ask):
 
 async def transfer(tx: Tx, actor: Actor, ask: Transfer) -> Moved:
     """End the ticket here and go on with it there: same patient, same link and, where it is free, the same token."""
-    source = await tx.conn.fetchval(QUEUE_OF_TICKET, ask.ticket_id)
-    if source is None:
-        raise errors.NotFound("There is no such ticket here.")
-    if source == ask.queue_id:
-        raise errors.SameQueue()
     line, ticket = await open_ticket(tx, actor, ask.ticket_id, ask.queue_id)
+    if line.id == ask.queue_id:
+        raise errors.SameQueue()
     target, _ = await load_line(tx, actor, ask.queue_id)
     if target.institution_id != line.institution_id:
         raise errors.NotFound("There is no such queue here.")
     _must(Step.transfer, ticket)
     await _takes_in(target, ticket.urgency)
-    if ticket.state in rules.AT_DESK:
-        await line.frees(ticket.desk_id)
-    secret_hash = await tx.conn.fetchval(TAKE_SECRET, ticket.id)
-    arrived = ticket.joined_at if ask.keep_wait else tx.now
-    await _begin_day(target)
-    token = ticket.token
-    if await tx.conn.fetchval(TOKEN_TAKEN, target.id, target.today, token):
-        target.token_last += 1
-        token = rules.token(target.settings, target.token_last)
-    standing = rules.standing(target.settings, arrived, ticket.urgency, ticket.patient.birth_year, ticket.requirements)
-    if ask.keep_wait:
-        kept = Reason(code="kept-wait", detail=f"Transferred from {line.name}, keeps the time waited.")
-        standing = replace(standing, reasons=(*standing.reasons, kept))
-    origin_id = await tx.conn.fetchval(ORIGIN, ticket.id)
-    new_id = await _insert(
-        target, ticket.patient.id, token, secret_hash, ticket.urgency, ticket.reason, ticket.requirements,
-        arrived, standing, origin_id,
-    )  # fmt: skip
-    gone = replace(ticket, state=State.transferred, ended_at=tx.now, undo=None)
-    await line.save(gone)
-    await tx.conn.execute(LINK_TRANSFER, ticket.id, new_id)
+    await _refuse_second_ticket(target, ticket.patient.id)
+    new = await _go_on(line, ticket, target, ask.keep_wait)
+    await line.frees(ticket)
+    gone = await line.save(replace(ticket, state=State.transferred, ended_at=tx.now, undo=None))
+    await tx.conn.execute(LINK_TRANSFER, ticket.id, new.id)
     await line.decide(ticket, "transfer", ask.reason, to_queue=target.id, keep_wait=ask.keep_wait)
-    line.tell(events.TicketTransferred(ticket=ticket.id, token=ticket.token, to_queue=target.id), gone=[gone])
-    new = replace(await target.ticket(new_id), undo=_undo(line, Step.transfer, ticket))
-    new = await target.save(new, rank=True)
     await target.decide(new, "transfer", ask.reason, from_queue=line.id, keep_wait=ask.keep_wait)
+    line.tell(events.TicketTransferred(ticket=ticket.id, token=ticket.token, to_queue=target.id), gone)
     target.tell(events.TicketJoined(ticket=new.id, token=new.token), new)
     await line.settle()
-    version = await target.settle()
-    return Moved(ticket=new.staff_row(), queue_id=target.id, board_version=version)
+    return await _moved(target, new)
+
+
+async def _go_on(line: Line, ticket: Ticket, target: Line, keep_wait: bool) -> Ticket:
+    """The ticket with which a transferred one goes on in the target, under the same link."""
+    arrived = ticket.joined_at if keep_wait else line.tx.now
+    standing = rules.standing(target.settings, arrived, ticket.urgency, ticket.patient.birth_year, ticket.requirements)
+    if keep_wait:
+        kept = Reason(code="kept-wait", detail=f"Transferred from {line.name}, keeps the time waited.")
+        standing = replace(standing, reasons=(*standing.reasons, kept))
+    new = NewTicket(
+        ticket.patient.id,
+        await line.tx.conn.fetchval(TAKE_SECRET, ticket.id),
+        ticket.urgency,
+        ticket.reason,
+        ticket.requirements,
+        arrived,
+        standing,
+        await line.tx.conn.fetchval(ORIGIN, ticket.id),
+    )
+    await _begin_day(target)
+    joined = await target.ticket(await _insert(target, new, ticket.token))
+    return await target.save_by_standing(replace(joined, undo=_undo(line, Step.transfer, ticket)))
 
 
 TAKE_SECRET = """
 with old as (select id, secret_hash from tickets where id = $1)
 update tickets t set secret_hash = null from old where t.id = old.id returning old.secret_hash
 """
-TOKEN_TAKEN = "select true from tickets where queue_id = $1 and day = $2 and token = $3"
 ORIGIN = "select coalesce(origin_id, id) from tickets where id = $1"
 LINK_TRANSFER = "update tickets set transferred_to = $2 where id = $1"
 
@@ -606,10 +610,11 @@ def _undo(
     line: Line,
     step: Step,
     before: Ticket,
-    also: list[int] | None = None,
-    pace: tuple[dict[str, object], dict[str, object]] | None = None,
+    completed: int | None = None,
+    gap: Gap | None = None,
+    turn: Turn | None = None,
 ) -> dict[str, Any]:
-    """What it takes to take a step back."""
+    """What it takes to take a step back; a call also keeps whom it completed, the gap it ended, the desk's turn."""
     kept: dict[str, Any] = {
         "step": step,
         "at": line.tx.now.isoformat(),
@@ -620,6 +625,7 @@ def _undo(
             "waiting_since": before.waiting_since.isoformat(),
             "band": before.band,
             "key": before.key,
+            "rank": before.rank,
             "order_reasons": [one.model_dump() for one in before.order_reasons],
             "score": before.score.model_dump() if before.score else None,
             "calls": before.calls,
@@ -632,68 +638,96 @@ def _undo(
             "ended_at": before.ended_at.isoformat() if before.ended_at else None,
         },
     }
-    if also:
-        kept["also"] = also
-    if pace:
-        kept["pace"] = pace
+    if step is Step.call:
+        kept["completed"] = completed
+        kept["gap"] = list(gap) if gap else None
+        kept["turn"] = asdict(turn) if turn else None
     return kept
 
 
 async def undo(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
-    """Take a ticket's last step back. Calling the next also completed somebody: that is taken back with it."""
-    transferred_from = await tx.conn.fetchrow(TRANSFERRED_FROM, ask.ticket_id)
-    if transferred_from is not None:
-        return await _undo_transfer(tx, actor, ask.ticket_id, transferred_from["id"], transferred_from["queue_id"])
+    """Take a ticket's last step back, within `UNDO_WITHIN`; that of a call also puts back whom it completed.
+
+    Raises `NothingToUndo`, and `DeskBusy` or `AlreadyWaiting` where somebody else has the place meanwhile.
+    """
+    transfer = await tx.conn.fetchrow(TRANSFER_TO_UNDO, ask.ticket_id)
+    if transfer is not None:
+        return await _undo_transfer(tx, actor, transfer)
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
-    kept = ticket.undo
-    if kept is None or tx.now - datetime.fromisoformat(kept["at"]) > rules.UNDO_WITHIN:
-        raise errors.NothingToUndo()
+    kept = _may_undo(line, ticket)
     restored = _restored(ticket, kept["before"])
-    if ticket.state in rules.AT_DESK and restored.state not in rules.AT_DESK:
-        await line.frees(ticket.desk_id)
-    if "pace" in kept and line.pace.to_json() == kept["pace"][1]:
-        line.pace = line.pace.from_json(kept["pace"][0])
+    if kept["step"] == Step.call:
+        await _undo_turn(line, ticket, kept)
+    elif restored.state not in rules.AT_DESK:
+        await line.frees(ticket)
     restored = await _put_back(line, restored, kept["step"])
-    for other_id in kept.get("also", ()):
-        other = await line.ticket(other_id)
+    if kept.get("completed"):
+        other = await line.ticket(kept["completed"])
         if other.undo and other.undo["step"] == Step.complete and other.undo["at"] == kept["at"]:
             await _put_back(line, _restored(other, other.undo["before"]), Step.complete)
     return await _moved(line, restored)
 
 
+def _may_undo(line: Line, ticket: Ticket) -> dict[str, Any]:
+    """The ticket's last step. Raises `NothingToUndo` where there is none, or it is too long ago."""
+    kept = ticket.undo
+    if kept is None or line.tx.now - datetime.fromisoformat(kept["at"]) > rules.UNDO_WITHIN:
+        raise errors.NothingToUndo(state=ticket.state)
+    return kept
+
+
+async def _undo_turn(line: Line, ticket: Ticket, kept: dict[str, Any]) -> None:
+    """Make the desk's turn what it was before the call, and forget what the call said about the pace."""
+    if kept["gap"]:
+        line.pace = line.pace.forgetting(Gap(*kept["gap"]))
+    assert ticket.desk_id is not None
+    if kept["turn"]:
+        await line.serves(ticket.desk_id, TURN.validate_python(kept["turn"]))
+    else:
+        await line.serves_no_more(ticket.desk_id)
+
+
+TURN = TypeAdapter(Turn)
+
+
 async def _put_back(line: Line, ticket: Ticket, step: str) -> Ticket:
-    ticket = await line.save(ticket, rank=ticket.state is State.waiting)
+    await line.occupies(ticket)
+    ticket = await (line.save_at_old_place(ticket) if ticket.state is State.waiting else line.save(ticket))
     await line.decide(ticket, "undo", None, undid=step)
     line.tell(events.TicketUndone(ticket=ticket.id, token=ticket.token, undid=step), ticket)
     return ticket
 
 
-async def _undo_transfer(tx: Tx, actor: Actor, ticket_id: int, source_id: int, source_queue: int) -> Moved:
-    """Take a transfer back while the ticket still waits where it went: it goes on where it was, under its old token."""
-    target, new = await open_ticket(tx, actor, ticket_id, source_queue)
-    line, _ = await load_line(tx, actor, source_queue)
-    old = await line.ticket(source_id)
-    kept = new.undo
-    if (
-        kept is None
-        or kept["step"] != Step.transfer
-        or new.state is not State.waiting
-        or tx.now - datetime.fromisoformat(kept["at"]) > rules.UNDO_WITHIN
-    ):
-        raise errors.NothingToUndo()
+async def _undo_transfer(tx: Tx, actor: Actor, transfer: Any) -> Moved:
+    """Take a transfer back while the ticket still waits where it went: it goes on where it was, under its old token.
+
+    A doctor may who serves either queue: the finger that slipped is mostly of the one that the ticket came from.
+    """
+    await tx.gate(events.board(transfer["new_queue"]), events.board(transfer["old_queue"]))
+    target, serves_target = await load_line(tx, actor, transfer["new_queue"])
+    line, serves = await load_line(tx, actor, transfer["old_queue"])
+    if actor.role is Role.doctor and not (serves or serves_target):
+        raise errors.NotAllowed("You serve neither of these queues.")
+    new, old = await target.ticket(transfer["new_id"]), await line.ticket(transfer["old_id"])
+    kept = _may_undo(target, new)
+    if kept["step"] != Step.transfer or new.state is not State.waiting:
+        raise errors.NothingToUndo(state=new.state)
     secret_hash = await tx.conn.fetchval(TAKE_SECRET, new.id)
-    gone = replace(new, state=State.cancelled, ended_at=tx.now, undo=None)
-    await target.save(gone)
-    await tx.conn.execute(UNLINK_TRANSFER, old.id, secret_hash)
-    target.tell(events.TicketCancelled(ticket=new.id, token=new.token), gone=[gone])
-    restored = await _put_back(line, _restored(old, kept["before"]), Step.transfer)
+    gone = await target.save(replace(new, state=State.cancelled, ended_at=tx.now, undo=None))
+    await target.decide(new, "undo", None, undid=Step.transfer)
+    target.tell(events.TicketCancelled(ticket=new.id, token=new.token), gone)
     await target.settle()
-    return await _moved(line, restored)
+    await tx.conn.execute(UNLINK_TRANSFER, old.id, secret_hash)
+    return await _moved(line, await _put_back(line, _restored(old, kept["before"]), Step.transfer))
 
 
-TRANSFERRED_FROM = """
-select old.id, old.queue_id from tickets old join tickets new on new.id = old.transferred_to
-where new.id = $1 and new.undo ->> 'step' = 'transfer'
+# The transferred ticket may be named by its old id or by the one that it goes on as.
+TRANSFER_TO_UNDO = """
+select new.id as new_id, new.queue_id as new_queue, old.id as old_id, old.queue_id as old_queue
+from tickets asked
+join tickets new on new.id = coalesce(asked.transferred_to, asked.id)
+join tickets old on old.id = (new.undo #>> '{before,ticket}')::bigint
+where asked.id = $1 and new.undo ->> 'step' = 'transfer'
 """
 UNLINK_TRANSFER = "update tickets set transferred_to = null, secret_hash = $2 where id = $1"
 
@@ -709,6 +743,7 @@ def _restored(ticket: Ticket, before: dict[str, Any]) -> Ticket:
         waiting_since=datetime.fromisoformat(before["waiting_since"]),
         band=before["band"],
         key=before["key"],
+        rank=before["rank"],
         order_reasons=[Reason.model_validate(one) for one in before["order_reasons"]],
         score=events.Score.model_validate(before["score"]) if before["score"] else None,
         calls=before["calls"],
@@ -747,6 +782,8 @@ class QueueChanged(Reply):
 async def set_queue_state(tx: Tx, actor: Actor, ask: SetQueueState) -> QueueChanged:
     """Open a queue, pause its calls, or close it to new tickets; the boards say so at once."""
     line = await open_line(tx, actor, ask.queue_id)
+    if line.state == "paused" and ask.state != "paused":
+        line.resumed_at = tx.now
     line.state = ask.state
     line.message = ask.message if ask.state != "open" else None
     return await _changed(line)
@@ -779,14 +816,26 @@ from queues q join locations l on l.id = q.location_id join institutions i on i.
 
 
 async def _reorder(line: Line) -> None:
-    """Place everybody anew by the order in force; places given by hand are given up with the old order."""
-    stood = [
-        one.stood(rules.standing(line.settings, one.joined_at, one.urgency, one.patient.birth_year, one.requirements))
-        for one in await line.waiting()
-    ]
-    stood.sort(key=lambda one: (one.band, one.key, one.id))
-    ranked = [await line.save(replace(one, rank=float(rank))) for rank, one in enumerate(stood)]
-    line.tell(events.QueueUpdated(), *ranked)
+    """Place everybody anew by the order in force; places given by hand, and undos, are given up with the old order."""
+    await line.tx.conn.execute(FORGET_UNDOS, line.id, line.today - timedelta(days=1))
+    stood = [_stood_anew(line, one) for one in await line.shown()]
+    waiting = sorted((one for one in stood if one.state is State.waiting), key=lambda one: (one.band, one.key, one.id))
+    for one in stood:
+        if one.state is not State.waiting:
+            await line.save(one)
+    ranked = [await line.save(replace(one, rank=float(rank))) for rank, one in enumerate(waiting)]
+    line.tell(events.QueueUpdated(), *ranked, *(one for one in stood if one.state is not State.waiting))
+
+
+def _stood_anew(line: Line, ticket: Ticket) -> Ticket:
+    standing = rules.standing(
+        line.settings, ticket.joined_at, ticket.urgency, ticket.patient.birth_year, ticket.requirements
+    )
+    kept = tuple(one for one in ticket.order_reasons if one.code in rules.REASONS_OF_ANY_ORDER)
+    return replace(ticket, undo=None).stood(replace(standing, reasons=(*standing.reasons, *kept)))
+
+
+FORGET_UNDOS = "update tickets set undo = null where queue_id = $1 and day >= $2 and undo is not null"
 
 
 async def _changed(line: Line) -> QueueChanged:

@@ -4,7 +4,6 @@ Invariant: rows are made from the same `Ticket` and `Line` that are saved, so wh
 has: a stream's old rows plus its events equal its rows read afresh (`board_rows`, `staff_rows`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -37,7 +36,7 @@ from server.events import (
 )
 from server.queue import rules
 from server.queue.rules import Neighbour, Standing
-from server.queue.waits import MAX_PLACES, Pace, ranges
+from server.queue.waits import MAX_PLACES, Gap, Pace, gap, ranges
 from server.settings import QueueSettings, effective
 from server.store import Connection, Tx
 
@@ -84,6 +83,11 @@ class Ticket:
     def standing(self) -> Standing:
         """Where it belongs among those waiting, as last decided."""
         return Standing(self.band, self.key, self.score, tuple(self.order_reasons))
+
+    @property
+    def row_key(self) -> str:
+        """The name of its row in every stream."""
+        return f"t:{self.id}"
 
     def stood(self, standing: Standing) -> "Ticket":
         """The ticket with another standing; its rank is found when it is saved as waiting."""
@@ -176,6 +180,25 @@ def ticket_of(row: asyncpg.Record) -> Ticket:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A desk's last call in a queue, by which doctor, and when that patient left it (None: is there still)."""
+
+    doctor_id: int | None
+    called_at: datetime
+    freed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A desk before it calls: its last turn, and since when somebody in the queue could have been called."""
+
+    id: int
+    name: str
+    turn: Turn | None
+    waiting_since: datetime | None
+
+
 @dataclass(slots=True)
 class Line:
     """One queue under its gate, what has been noted to tell, and its clock."""
@@ -196,7 +219,9 @@ class Line:
     token_day: date | None
     token_last: int
     pace: Pace
-    told: list[tuple[Event, list[Ticket], list[Ticket]]] = field(default_factory=list)
+    resumed_at: datetime | None
+    waits: list[tuple[int, int]] = field(default_factory=list)
+    told: list[tuple[Event, tuple[Ticket, ...]]] = field(default_factory=list)
     dropped_from_staff: list[str] = field(default_factory=list)
 
     @property
@@ -204,9 +229,14 @@ class Line:
         """The local day."""
         return self.tx.now.astimezone(self.zone).date()
 
-    def called_today(self, at: datetime | None) -> datetime | None:
-        """A desk's last call, unless that was on another local day."""
-        return at if at is not None and at.astimezone(self.zone).date() == self.today else None
+    @property
+    def next_version(self) -> int:
+        """The board version of the next event that is told."""
+        return self.tx.next_version(events.board(self.id)) + len(self.told)
+
+    def staff_see(self, ticket: Ticket) -> bool:
+        """Whether staff have the ticket before them: it is not over, or it is a no-show of the day."""
+        return ticket.state in ON_BOARD or (ticket.state is State.no_show and ticket.day == self.token_day)
 
     # Tickets
 
@@ -217,62 +247,63 @@ class Line:
             raise errors.NotFound("There is no such ticket in this queue.")
         return ticket_of(row)
 
-    async def first(self) -> Ticket | None:
-        """Whoever is first among those waiting."""
-        row = await self.tx.conn.fetchrow(FIRST_WAITING, self.id)
-        return ticket_of(row) if row else None
+    async def at_desk_and_first(self, desk_id: int) -> tuple[Ticket | None, Ticket | None]:
+        """Who is called to this desk or in consultation at it, from this queue; and who is first of those waiting."""
+        found = [ticket_of(row) for row in await self.tx.conn.fetch(AT_DESK_AND_FIRST, self.id, desk_id)]
+        return (
+            next((one for one in found if one.state in rules.AT_DESK), None),
+            next((one for one in found if one.state is State.waiting), None),
+        )
 
-    async def at_desk(self, desk_id: int) -> list[Ticket]:
-        """Who is called to this desk, or in consultation at it, from this queue."""
-        return [ticket_of(row) for row in await self.tx.conn.fetch(TICKETS_AT_DESK, self.id, desk_id)]
+    async def waiting(self) -> list[Ticket]:
+        """Everybody who waits, in order."""
+        return [ticket_of(row) for row in await self.tx.conn.fetch(WAITING, self.id)]
 
-    async def save(self, ticket: Ticket, *, rank: bool = False) -> Ticket:
-        """Write a ticket's mutable columns; with `rank`, first find its rank by its standing.
+    async def shown(self) -> list[Ticket]:
+        """Everybody whom staff have before them: those waiting in order among them."""
+        return [ticket_of(row) for row in await self.tx.conn.fetch(SHOWN_TICKETS, self.id)]
 
-        Answers the ticket as saved. Where doubles leave no room for another rank, the whole queue is ranked anew.
-        """
-        if rank:
-            before = await self.tx.conn.fetchrow(RANK_BEFORE, self.id, ticket.band, ticket.key, ticket.id)
-            ticket = await self._ranked(ticket, before["rank"] if before else None)
+    async def save(self, ticket: Ticket) -> Ticket:
+        """Write a ticket's mutable columns, its rank as it is; answers it."""
         await self._write(ticket)
         return ticket
 
+    async def save_by_standing(self, ticket: Ticket) -> Ticket:
+        """Write a waiting ticket, ranked by its standing, behind those of the same; answers it with its rank."""
+        around = await self.tx.conn.fetchrow(AROUND_STANDING, self.id, ticket.band, ticket.key, ticket.id)
+        assert around is not None
+        return await self.save(await self._ranked(ticket, around["before"], around["behind"]))
+
+    async def save_at_old_place(self, ticket: Ticket) -> Ticket:
+        """Write a ticket that waits again where it stood; by its standing, where others have moved in between."""
+        if await self.tx.conn.fetchval(OLD_PLACE_FITS, self.id, ticket.band, ticket.key, ticket.id, ticket.rank):
+            return await self.save(ticket)
+        return await self.save_by_standing(ticket)
+
     async def save_at_place(self, ticket: Ticket, place: int) -> Ticket:
-        """Put a ticket at the n-th place among those waiting, at the end where there are fewer.
+        """Write a ticket at the n-th place among those waiting, at the end where there are fewer.
 
         Raises `BehindEmergency` where that place would be before an emergency, or put one behind somebody else.
         """
-        rows = await self.tx.conn.fetch(AROUND_PLACE, self.id, ticket.id, max(place - 2, 0), 2 if place > 1 else 1)
-        around = [Neighbour(row["rank"], row["band"], row["key"]) for row in rows]
-        if place == 1:
-            before, behind = None, around[0] if around else None
-        elif len(around) == 2:
-            before, behind = around
-        elif around:
-            before, behind = around[0], None
-        else:
-            last = await self.tx.conn.fetchrow(LAST_WAITING, self.id, ticket.id)
-            before, behind = (Neighbour(last["rank"], last["band"], last["key"]) if last else None), None
+        rows = await self.tx.conn.fetch(BEFORE_PLACE, self.id, ticket.id, place - 1)
+        before = _neighbour(rows[0]) if rows else None
+        rows = await self.tx.conn.fetch(BEHIND_RANK, self.id, ticket.id, before.rank if before else None)
+        behind = _neighbour(rows[0]) if rows else None
         squeezed = rules.squeezed(ticket.standing, before, behind)
         if squeezed is None:
             raise errors.BehindEmergency()
         ticket = replace(ticket, band=squeezed[0], key=squeezed[1])
-        ticket = await self._ranked(ticket, before.rank if before else None)
-        await self._write(ticket)
-        return ticket
+        ticket = await self._ranked(ticket, before.rank if before else None, behind.rank if behind else None)
+        return await self.save(ticket)
 
-    async def _ranked(self, ticket: Ticket, before: float | None) -> Ticket:
-        behind = await self.tx.conn.fetchval(RANK_BEHIND, self.id, ticket.id, before)
+    async def _ranked(self, ticket: Ticket, before: float | None, behind: float | None) -> Ticket:
+        """The ticket ranked between two others; where doubles leave no room there, everybody is ranked anew."""
         rank = rules.rank_between(before, behind)
         if rank is None:
             rank = float(await self.tx.conn.fetchval(PLACE_AFTER, self.id, ticket.id, before))
             await self.tx.conn.execute(RENUMBER, self.id, ticket.id, before)
             self.tell(events.QueueUpdated(), *(one for one in await self.waiting() if one.id != ticket.id))
         return replace(ticket, rank=rank)
-
-    async def waiting(self, limit: int | None = None) -> list[Ticket]:
-        """Everybody who waits, in order."""
-        return [ticket_of(row) for row in await self.tx.conn.fetch(WAITING, self.id, limit)]
 
     async def _write(self, ticket: Ticket) -> None:
         await self.tx.conn.execute(
@@ -304,72 +335,96 @@ class Line:
 
     # Desks
 
-    async def desk_context(self, desk_id: int) -> asyncpg.Record:
-        """The desk's name, when it last called and was freed, and since when somebody has been waiting.
+    async def desk(self, desk_id: int) -> Desk:
+        """A desk of the queue's location, as it is now.
 
-        Raises `DeskUnknown` for a desk of another location.
+        Raises `DeskUnknown` for a desk of another location, `DeskBusy` where it has a patient of another queue.
         """
-        row = await self.tx.conn.fetchrow(DESK_CONTEXT, self.id, desk_id, self.location_id)
+        row = await self.tx.conn.fetchrow(DESK, self.id, desk_id, self.location_id)
         if row is None:
             raise errors.DeskUnknown()
-        return row
+        if row["ticket_elsewhere"] is not None:
+            raise errors.DeskBusy(
+                f"There is a patient of {row['queue_elsewhere']} at this desk.",
+                ticket_id=row["ticket_elsewhere"],
+                token=row["token_elsewhere"],
+            )
+        turn = Turn(row["doctor_id"], row["called_at"], row["freed_at"]) if row["called_at"] else None
+        return Desk(desk_id, row["desk"], turn, row["waiting_since"])
 
-    async def serves(self, desk_id: int, actor: Actor) -> None:
-        """Note that a desk serves this queue, from the call at this instant on."""
-        await self.tx.conn.execute(SERVE, self.id, desk_id, actor.doctor_id, self.tx.now)
+    def gap(self, desk: Desk, ticket: Ticket) -> Gap | None:
+        """What a call of this ticket to this desk, now, says about the queue's pace; see `Pace.observe`."""
+        turn, waiting_since = desk.turn, min(ticket.waiting_since, desk.waiting_since or ticket.waiting_since)
+        if turn is None or turn.called_at.astimezone(self.zone).date() != self.today:
+            return None
+        return gap(turn.called_at, turn.freed_at, max(waiting_since, self.resumed_at or waiting_since), self.tx.now)
 
-    async def frees(self, desk_id: int | None) -> None:
-        """Note that the desk's patient has left it, now."""
-        if desk_id is not None:
-            await self.tx.conn.execute(FREE_DESK, self.id, desk_id, self.tx.now)
+    async def serves(self, desk_id: int, turn: Turn) -> None:
+        """Note the turn that a desk is at."""
+        await self.tx.conn.execute(SERVE, self.id, desk_id, turn.doctor_id, turn.called_at, turn.freed_at)
+
+    async def serves_no_more(self, desk_id: int) -> None:
+        """Note that a desk has not served this queue at all."""
+        await self.tx.conn.execute(SERVE_NO_MORE, self.id, desk_id)
+
+    async def frees(self, ticket: Ticket) -> None:
+        """Note that a patient leaves the desk now, where they were at one."""
+        if ticket.state in rules.AT_DESK:
+            await self.tx.conn.execute(FREE_DESK, self.id, ticket.desk_id, self.tx.now)
+
+    async def occupies(self, ticket: Ticket) -> None:
+        """Note that a patient has not left the desk, where they are at one."""
+        if ticket.state in rules.AT_DESK:
+            await self.tx.conn.execute(FREE_DESK, self.id, ticket.desk_id, None)
 
     # Telling
 
-    def tell(self, event: Event, *changed: Ticket, gone: Sequence[Ticket] = ()) -> int:
-        """Note an event for both audiences; answers the board version it will have."""
-        version = self.tx.next_version(events.board(self.id)) + len(self.told)
-        self.told.append((event, list(changed), list(gone)))
-        return version
+    def tell(self, event: Event, *changed: Ticket) -> None:
+        """Note an event, and the tickets as they are after it, for every audience."""
+        self.told.append((event, changed))
 
     async def settle(self) -> int:
         """Save the queue, append all that was noted with fresh waits; answers the board version after it."""
         seen = await self.tx.conn.fetchrow(SETTLE, self.id, self.tx.now, self.tx.now - IDLE_AFTER, MAX_PLACES)
         assert seen is not None
         serving = [Serving.model_validate(one) for one in orjson.loads(seen["serving"])]
-        waits: list[tuple[int, int]] = []
-        if self.settings.show_waits and self.state != "closed":
-            # Those who wait, and whoever comes next.
-            places = min(seen["waiting"] + 1, MAX_PLACES)
-            waits = ranges(self.pace, seen["busy"], max(1, len(serving), len(seen["busy"])), places)
+        # Those who wait, and whoever comes next.
+        places = min(seen["waiting"] + 1, MAX_PLACES)
+        told = self.settings.show_waits and self.state != "closed"
+        self.waits = ranges(self.pace, seen["busy"], max(1, len(serving), len(seen["busy"])), places) if told else []
         await self.tx.conn.execute(
             SAVE_QUEUE,
             self.id,
             dumps(self.own_settings),
             self.state,
             self.message,
+            self.resumed_at,
             self.token_day,
             self.token_last,
             dumps(self.pace.to_json()),
-            dumps(waits),
+            dumps(self.waits),
             self.tx.now,
         )
-        board_queue, staff_queue = self.rows(waits, self.tx.now, serving)
         if not self.told:
-            self.told.append((events.QueueUpdated(), [], []))
+            self.tell(events.QueueUpdated())
+        version = self._append_told(*self.rows(self.waits, self.tx.now, serving))
+        self._tell_patients()
+        return version
+
+    def _append_told(self, board_queue: BoardQueue, staff_queue: StaffQueue) -> int:
+        """Append what was noted to both of the queue's streams, the queue's own rows with the last of it."""
         version = 0
-        for nth, (event, changed, gone) in enumerate(self.told, start=1):
-            last = nth == len(self.told)
+        for nth, (event, changed) in enumerate(self.told, start=1):
             board_put: list[BoardRow] = [one.board_row() for one in changed if one.state in ON_BOARD]
-            staff_put: list[StaffRow] = [one.staff_row() for one in changed]
-            board_drop = [f"t:{one.id}" for one in [*changed, *gone] if one.state not in ON_BOARD]
-            staff_drop = [f"t:{one.id}" for one in gone]
-            if last:
+            staff_put: list[StaffRow] = [one.staff_row() for one in changed if self.staff_see(one)]
+            board_drop = [one.row_key for one in changed if one.state not in ON_BOARD]
+            staff_drop = [one.row_key for one in changed if not self.staff_see(one)]
+            if nth == len(self.told):
                 board_put.append(board_queue)
                 staff_put.append(staff_queue)
                 staff_drop += self.dropped_from_staff
             version = self.tx.append(events.board(self.id), event, put=board_put, drop=board_drop)
             self.tx.append(events.staff(self.id), event, put=staff_put, drop=staff_drop)
-        self._tell_patients()
         return version
 
     def rows(
@@ -392,14 +447,18 @@ class Line:
         )
 
     def _tell_patients(self) -> None:
-        latest = {one.id: one for _, changed, gone in self.told for one in (*changed, *gone) if one.has_account}
+        latest = {one.id: one for _, changed in self.told for one in changed if one.has_account}
         for ticket in latest.values():
             stream = events.patient(ticket.patient.id)
             event = TicketChanged(ticket=ticket.id, token=ticket.token)
             if ticket.state in ON_BOARD:
                 self.tx.append(stream, event, put=[patient_row(ticket, self.name)])
             else:
-                self.tx.append(stream, event, drop=[f"t:{ticket.id}"])
+                self.tx.append(stream, event, drop=[ticket.row_key])
+
+
+def _neighbour(row: asyncpg.Record) -> Neighbour:
+    return Neighbour(row["rank"], row["band"], row["key"])
 
 
 def patient_row(ticket: Ticket, queue_name: str) -> PatientTicket:
@@ -420,26 +479,43 @@ def dumps(value: Any) -> str:
 
 
 TICKET_OF_QUEUE = TICKET + " where t.id = $1 and t.queue_id = $2"
-FIRST_WAITING = TICKET + " where t.queue_id = $1 and t.state = 'waiting' order by t.rank limit 1"
-TICKETS_AT_DESK = (
-    TICKET + " where t.queue_id = $1 and t.desk_id = $2 and t.state in ('called', 'in_consultation') order by t.id"
+AT_DESK_AND_FIRST = f"""{TICKET} where t.id in (
+    select id from tickets where desk_id = $2 and queue_id = $1 and state in ('called', 'in_consultation')
+    union all
+    (select id from tickets where queue_id = $1 and state = 'waiting' order by rank limit 1)
 )
-WAITING = TICKET + " where t.queue_id = $1 and t.state = 'waiting' order by t.rank limit $2"
-RANK_BEFORE = """
-select rank from tickets
-where queue_id = $1 and state = 'waiting' and (band, key) <= ($2, $3) and id <> $4
-order by band desc, key desc, rank desc limit 1
+"""  # noqa: S608 (a constant)
+WAITING = TICKET + " where t.queue_id = $1 and t.state = 'waiting' order by t.rank"
+AROUND_STANDING = """
+with before as (
+    select rank from tickets
+    where queue_id = $1 and state = 'waiting' and (band, key) <= ($2, $3) and id <> $4
+    order by band desc, key desc, rank desc limit 1
+)
+select (select rank from before) as before, (
+    select min(rank) from tickets
+    where queue_id = $1 and state = 'waiting' and id <> $4
+        and rank > coalesce((select rank from before), '-infinity'::double precision)
+) as behind
 """
-RANK_BEHIND = """
-select min(rank) from tickets
+OLD_PLACE_FITS = """
+select coalesce((
+    select rank < $5 and (band, key) <= ($2, $3) from tickets
+    where queue_id = $1 and state = 'waiting' and id <> $4 and rank <= $5 order by rank desc limit 1
+), true) and coalesce((
+    select (band, key) >= ($2, $3) from tickets
+    where queue_id = $1 and state = 'waiting' and id <> $4 and rank > $5 order by rank limit 1
+), true)
+"""
+BEFORE_PLACE = """
+select rank, band, key from (
+    select rank, band, key from tickets where queue_id = $1 and state = 'waiting' and id <> $2 order by rank limit $3
+) first_ones order by rank desc limit 1
+"""
+BEHIND_RANK = """
+select rank, band, key from tickets
 where queue_id = $1 and state = 'waiting' and id <> $2 and rank > coalesce($3, '-infinity'::double precision)
-"""
-AROUND_PLACE = """
-select rank, band, key from tickets where queue_id = $1 and state = 'waiting' and id <> $2
-order by rank offset $3 limit $4
-"""
-LAST_WAITING = """
-select rank, band, key from tickets where queue_id = $1 and state = 'waiting' and id <> $2 order by rank desc limit 1
+order by rank limit 1
 """
 RENUMBER = """
 update tickets t set rank = n.place
@@ -461,20 +537,24 @@ where id = $1
 NOTE_DECISION = """
 insert into decisions (ticket_id, queue_id, at, actor, kind, reason, facts) values ($1, $2, $3, $4, $5, $6, $7)
 """
-DESK_CONTEXT = """
-select d.name as desk, s.called_at, s.freed_at, (
+DESK = """
+select d.name as desk, s.doctor_id, s.called_at, s.freed_at, (
     select min(w.waiting_since) from (
         select waiting_since from tickets where queue_id = $1 and state = 'waiting' order by rank limit 50
     ) w
-) as waiting_since
-from desks d left join serving s on s.queue_id = $1 and s.desk_id = d.id
+) as waiting_since, e.id as ticket_elsewhere, e.token as token_elsewhere, q.name as queue_elsewhere
+from desks d
+left join serving s on s.queue_id = $1 and s.desk_id = d.id
+left join tickets e on e.desk_id = d.id and e.state in ('called', 'in_consultation') and e.queue_id <> $1
+left join queues q on q.id = e.queue_id
 where d.id = $2 and d.location_id = $3
 """
 SERVE = """
-insert into serving (queue_id, desk_id, doctor_id, called_at, freed_at) values ($1, $2, $3, $4, null)
+insert into serving (queue_id, desk_id, doctor_id, called_at, freed_at) values ($1, $2, $3, $4, $5)
 on conflict (queue_id, desk_id) do update
-set doctor_id = excluded.doctor_id, called_at = excluded.called_at, freed_at = null
+set doctor_id = excluded.doctor_id, called_at = excluded.called_at, freed_at = excluded.freed_at
 """
+SERVE_NO_MORE = "delete from serving where queue_id = $1 and desk_id = $2"
 FREE_DESK = "update serving set freed_at = $3 where queue_id = $1 and desk_id = $2"
 SETTLE = """
 with idle as (
@@ -499,8 +579,8 @@ select
     ) as serving
 """
 SAVE_QUEUE = """
-update queues set settings = $2, state = $3, message = $4, token_day = $5, token_last = $6, pace = $7, waits = $8,
-    waits_at = $9
+update queues set settings = $2, state = $3, message = $4, resumed_at = $5, token_day = $6, token_last = $7, pace = $8,
+    waits = $9, waits_at = $10
 where id = $1
 """
 
@@ -511,7 +591,11 @@ async def open_line(tx: Tx, actor: Actor, queue_id: int, *also: int) -> Line:
     Raises `NotFound` for a queue that does not exist or belongs elsewhere, `NotAllowed` for a doctor who does not
     serve it.
     """
-    await tx.gate(*(events.board(one) for one in (queue_id, *also)))
+    try:
+        await tx.gate(*(events.board(one) for one in (queue_id, *also)))
+    except errors.NotFound:
+        # In the words for a foreign queue, so that nobody learns which of the two it is.
+        raise errors.NotFound(NO_QUEUE) from None
     line, serves = await load_line(tx, actor, queue_id)
     if actor.role is Role.doctor and not serves:
         raise errors.NotAllowed("You do not serve this queue.")
@@ -522,8 +606,11 @@ async def load_line(tx: Tx, actor: Actor, queue_id: int) -> tuple[Line, bool]:
     """A gated queue of the actor's institution, and whether the actor serves it. Raises `NotFound`."""
     row = await tx.conn.fetchrow(LINE, queue_id, actor.doctor_id)
     if row is None or not actor.within(row["institution_id"]):
-        raise errors.NotFound("There is no such queue here.")
+        raise errors.NotFound(NO_QUEUE)
     return line_of(tx, row), row["serves"]
+
+
+NO_QUEUE = "There is no such queue here."
 
 
 def line_of(tx: Tx, row: asyncpg.Record) -> Line:
@@ -546,12 +633,14 @@ def line_of(tx: Tx, row: asyncpg.Record) -> Line:
         token_day=row["token_day"],
         token_last=row["token_last"],
         pace=Pace.from_json(orjson.loads(row["pace"])),
+        resumed_at=row["resumed_at"],
     )
 
 
 LINE = """
-select q.id, q.institution_id, q.location_id, q.doctor_id, q.name, q.settings, q.state, q.message, q.token_day,
-    q.token_last, q.pace, q.waits, q.waits_at, l.settings as location_settings, i.settings as institution_settings,
+select q.id, q.institution_id, q.location_id, q.doctor_id, q.name, q.settings, q.state, q.message, q.resumed_at,
+    q.token_day, q.token_last, q.pace, q.waits, q.waits_at,
+    l.settings as location_settings, i.settings as institution_settings,
     coalesce(l.zone, i.zone) as zone, d.name as doctor,
     (select count(*) from queue_doctors s where s.queue_id = q.id) as doctors,
     exists (select from queue_doctors s where s.queue_id = q.id and s.doctor_id = $2) as serves

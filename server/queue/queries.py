@@ -13,7 +13,7 @@ from pydantic import Field
 from server import errors
 from server.access import STAFF, Actor, Role
 from server.asks import decode_cursor, encode_cursor
-from server.events import Reason, StaffBoard, StaffQueue, StaffTicket, State, Urgency, board
+from server.events import Reason, StaffBoard, StaffQueue, StaffTicket, State, board
 from server.queue import rules
 from server.queue.commands import Ask, Id, Reply
 from server.queue.line import TICKET, staff_rows, ticket_of
@@ -137,7 +137,7 @@ VERSION = "select version from streams where name = $1"
 
 
 async def access_queue(view: Read, actor: Actor, queue_id: int) -> Any:
-    """A queue that the actor works. Raises `NotFound` for a foreign one, `NotAllowed` for a doctor who serves others."""
+    """A queue that the actor works. Raises `NotFound` for a foreign one, `NotAllowed` for a doctor of other queues."""
     row = await view.conn.fetchrow(QUEUE, queue_id, actor.doctor_id)
     if row is None or not actor.within(row["institution_id"]):
         raise errors.NotFound("There is no such queue here.")
@@ -333,25 +333,28 @@ async def why_before(view: Read, actor: Actor, ask: Why) -> Because:
 
 async def _told(view: Read, row: Any) -> rules.Told:
     ticket = ticket_of(row)
-    decisions = await view.conn.fetch(DECISIONS, ticket.id)
+    decided = [
+        (one["at"], one["kind"], one["reason"], orjson.loads(one["facts"]).get("undid"))
+        for one in await view.conn.fetch(DECISIONS, ticket.id)
+    ]
     return rules.Told(
         token=ticket.token,
         joined_at=ticket.joined_at,
         called_at=ticket.called_at,
-        urgency=Urgency(ticket.urgency),
+        urgency=ticket.urgency,
         score=ticket.score,
         reasons=tuple(ticket.order_reasons),
-        decisions=tuple((one["kind"], one["reason"]) for one in decisions),
+        decisions=rules.in_force(decided),
     )
 
 
 def _goes_before(one: Any, other: Any) -> bool:
-    """Whether `one` was called earlier; among those waiting, whether it stands earlier."""
+    """Whether `one` was called earlier; of those not called, whether it waits and stands earlier."""
     if one["called_at"] and other["called_at"]:
         return bool(one["called_at"] < other["called_at"])
     if one["called_at"] or other["called_at"]:
         return one["called_at"] is not None
-    return bool(one["rank"] < other["rank"])
+    return bool((one["state"] != State.waiting, one["rank"]) < (other["state"] != State.waiting, other["rank"]))
 
 
 # A ticket's holder

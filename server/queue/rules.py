@@ -105,6 +105,10 @@ def standing(
     return Standing(1, minute, None, ())
 
 
+REASONS_OF_ANY_ORDER = frozenset({"urgency-by-hand", "kept-wait"})
+"""Codes of reasons that hold on when a queue's order is changed; places given by hand are given up with it."""
+
+
 def scored(
     weights: Weights, arrived: datetime, urgency: Urgency, birth_year: int | None, requirements: Sequence[str]
 ) -> Score:
@@ -168,7 +172,28 @@ class Told:
     score: Score | None
     reasons: tuple[Reason, ...]
     decisions: tuple[tuple[str, str | None], ...]
-    """Kinds of decisions that people took about it, with their reasons."""
+    """Kinds of decisions that hold about it, oldest first, with their reasons; see `in_force`."""
+
+
+DECIDED_BY: Mapping[str, frozenset[str]] = {
+    Step.call: frozenset({"call", "before-earlier-arrivals"}),
+    Step.prioritize: frozenset({"urgency", "place"}),
+}
+"""The kinds of decisions that a step leaves, where they are not called as the step is."""
+
+
+def in_force(decisions: Sequence[tuple[datetime, str, str | None, str | None]]) -> tuple[tuple[str, str | None], ...]:
+    """(kind, reason) of the decisions that nobody took back, of (at, kind, reason, step undone) in order."""
+    held: list[tuple[datetime, str, str | None]] = []
+    for at, kind, reason, undid in decisions:
+        if undid is None:
+            held.append((at, kind, reason))
+            continue
+        # One command leaves all its decisions at one instant.
+        last = held[-1][0] if held else at
+        while held and held[-1][0] == last and held[-1][1] in DECIDED_BY.get(undid, {undid}):
+            held.pop()
+    return tuple((kind, reason) for _, kind, reason in held)
 
 
 def why(first: Told, second: Told) -> tuple[str, list[Reason]]:
@@ -192,10 +217,13 @@ SET_BACK = {
     "return": "was sent back to the queue",
     "transfer": "came from another queue",
 }
+"""Decisions about the one that went second which explain it, when nothing about the first does."""
 
 
 def _sentence(first: Told, second: Told) -> str:
     by_hand = dict(first.decisions)
+    if first.called_at and first.called_at < second.joined_at:
+        return f"{first.token} was called before {second.token} arrived."
     if "call" in by_hand:
         return f"{first.token} was called by hand: {by_hand['call'] or 'no reason given'}."
     if first.urgency is Urgency.emergency and second.urgency is not Urgency.emergency:

@@ -67,8 +67,10 @@ class Gap(NamedTuple):
     turnover: float
 
 
-def gap(previous: datetime, freed: datetime | None, waiting_since: datetime | None, at: datetime) -> Gap | None:
+def gap(previous: datetime | None, freed: datetime | None, waiting_since: datetime | None, at: datetime) -> Gap | None:
     """The gap that ends with a call at `at`, or None where it says nothing about the pace. See `Pace.observe`."""
+    if previous is None:
+        return None
     free = at if freed is None else min(max(freed, previous), at)
     idle_until = free if waiting_since is None else min(max(free, waiting_since), at)
     turnover = (at - idle_until).total_seconds()
@@ -107,17 +109,33 @@ class Pace:
         later; None if unknown, which counts as "all along".
 
         Time in which nobody could be called is left out of the gap. A no-show's short turn counts: it is what a
-        place ahead costs. So does a break that the doctor takes while people wait. An undone call must put back
-        the pace from before it.
+        place ahead costs. So does a break that the doctor takes while people wait. An undone call must be taken out
+        again, by `forgetting` its gap.
         """
+        return self.remembering(day, gap(previous, freed, waiting_since, at))
+
+    def remembering(self, day: date, seen: Gap | None) -> "Pace":
+        """The pace after a call on this local day that ended this gap, or none that says anything."""
         today = day.isoformat()
         days = self.days if today == self.day else (*self.days, ())
-        seen = None if previous is None else gap(previous, freed, waiting_since, at)
         if seen is None:
             return Pace(days, today, self.turnovers)
-        days = (*days[:-1], (*days[-1], max(1, round(seen.seconds))))
+        days = (*days[:-1], (*days[-1], _whole(seen.seconds)))
         turnovers = (*self.turnovers, round(seen.turnover))[-REMEMBERED_TURNOVERS:]
         return Pace(_newest(days, REMEMBERED_GAPS), today, turnovers)
+
+    def forgetting(self, seen: Gap) -> "Pace":
+        """The pace without a gap that it remembers, whatever other desks have added since."""
+        seconds = _whole(seen.seconds)
+        at = next((at for at in reversed(range(len(self.days))) if seconds in self.days[at]), None)
+        if at is None:
+            return self
+        days = (*self.days[:at], _without_last(self.days[at], seconds), *self.days[at + 1 :])
+        return Pace(
+            (*(day for day in days[:-1] if day), days[-1]),
+            self.day,
+            _without_last(self.turnovers, round(seen.turnover)),
+        )
 
     def to_json(self) -> dict[str, object]:
         """As plain lists, for one column."""
@@ -136,6 +154,18 @@ class Pace:
             )
         except (KeyError, TypeError, ValueError) as wrong:
             raise ValueError("not a stored pace") from wrong
+
+
+def _whole(seconds: float) -> int:
+    return max(1, round(seconds))
+
+
+def _without_last(numbers: tuple[int, ...], number: int) -> tuple[int, ...]:
+    """The numbers without the last one of this value."""
+    if number not in numbers:
+        return numbers
+    at = len(numbers) - 1 - numbers[::-1].index(number)
+    return numbers[:at] + numbers[at + 1 :]
 
 
 def _newest(days: tuple[tuple[int, ...], ...], keep: int) -> tuple[tuple[int, ...], ...]:
