@@ -1,0 +1,360 @@
+"""Who may do what: every command, query and stream, for everybody who might ask, over HTTP and over sockets."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from server import access, catalog, errors, events, logs, web
+from server.access import Actor, Role
+from server.app import COMMANDS, QUERIES
+from tests.doors import NUMBERS, STRANGER, Closed, House, Somebody, holder, person, served
+from tests.world import PASSWORD, World
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NOBODY = 2**40
+"""An id that nothing has."""
+
+DOORS = """
+                    stranger patient doctor other_doctor receptionist admin super_admin board kiosk holder other_holder waiting_screen their_doctor their_receptionist their_admin their_board their_holder
+join-queue          401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+call-next           401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+call-ticket         401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+recall              401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+start               401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+complete            401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+no-show             401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+return-ticket       401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+hold                401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+transfer            401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+prioritize          401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+cancel              401      403     yes    403          yes          yes   yes         403   403   yes    404          403            404          404                404         403         404
+undo                401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+set-queue-state     401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+set-queue-settings  401      403     403    403          yes          yes   yes         403   403   403    403          403            403          404                404         403         403
+open-pairing        yes      yes     yes    yes          yes          yes   yes         yes   yes   yes    yes          yes            yes          yes                yes         yes         yes
+enroll-device       401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+revoke-device       401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+set-replay          401      403     404    404          404          404   404         403   403   403    403          403            404          404                404         403         403
+list-queues         401      403     yes    yes          yes          yes   yes         403   403   403    403          403            yes          yes                yes         403         403
+show-queue          401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+queue-history       401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+queue-stats         401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+show-ticket         401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+why-before          401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+my-ticket           401      403     403    403          403          403   403         403   403   yes    yes          403            403          403                403         403         yes
+pairing-state       401      403     403    403          403          403   403         403   403   403    403          yes            403          403                403         403         403
+list-devices        401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                yes         403         403
+show-device         401      403     403    403          403          403   403         yes   yes   403    403          403            403          403                403         yes         403
+show-replay         401      403     404    404          404          404   404         403   403   403    403          403            404          404                404         403         403
+session             401      yes     yes    yes          yes          yes   yes         403   403   403    403          403            yes          yes                yes         403         403
+sign-out            401      yes     yes    yes          yes          yes   yes         403   403   403    403          403            yes          yes                yes         403         403
+"""  # noqa: E501
+"""What each may do to the first clinic's queues, tickets and devices; `their` people belong to a second clinic.
+The doctor serves the queue and the other doctor does not; the holder holds the very ticket, the other holder another.
+There is no demo here; `tests/test_demo.py` has one."""
+
+STREAMS = """
+          patient doctor other_doctor receptionist admin super_admin board kiosk elsewhere_board holder other_holder their_doctor their_receptionist their_admin their_board their_holder
+board     no      yes    yes          yes          yes   yes         yes   yes   no              yes    no           no           no                 no          no          no
+staff     no      yes    no           yes          yes   yes         no    no    no              no     no           no           no                 no          no          no
+shown     no      yes    no           yes          yes   yes         no    no    no              no     no           no           no                 no          no          no
+patient   yes     no     no           no           no    no          no    no    no              no     no           no           no                 no          no          no
+doctor    no      yes    no           no           yes   yes         no    no    no              no     no           no           no                 no          no          no
+admin     no      no     no           no           yes   yes         no    no    no              no     no           no           no                 no          no          no
+"""  # noqa: E501
+"""Who may join the streams of the first clinic's queue, patient, doctor and institution. A stranger and a screen that
+waits for its code to be entered have no socket at all."""
+
+
+def table(text: str) -> dict[str, dict[str, str]]:
+    """A table's rows by their names."""
+    head, *rows = [line.split() for line in text.strip().splitlines()]
+    return {name: dict(zip(head, cells, strict=True)) for name, *cells in rows}
+
+
+DOOR, STREAM = table(DOORS), table(STREAMS)
+DECLARED = {one.name: one for one in (*COMMANDS, *QUERIES, *web.OPERATIONS) if one.name != "sign-in"}
+ON_SOCKETS = {one.name: one for one in COMMANDS}
+REFUSALS = {str(one.status): one for one in (errors.NotAuthenticated, errors.NotAllowed, errors.NotFound)}
+
+
+@dataclass
+class Town:
+    """The served clinic, a second one in the same house, and everybody in both."""
+
+    house: House
+    home: World
+    theirs: World
+    queue: int
+    patient: int
+    everybody: dict[str, Somebody]
+
+    async def queue_of(self, world: World) -> int:
+        """A new queue that the first doctor alone serves."""
+        return await world.queue(f"Queue {next(NUMBERS)}", owner=world.doctors[0])
+
+    async def signed_in_anew(self, who: Somebody) -> Somebody:
+        """The same person in another session."""
+        assert who.auth
+        email = await self.home.pool.fetchval(EMAIL, access.digest(who.auth["token"]))
+        return person((await access.sign_in(self.home.pool, email, PASSWORD)).token)
+
+    async def ready(self, name: str, world: World | None = None) -> tuple[dict[str, Any], Somebody | None]:
+        """An ask that can be carried out now, by whoever may; and the holder of the ticket that it is about."""
+        world = world or self.home
+        match name:
+            case "open-pairing" | "list-queues" | "my-ticket" | "pairing-state" | "list-devices" | "show-device":
+                return {}, None
+            case "show-replay" | "session" | "sign-out":
+                return {}, None
+            case "set-replay":
+                return {"state": "paused"}, None
+            case "enroll-device":
+                code = (await world.do("open-pairing", access.ANONYMOUS)).code
+                return {"code": code, "location_id": world.location, "name": f"Board {next(NUMBERS)}"}, None
+            case "revoke-device":
+                return {"device_id": (await world.device(f"Board {next(NUMBERS)}"))[0]}, None
+        queue = await self.queue_of(world)
+        match name:
+            case "join-queue":
+                patient = (await world.join(await self.queue_of(world))).ticket_id
+                id_ = await world.pool.fetchval("select patient_id from tickets where id = $1", patient)
+                return {"queue_id": queue, "patient_id": id_}, None
+            case "set-queue-state":
+                return {"queue_id": queue, "state": "paused"}, None
+            case "set-queue-settings":
+                return {"queue_id": queue, "max_length": 9}, None
+            case "show-queue" | "queue-history" | "queue-stats":
+                return {"queue_id": queue}, None
+        desk = await self.house.desk(world)
+        joined = await world.join(queue)
+        ticket, owner = joined.ticket_id, holder(joined)
+        if name in ("recall", "start", "complete", "no-show", "return-ticket", "undo"):
+            await world.do("call-next", queue_id=queue, desk_id=desk)
+        if name == "complete":
+            await world.do("start", ticket_id=ticket)
+        match name:
+            case "call-next":
+                return {"queue_id": queue, "desk_id": desk}, owner
+            case "call-ticket":
+                return {"ticket_id": ticket, "desk_id": desk, "reason": "A fever."}, owner
+            case "transfer":
+                return {"ticket_id": ticket, "queue_id": await self.queue_of(world)}, owner
+            case "prioritize":
+                return {"ticket_id": ticket, "urgency": "urgent", "reason": "A fever."}, owner
+            case "why-before":
+                return {"ticket_id": ticket, "before": (await world.join(queue)).ticket_id}, owner
+        assert name in DECLARED
+        return {"ticket_id": ticket}, owner
+
+
+EMAIL = "select u.email from users u join sessions s on s.user_id = u.id where s.token_hash = $1"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def town(postgres: Any, redis_server: Any) -> AsyncIterator[Town]:
+    url = postgres.fresh()
+    logs.configure(level="warning")
+    async with served(url, redis_server.fresh()) as house:
+        home, theirs = house.world, await house.world.other()
+        town = Town(house, home, theirs, 0, 0, {})
+        town.queue = await town.queue_of(home)
+        joined = await home.join(town.queue)
+        town.patient = await home.pool.fetchval("select patient_id from tickets where id = $1", joined.ticket_id)
+        async with home.pool.acquire() as conn:
+            branch = await catalog.add_location(conn, home.institution, "Branch")  # type: ignore[arg-type]
+        town.everybody = {
+            "stranger": STRANGER,
+            "patient": await house.sign_in(Role.patient, patient_id=town.patient),
+            "doctor": await house.sign_in(Role.doctor, doctor_id=home.doctors[0]),
+            "other_doctor": await house.sign_in(Role.doctor, doctor_id=home.doctors[1]),
+            "receptionist": await house.sign_in(Role.receptionist),
+            "admin": await house.sign_in(Role.admin),
+            "super_admin": await house.sign_in(Role.super_admin),
+            "board": await house.enrolled(),
+            "kiosk": await house.enrolled("kiosk"),
+            "elsewhere_board": await house.enrolled(location=branch),
+            "holder": holder(joined),
+            "other_holder": holder(await home.join(await town.queue_of(home))),
+            "waiting_screen": await house.waiting_screen(),
+            "their_doctor": await house.sign_in(Role.doctor, theirs, doctor_id=theirs.doctors[0]),
+            "their_receptionist": await house.sign_in(Role.receptionist, theirs),
+            "their_admin": await house.sign_in(Role.admin, theirs),
+            "their_board": await house.enrolled(world=theirs),
+            "their_holder": holder(await theirs.join(await town.queue_of(theirs))),
+        }
+        yield town
+    postgres.drop(url)
+
+
+async def test_every_command_query_and_stream_has_its_row() -> None:
+    assert DOOR.keys() == DECLARED.keys()
+    assert STREAM.keys() == events.STREAM_ROWS.keys()
+
+
+async def test_every_role_has_its_column(town: Town) -> None:
+    roles = {"their_doctor": "doctor", "their_admin": "admin", "holder": "ticket", "board": "device"}
+    roles |= {"waiting_screen": "pairing", "stranger": "anonymous", "kiosk": "device"}
+    columns = {roles.get(name, name) for row in DOOR.values() for name in row}
+    assert {role.value for role in Role} - columns == {"system"}
+    assert DOOR["join-queue"].keys() <= town.everybody.keys()
+    assert STREAM["board"].keys() <= town.everybody.keys()
+
+
+def told(problem: dict[str, Any] | None) -> str:
+    """What came of it, in the table's words."""
+    if problem is None:
+        return "yes"
+    return next((short for short, one in REFUSALS.items() if one.code == problem["code"]), problem["code"])
+
+
+@pytest.mark.parametrize("name", DOOR)
+async def test_door_opens_to_exactly_these_over_http(town: Town, name: str) -> None:
+    found = {}
+    ask, owner = await town.ready(name)
+    for who, expected in DOOR[name].items():
+        if expected == "yes":
+            ask, owner = await town.ready(name)
+        asker = owner if who == "holder" and owner else town.everybody[who]
+        if name == "sign-out" and expected == "yes":
+            asker = await town.signed_in_anew(asker)
+        answer = await town.house.ask(DECLARED[name], asker, ask)
+        found[who] = told(None if answer.is_success else answer.json())
+    assert found == DOOR[name]
+
+
+@pytest.mark.parametrize("name", ON_SOCKETS)
+async def test_door_opens_to_exactly_these_over_sockets(town: Town, name: str) -> None:
+    expected = {who: cell for who, cell in DOOR[name].items() if town.everybody[who].auth}
+    found = {}
+    ask, owner = await town.ready(name)
+    for who, cell in expected.items():
+        if cell == "yes":
+            ask, owner = await town.ready(name)
+        peer = await town.house.knock(owner if who == "holder" and owner else town.everybody[who])
+        answer = await peer.call(name, ask)
+        found[who] = told(answer.get("problem"))
+        await peer.ws.close()
+    assert found == expected
+
+
+async def test_stranger_and_waiting_screen_get_no_socket(town: Town) -> None:
+    secret = (town.everybody["waiting_screen"].header or "").split()[1]
+    tries = [None, {"token": ""}, {"token": "x"}, {"device": secret}, {"ticket": secret}, {"pairing": secret}]
+    tries += [{"token": 1}, {"token": None}, {"token": ["x"]}, {"token": "x" * 5000}, {"token": "x", "device": "y"}]
+    for auth in tries:
+        with pytest.raises(Closed) as refused:
+            await town.house.knock(Somebody(auth=auth))
+        assert refused.value.args[0]["code"] == "not-authenticated"
+
+
+async def test_credential_of_one_kind_opens_nothing_as_another(town: Town) -> None:
+    schemes = ("Bearer", "Device", "Ticket", "Pairing")
+    for who in ("doctor", "board", "holder", "waiting_screen"):
+        scheme, secret = (town.everybody[who].header or "").split()
+        for other in (*schemes, "Basic", "Bearer,"):
+            if other != scheme:
+                answer = await town.house.http.get("/api/v1/queues", headers={"Authorization": f"{other} {secret}"})
+                if (who, other) == ("board", "Pairing"):
+                    assert answer.json()["code"] == "not-allowed", "it may ask how its pairing went, and that is all"
+                else:
+                    assert answer.json()["code"] == "not-authenticated", (who, other)
+
+
+@pytest.mark.parametrize("kind", STREAM)
+async def test_stream_is_joined_by_exactly_these(town: Town, kind: str) -> None:
+    ids = {"patient": town.patient, "doctor": town.home.doctors[0], "admin": town.home.institution}
+    stream = f"{kind}:{ids.get(kind, town.queue)}"
+    found, refusals = {}, []
+    for who in STREAM[kind]:
+        peer = await town.house.knock(town.everybody[who])
+        answer = await peer.call("subscribe", {"stream": stream})
+        found[who] = "yes" if "ok" in answer else "no"
+        if "problem" in answer:
+            nowhere = await peer.call("subscribe", {"stream": f"{kind}:{NOBODY}"})
+            refusals.append((answer["problem"], nowhere["problem"]))
+        await peer.ws.close()
+    assert found == STREAM[kind]
+    for there, not_there in refusals:
+        assert there == not_there
+        assert there["code"] == "not-allowed"
+
+
+@pytest.mark.parametrize("kind", STREAM)
+async def test_nobody_joins_a_stream_of_what_does_not_exist(town: Town, kind: str) -> None:
+    for who in STREAM[kind]:
+        peer = await town.house.knock(town.everybody[who])
+        answer = await peer.call("subscribe", {"stream": f"{kind}:{NOBODY}"})
+        assert answer.get("problem", {}).get("code") == "not-allowed", who
+        await peer.ws.close()
+
+
+async def test_stream_without_a_rule_is_joined_by_nobody(town: Town) -> None:
+    for role in Role:
+        actor = Actor(role, id=1, institution_id=town.home.institution, doctor_id=town.home.doctors[0])
+        assert not await access.may_join(town.home.pool, actor, events.Stream("slots", town.queue))
+
+
+async def test_only_a_board_that_follows_says_what_it_has_shown(town: Town) -> None:
+    ask = {"stream": f"board:{town.queue}", "version": 1, "spoken": False}
+    for who in STREAM["board"]:
+        peer = await town.house.knock(town.everybody[who])
+        assert (await peer.call("call-shown", ask))["problem"]["code"] == "not-allowed", who
+        await peer.call("subscribe", {"stream": ask["stream"]})
+        answer = await peer.call("call-shown", ask)
+        assert ("ok" in answer) == (who == "board"), who
+        await peer.ws.close()
+
+
+# What is another clinic's looks like what is not there
+
+IDS = ("queue_id", "ticket_id", "desk_id", "patient_id", "device_id", "location_id", "before")
+
+
+@pytest.mark.parametrize("name", [one for one in DOOR if one not in ("session", "sign-out")])
+async def test_another_clinics_things_look_as_if_they_were_not_there(town: Town, name: str) -> None:
+    (ours, _), (own, _) = await town.ready(name, town.home), await town.ready(name, town.theirs)
+    ids = [field for field in IDS if field in own]
+    for who in ("their_doctor", "their_receptionist", "their_admin", "their_holder"):
+        for fields in [*([field] for field in ids), ids] if ids else []:
+            there = {**own, **{field: ours[field] for field in fields}}
+            not_there = {**own, **{field: NOBODY + number for number, field in enumerate(fields)}}
+            answers = [await town.house.ask(DECLARED[name], town.everybody[who], one) for one in (there, not_there)]
+            one, other = [(answer.status_code, answer.json()) for answer in answers]
+            assert one == other, (who, fields)
+            assert one[0] in (403, 404, 422), (who, fields)
+
+
+async def test_transfer_tells_nothing_of_another_clinics_queue(town: Town) -> None:
+    ours, _ = await town.ready("transfer", town.home)
+    queue = await town.home.pool.fetchval("select queue_id from tickets where id = $1", ours["ticket_id"])
+    for who in ("their_doctor", "their_admin"):
+        guesses = [{"ticket_id": ours["ticket_id"], "queue_id": id_} for id_ in (queue, ours["queue_id"], NOBODY)]
+        told = [(await town.house.ask(DECLARED["transfer"], town.everybody[who], one)).json() for one in guesses]
+        assert told[0] == told[1] == told[2], who
+
+
+async def test_lists_hold_nothing_of_another_clinic(town: Town) -> None:
+    for name, who in (("list-queues", "their_doctor"), ("list-queues", "their_admin"), ("list-devices", "their_admin")):
+        items = (await town.house.ask(DECLARED[name], town.everybody[who], {})).json()["items"]
+        assert items
+        assert {one.get("location_id", one.get("location")) for one in items} == {town.theirs.location}
+    answer = await town.house.ask(
+        DECLARED["list-queues"], town.everybody["their_admin"], {"location_id": town.home.location}
+    )
+    assert answer.json()["items"] == []
+
+
+# The rules themselves
+
+
+async def test_nobody_belongs_to_what_is_nobodys() -> None:
+    for role in Role:
+        assert not Actor(role, institution_id=None).within(None)
+    assert Actor(Role.super_admin).within(7)
+    assert not Actor(Role.admin, institution_id=8).within(7)
+    assert not Actor(Role.anonymous).within(7)
