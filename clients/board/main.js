@@ -192,7 +192,7 @@ async function become(info) {
     link = new Link({
       auth: () => ({ device: kept.get("callboard.device") ?? "" }),
       onDenied: lookAgain,
-      onHello: () => void renew(quiet),
+      onHello: (hello) => void renew(hello.build, quiet),
     });
     const ours = link;
     effect(() => void (state.stale.value = ours.stale.value));
@@ -206,7 +206,7 @@ async function become(info) {
     });
   }
   followQueues(info);
-  if (info.build) void renew(quiet);
+  void renew(info.build, quiet);
 }
 
 let pairing = false;
@@ -266,7 +266,8 @@ async function start() {
   takeCredential();
   const theme = new URLSearchParams(location.search).get("theme");
   if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
-  addEventListener("error", (event) => failed(event.error));
+  // Without an error object it is the browser's own complaint (a resize it put off), not a fault of the page.
+  addEventListener("error", (event) => event.error && failed(event.error));
   addEventListener("unhandledrejection", (event) => failed(event.reason));
   await use(navigator.languages);
   document.title = `${t("board.title")} · ${t("app.name")}`;

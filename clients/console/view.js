@@ -7,7 +7,7 @@
 import { useEffect, useState } from "preact/hooks";
 
 import { Problem } from "../shared/api.js";
-import { now } from "../shared/clock.js";
+import { coarse, now } from "../shared/clock.js";
 import { clockTime, has, number, span, t, timer } from "../shared/i18n.js";
 import { html, titled } from "../shared/ui.js";
 import { Dialogs, open } from "./dialogs.js";
@@ -279,7 +279,7 @@ function Waiting() {
 
 /** @param {{ticket: StaffTicket, at: number, before: StaffTicket | undefined, opened: boolean, onToggle: () => void}} props */
 function Row({ ticket, at, before, opened, onToggle }) {
-  const waited = (now.value - Date.parse(ticket.joined_at)) / 1_000;
+  const waited = (coarse.value - Date.parse(ticket.joined_at)) / 1_000;
   return html`
     <li class=${`row ${opened ? "is-open" : ""}`} data-testid="console-row" data-ticket=${ticket.ticket} data-token=${ticket.token}>
       <button class="row-main" type="button" aria-expanded=${opened} onClick=${onToggle}>
@@ -290,7 +290,7 @@ function Row({ ticket, at, before, opened, onToggle }) {
           ${ticket.urgency !== "routine" && html`<${Badge} urgency=${ticket.urgency} />`}
           ${ticket.requirements.map((need) => html`<span key=${need} class="chip">${need}</span>`)}
         </span>
-        <span class="row-waited"><span class="aside">${t("console.waited")} </span>${span(waited < 60 ? waited : Math.floor(waited / 60) * 60)}</span>
+        <span class="row-waited"><span class="aside">${t("console.waited")} </span>${waited < 60 ? t("time.now") : span(waited)}</span>
       </button>
       ${opened && html`<${RowMore} ticket=${ticket} before=${before} />`}
     </li>

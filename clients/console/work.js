@@ -24,6 +24,8 @@ const LATE_MS = 4_000;
 /** After a call the button rests for a moment: a bouncing finger must not call two. */
 const REST_MS = 350;
 const STATS_MS = 30_000;
+/** Untouched for so long, the page may reload onto a new build. */
+const LEFT_MS = 60_000;
 
 const kept = store();
 
@@ -162,15 +164,19 @@ export function take(where) {
 }
 
 function connect() {
-  const made = new Link({ auth: () => ({}), onDenied: resume, onHello: () => void renew(idle) });
+  const made = new Link({ auth: () => ({}), onDenied: resume, onHello: (hello) => void renew(hello.build, idle) });
   effect(() => void (stale.value = made.stale.value));
   effect(() => void (freshAt.value = made.freshAt.value));
   effect(() => void (linked.value = made.connected.value));
   return made;
 }
 
-/** Nothing would be lost by a reload. */
-const idle = () => pending.peek() === null && document.querySelector("dialog[open]") === null && document.hidden;
+let touchedAt = Date.now();
+for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => (touchedAt = Date.now()));
+
+/** Nobody is at it, and nothing would be lost by a reload. */
+const idle = () =>
+  pending.peek() === null && document.querySelector("dialog[open]") === null && (document.hidden || Date.now() - touchedAt > LEFT_MS);
 
 /** @param {import("../shared/wire.js").ProblemBody} problem */
 function refused(problem) {

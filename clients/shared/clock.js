@@ -2,12 +2,15 @@
 /**
  * Owns what time it is: the server's time (screens on a wall are often minutes off), and a signal that ticks.
  */
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 
 let offset = 0;
 
 /** The server's time now, in milliseconds since 1970; refreshed every second. */
 export const now = signal(Date.now());
+
+/** The same in steps of ten seconds, for lists that tell minutes: a long list needn't be drawn every second. */
+export const coarse = computed(() => Math.floor(now.value / 10_000) * 10_000);
 
 /** @returns {number} the server's time at this very moment, in milliseconds */
 export const serverNow = () => Date.now() + offset;

@@ -24,12 +24,18 @@ async function served() {
   }
 }
 
+let renewing = false;
+
 /**
- * Reload if the server now serves another build than this page's.
+ * Reload if the server, which says that it runs another build, really serves another page.
+ * @param {string | undefined} running the server's build
  * @param {() => boolean} idle asked again at the last moment
  */
-export async function renew(idle) {
-  if (!idle()) return;
+export async function renew(running, idle) {
+  if (!running || running === build || renewing || !idle()) return;
+  renewing = true;
+  // One look a minute is enough: while a deploy is under way old and new answer in turn.
+  setTimeout(() => (renewing = false), 60_000);
   const theirs = await served();
   if (!theirs || theirs === build || !idle()) return;
   const [last, at] = (kept.get("callboard.renewed") ?? " ").split(" ");

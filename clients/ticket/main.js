@@ -119,7 +119,7 @@ async function became(found) {
   if (before && before.stream !== found.stream) moved.value = true;
   info.value = found;
   if (link === null) {
-    link = new Link({ auth: () => ({ ticket: secret }), quiet: PHONE_QUIET_MS, onDenied: read, onHello: () => void renew(() => !ringing.peek() && leaving.peek() === "no") });
+    link = new Link({ auth: () => ({ ticket: secret }), quiet: PHONE_QUIET_MS, onDenied: read, onHello: (hello) => void renew(hello.build, () => !ringing.peek() && leaving.peek() === "no") });
     const ours = link;
     effect(() => void (stale.value = ours.stale.value));
     effect(() => void (freshAt.value = ours.freshAt.value));
