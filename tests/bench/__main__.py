@@ -7,6 +7,7 @@ import asyncio
 import json
 import platform
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,18 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-async def measure(names: list[str], quick: bool) -> list[Row]:
+async def measure(names: list[str], quick: bool) -> tuple[list[Row], list[str]]:
+    """The rows, and the names of those that failed; one that fails costs none of the others."""
     rows: list[Row] = []
+    failed: list[str] = []
     for name in names:
         print(f"{name} …", file=sys.stderr, flush=True)
-        rows += await ROWS[name](quick)
-    return rows
+        try:
+            rows += await ROWS[name](quick)
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
+    return rows, failed
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,13 +74,13 @@ def main(argv: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     allow_many_files()
-    rows = asyncio.run(measure(asked.names or list(ROWS), asked.quick))
+    rows, failed = asyncio.run(measure(asked.names or list(ROWS), asked.quick))
     print(table(rows))
     for reason in dict.fromkeys(reason for row in rows for reason in row.missing.values()):
         print(f"\nNot measured: {reason}.")
     if asked.json:
         asked.json.write_text(json.dumps({**machine(), "rows": [row.as_json() for row in rows]}, indent=2) + "\n")
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

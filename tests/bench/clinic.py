@@ -51,6 +51,16 @@ class Clinic:
         return [{"queue_id": self.queue, "desk_id": self.desks[one % len(self.desks)]} for one in range(count)]
 
 
+class _Nobody:
+    """Publishes nothing: what is committed here is found in PostgreSQL by whoever subscribes."""
+
+    def hand_over(self, committed: Any) -> None:
+        pass
+
+    def end(self, actors: Any) -> None:
+        pass
+
+
 def _command(name: str) -> Command[Any, Any]:
     return next(one for one in COMMANDS if one.name == name)
 
@@ -88,7 +98,7 @@ async def clinic(waiting: int, copies: int = 0) -> AsyncIterator[Clinic]:
 async def _fill(url: str, told: dict[str, Any], waiting: int) -> None:
     pool = await store.connect(url, 4)
     await pool.execute("""update institutions set settings = '{"max_length": 50000, "walk_ins_per_day": 100000}'""")
-    things = Store(pool, demo._Later())
+    things = Store(pool, _Nobody())
     actor = Actor(Role.system, institution_id=told["ids"]["institution"])
     for number in range(waiting):
         patient = NewPatient(name=f"Patient {number}")
@@ -160,7 +170,7 @@ class _One:
         self.conn = conn
 
     @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[Any]:
+    async def acquire(self, **_: Any) -> AsyncIterator[Any]:
         yield self.conn
 
 
@@ -172,7 +182,7 @@ async def recorded(place: Clinic, calls: int) -> list[Statement]:
     conn = await asyncpg.connect(place.copies[0], server_settings={"timezone": "UTC", "jit": "off"})
     statements: list[Statement] = []
     conn.add_query_logger(lambda query: statements.append((query.query, tuple(query.args or ()))))
-    things = Store(cast(Pool, _One(conn)), demo._Later())
+    things = Store(cast(Pool, _One(conn)), _Nobody())
     institution = await conn.fetchval("select id from institutions")
     statements.clear()
     for call in place.calls(calls):

@@ -29,3 +29,9 @@ def test_a_peer_that_cannot_run_here_is_said_to_be_missing(
     assert "| what | ours | node |" in said and "Not measured: Node's Socket.IO: node and npm aren't installed." in said
     told = json.loads((tmp_path / "bench.json").read_text())
     assert told["python"] and "node" in told["rows"][0]["missing"] and told["rows"][0]["figures"]["ours"] > 0
+
+
+async def test_the_live_queue_is_measured_beside_its_floors() -> None:
+    measured = await rows.hot_queue(quick=True)
+    assert [len(row.figures) for row in measured] == [2, 2, 2, 3]
+    assert all(row.figures["ours"] > 0 for row in measured)
