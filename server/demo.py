@@ -4,7 +4,9 @@ Invariant: demo sign-ins exist only where the database's own `facts` say that `u
 `users_demo_only_in_up` refuses them everywhere else, whatever this module does.
 """
 
-from typing import Any, Literal
+import contextlib
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
 
 import orjson
 
@@ -12,10 +14,9 @@ from server import access, catalog, errors, queue, store
 from server.access import STAFF, Actor, Role
 from server.catalog import NewPatient
 from server.events import Urgency
-from server.queue.commands import COMMANDS as QUEUE_COMMANDS
-from server.queue.commands import Ask, Joined, JoinQueue, Reply
+from server.queue.commands import Ask, Joined, JoinQueue, Reply, join_queue
 from server.queue.queries import Nothing
-from server.store import Command, Connection, Query, Read, Store, Tx
+from server.store import Command, Connection, Query, Read, Tx
 
 PASSWORD = "callboard-demo"
 DOCTORS = ("Dr. Amara Okafor", "Dr. Liam Fischer", "Dr. Priya Nair")
@@ -26,41 +27,49 @@ SPEED = 60.0
 async def seed(database_url: str, base_url: str) -> dict[str, Any] | None:
     """Make the demo clinic where the database is empty, and answer its addresses, ids and sign-ins.
 
-    Answers what was made before where it is there already, None where the database has other institutions.
+    All of it is there or nothing. Where it is there already, it is answered as it was made, with another ticket if
+    that one is over. Answers None where the database has other institutions, or is not of `up`'s making.
     """
-    pool = await store.connect(database_url, 4)
+    pool = await store.connect(database_url, 1)
     try:
-        kept = await pool.fetchval(FACT, "demo")
-        if kept is not None:
-            return _addressed(orjson.loads(kept), base_url)
-        if await pool.fetchval(ANY_INSTITUTION):
-            return None
-        things = Store(pool, _Later(), base_url=base_url)
-        async with pool.acquire() as conn, conn.transaction():
-            told = await _furnish(conn)  # type: ignore[arg-type]
-            await conn.execute(ADD_FACT, "demo", orjson.dumps(told).decode())
-            await conn.execute(ADD_FACT, "demo-replay", "playing")
-        await _first_patients(things, told)
-        await pool.execute(SET_FACT, "demo", orjson.dumps(told).decode())
-        return _addressed(told, base_url)
+        async with pool.acquire() as borrowed:
+            conn = cast(Connection, borrowed)
+            async with conn.transaction():
+                await conn.execute(ONE_AT_A_TIME)
+                told = await _seeded(conn, base_url)
+        return told and _addressed(told, base_url)
     finally:
         await pool.close()
 
 
+async def _seeded(conn: Connection, base_url: str) -> dict[str, Any] | None:
+    kept = await conn.fetchval(FACT, "demo")
+    if kept is not None:
+        told: dict[str, Any] = orjson.loads(kept)
+        if await conn.fetchval(TICKET_GOES_ON, access.digest(told["ticket"]["secret"])):
+            return told
+        # Yesterday's visit is over, and a newcomer's third window would show nothing but that.
+        with contextlib.suppress(errors.Refusal):
+            told["ticket"] = await _ticket(conn, told, base_url)
+    elif await conn.fetchval(FACT, "origin") != "up" or await conn.fetchval(ANY_INSTITUTION):
+        return None
+    else:
+        told = await _furnish(conn)
+        await conn.execute(SET_FACT, "demo-replay", "playing")
+        for name, urgency in BEFORE:
+            await _join(conn, told, base_url, name, urgency)
+        told["ticket"] = await _ticket(conn, told, base_url)
+        for name, urgency in BEHIND:
+            await _join(conn, told, base_url, name, urgency)
+    await conn.execute(SET_FACT, "demo", orjson.dumps(told).decode())
+    return told
+
+
+ONE_AT_A_TIME = "select pg_advisory_xact_lock(x'44454d4f'::bigint)"
 FACT = "select value from facts where name = $1"
-ADD_FACT = "insert into facts (name, value) values ($1, $2)"
-SET_FACT = "update facts set value = $2 where name = $1"
+SET_FACT = "insert into facts (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value"
 ANY_INSTITUTION = "select exists (select from institutions)"
-
-
-class _Later:
-    """No Redis yet: what is committed here is published by the worker's sweep."""
-
-    def hand_over(self, committed: Any) -> None:
-        pass
-
-    def end(self, actors: Any) -> None:
-        pass
+TICKET_GOES_ON = "select exists (select from tickets where secret_hash = $1 and ended_at is null)"
 
 
 async def _furnish(conn: Connection) -> dict[str, Any]:
@@ -129,27 +138,26 @@ async def _user(
     return {"id": id_, "role": role, "email": email, "password": PASSWORD, "name": name, "doctor_id": doctor_id}
 
 
-async def _first_patients(things: Store, told: dict[str, Any]) -> None:
-    """A few people already wait when the doors open; the demo's own ticket is the fourth of the walk-ins."""
+BEFORE = (("Noor Haddad", Urgency.routine), ("Tomás Herrera", Urgency.routine), ("Ingrid Olsen", Urgency.urgent))
+BEHIND = (("Mei Tanaka", Urgency.routine), ("Joseph Adeyemi", Urgency.routine))
+"""A few people already wait with the walk-ins when the doors open, before and behind the demo's own ticket."""
+
+
+async def _ticket(conn: Connection, told: dict[str, Any], base_url: str) -> dict[str, Any]:
+    """A ticket whose link `up` prints."""
+    joined = await _join(conn, told, base_url, "Sam Carter", Urgency.routine)
+    return {"id": joined.ticket_id, "token": joined.token, "secret": joined.link.rpartition("/")[2]}
+
+
+async def _join(conn: Connection, told: dict[str, Any], base_url: str, name: str, urgency: Urgency) -> Joined:
+    """Somebody joins the walk-ins, by the command that everybody joins by; the worker's sweep tells the boards."""
     actor = Actor(Role.system, institution_id=told["ids"]["institution"])
-    join: Command[JoinQueue, Joined] = next(one for one in QUEUE_COMMANDS if one.name == "join-queue")
-    waiting = [
-        (3, "Noor Haddad", Urgency.routine),
-        (3, "Tomás Herrera", Urgency.routine),
-        (3, "Ingrid Olsen", Urgency.urgent),
-        (3, "Sam Carter", Urgency.routine),
-        (3, "Mei Tanaka", Urgency.routine),
-        (3, "Joseph Adeyemi", Urgency.routine),
-    ]
-    for index, name, urgency in waiting:
-        joined = await things.execute(
-            join,
-            actor,
-            JoinQueue(queue_id=told["ids"]["queues"][index], patient=NewPatient(name=name), urgency=urgency),
-        )
-        if name == "Sam Carter":
-            secret = joined.link.rpartition("/")[2]
-            told["ticket"] = {"id": joined.ticket_id, "token": joined.token, "secret": secret}
+    tx = Tx(conn, actor, datetime.now(UTC), fixed=False, base_url=base_url)
+    ask = JoinQueue(queue_id=told["ids"]["queues"][-1], patient=NewPatient(name=name), urgency=urgency)
+    async with conn.transaction():
+        joined = await join_queue(tx, actor, ask)
+        await tx.finish(None, b"", b"")
+    return joined
 
 
 def _addressed(told: dict[str, Any], base_url: str) -> dict[str, Any]:
@@ -160,7 +168,7 @@ def _addressed(told: dict[str, Any], base_url: str) -> dict[str, Any]:
     addresses = {
         "board": f"{base_url}/board#device={told['device']['credential']}",
         "console": f"{base_url}/console",
-        "ticket": f"{base_url}/t/{told['ticket']['secret']}" if "ticket" in told else None,
+        "ticket": f"{base_url}/t/{told['ticket']['secret']}",
     }
     return {**told, "url": base_url, "addresses": addresses}
 

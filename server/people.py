@@ -78,6 +78,9 @@ async def add_user(database_url: str, new: NewUser) -> str:
                 doctor_id=doctor_id,
                 patient_id=patient_id,
             )
+    except asyncpg.UniqueViolationError as taken:
+        # Somebody else added the same just now.
+        raise errors.CONSTRAINTS.get(taken.constraint_name or "", errors.NameTaken)() from taken
     finally:
         await conn.close()
     return f"{new.email} can sign in as {new.role.replace('_', ' ')} (user {user_id}).{made}"

@@ -5,15 +5,17 @@ no longer fits (a patient called by somebody else, an empty queue) is passed ove
 """
 
 import asyncio
-import csv
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import IntEnum
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
 from server import demo, errors, logs, publish, store
 from server.access import Actor, Role
@@ -22,17 +24,21 @@ from server.catalog import NewPatient
 from server.config import Config
 from server.events import Urgency
 from server.publish import Publisher
+from server.queue import evaluate
 from server.queue.commands import CallNext, JoinQueue, OfTicket
+from server.queue.evaluate import Visit
 from server.store import LOST, Command, Store
 
 log = logs.get(__name__)
 
 DAY = Path(__file__).parent / "demo-day.csv"
 """One day of three doctors, made with the public generator medscheduler (MIT); the names are nobody's."""
-LONGEST_PAUSE = 10.0
-"""Minutes of the recorded day without an event are cut to this."""
-COMES_IN = 1.0
-"""Minutes from being called to sitting down."""
+LONGEST_PAUSE = timedelta(minutes=10)
+"""Stretches of the recorded day without a happening are cut to this."""
+COMES_IN = timedelta(minutes=1)
+"""From being called to sitting down."""
+LOOK_EVERY = 0.5
+"""Seconds between looks at whether a paused day goes on."""
 
 
 class NothingToPlay(errors.Refusal):
@@ -41,41 +47,52 @@ class NothingToPlay(errors.Refusal):
     code, status, title = "nothing-to-play", 422, "There is nothing to play."
 
 
+class Kind(IntEnum):
+    """What can happen; in one instant, in this order: whoever is done leaves before the next is called."""
+
+    ends = 0
+    arrives = 1
+    is_called = 2
+    starts = 3
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Happening:
-    """Something that happens in the recorded day: minutes from its beginning, which doctor, what, to whom."""
+    """Something that happens in the recorded day, and in whose visit: visits are numbered through the file."""
 
-    minute: float
-    doctor: str
-    kind: Literal["arrives", "starts", "ends"]
-    visit: str
-    name: str
-    birth_year: int
+    at: datetime
+    kind: Kind
+    visit: int
+    doctor: str = field(compare=False)
+    patient: NewPatient = field(compare=False)
 
 
-def read(file: Path) -> dict[str, list[Happening]]:
-    """The happenings of each recorded date, in order. Raises `NothingToPlay`."""
-    days: dict[str, list[Happening]] = {}
+def read(file: Path) -> list[list[Happening]]:
+    """The happenings of each recorded day, in order. Raises `NothingToPlay`."""
     try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            for row in csv.DictReader(lines):
-                if row["status"] != "attended" or not (row["check_in_time"] and row["start_time"] and row["end_time"]):
-                    continue
-                who = (row["doctor"], row["appointment_id"], row["name"], int(row["dob"][:4]))
-                for kind in ("arrives", "starts", "ends"):
-                    at = datetime.fromisoformat(f"{row['appointment_date']}T{row[COLUMNS[kind]]}")
-                    minute = at.hour * 60 + at.minute + at.second / 60
-                    days.setdefault(row["appointment_date"], []).append(
-                        Happening(minute, who[0], kind, who[1], who[2], who[3])
-                    )
-    except (OSError, KeyError, ValueError, UnicodeDecodeError) as wrong:
-        raise NothingToPlay(f"{file.name} is not a file of visits.") from wrong
-    if not days:
-        raise NothingToPlay(f"{file.name} has no visit that was attended.")
-    return {day: sorted(happenings) for day, happenings in sorted(days.items())}
+        visits = evaluate.read(file).visits
+    except evaluate.FileRefused as refused:
+        raise NothingToPlay(str(refused)) from refused
+    days: dict[date, list[Happening]] = {}
+    for number, visit in enumerate(visits, start=1):
+        days.setdefault(visit.start.date(), []).extend(_happenings(number, visit))
+    return [sorted(days[day]) for day in sorted(days)]
 
 
-COLUMNS = {"arrives": "check_in_time", "starts": "start_time", "ends": "end_time"}
+def _happenings(number: int, visit: Visit) -> Iterable[Happening]:
+    try:
+        patient = NewPatient(name=visit.name or f"Patient {number}", birth_year=visit.born)
+    except ValidationError:
+        # Its words would repeat the name.
+        raise NothingToPlay(f"Visit {number} has a name or a year of birth that nobody can have.") from None
+    end = visit.end or visit.start + timedelta(minutes=15)
+    moments = {
+        Kind.arrives: min(visit.joined or visit.start, visit.start),
+        Kind.is_called: visit.start,
+        Kind.starts: min(visit.start + COMES_IN, end),
+        Kind.ends: end,
+    }
+    return (Happening(at, kind, number, visit.doctor, patient) for kind, at in moments.items())
 
 
 async def run(config: Config, file: Path | None = None, speed: float = demo.SPEED) -> None:
@@ -84,41 +101,41 @@ async def run(config: Config, file: Path | None = None, speed: float = demo.SPEE
     async with AsyncExitStack() as stack:
         pool = await store.connect(config.database_url, 4)
         stack.push_async_callback(pool.close)
-        client = publish.connect(config.redis_url)
-        stack.push_async_callback(client.aclose)
-        publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
-        things = Store(pool, publisher, base_url=config.base_url)
         kept = await pool.fetchval(demo.FACT, "demo")
         if kept is None:
             raise NothingToPlay("There is no demo clinic in this database.")
-        player = Player(things, orjson.loads(kept)["ids"], speed)
+        client = publish.connect(config.redis_url)
+        stack.push_async_callback(client.aclose)
+        publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
+        player = Player(Store(pool, publisher, base_url=config.base_url), orjson.loads(kept)["ids"], speed)
         for round_ in count():
-            for happenings in days.values():
-                await player.play(happenings, round_)
+            for day in days:
+                await player.play(day, round_)
 
 
 class Player:
-    """One replay and what it knows of the patients it brought in."""
+    """One replay, and the tickets that it has called in the visits that are under way."""
 
     def __init__(self, things: Store, ids: dict[str, Any], speed: float) -> None:
         self.store = things
         self.ids = ids
         self.speed = speed
-        self.institution: int = ids["institution"]
-        self.doctors: list[str] = []
-        self.current: dict[str, int] = {}
+        self.called: dict[int, int] = {}
         self.commands: dict[str, Command[Any, Any]] = {command.name: command for command in COMMANDS}
 
-    async def play(self, happenings: list[Happening], round_: int) -> None:
-        """Play one day; long pauses are cut short, and nothing happens while the demo is paused."""
-        self.doctors = sorted({one.doctor for one in happenings})[: len(self.ids["doctors"])]
-        before = happenings[0].minute
-        for nth, happening in enumerate(happenings):
-            await asyncio.sleep(min(happening.minute - before, LONGEST_PAUSE) * 60 / self.speed)
-            before = happening.minute
+    async def play(self, day: list[Happening], round_: int = 0) -> None:
+        """Play one day with as many of its doctors as the demo has; nothing happens while the demo is paused."""
+        doctors = sorted({one.doctor for one in day})[: len(self.ids["doctors"])]
+        self.called.clear()
+        before = day[0].at
+        for happening in day:
+            if happening.doctor not in doctors:
+                continue
+            pause = min(happening.at - before, LONGEST_PAUSE)
+            await asyncio.sleep(pause.total_seconds() / self.speed)
+            before = happening.at
             await self._unpaused()
-            if happening.doctor in self.doctors:
-                await self._happen(happening, nth + round_)
+            await self._happen(happening, doctors.index(happening.doctor), happening.visit + round_)
 
     async def _unpaused(self) -> None:
         while True:
@@ -127,39 +144,37 @@ class Player:
                     return
             except LOST:
                 log.warning("replay-waits-for-database")
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(LOOK_EVERY)
 
-    async def _happen(self, happening: Happening, nth: int) -> None:
-        number = self.doctors.index(happening.doctor)
+    async def _happen(self, happening: Happening, number: int, nth: int) -> None:
         queue_id, desk_id = self.ids["queues"][number], self.ids["desks"][number]
-        doctor = Actor(Role.system, institution_id=self.institution, doctor_id=self.ids["doctors"][number])
+        doctor = Actor(Role.system, institution_id=self.ids["institution"], doctor_id=self.ids["doctors"][number])
+        ticket_id = self.called.get(happening.visit)
         try:
             match happening.kind:
-                case "arrives":
-                    await self._do("join-queue", doctor, arrival(queue_id, happening, nth))
-                case "starts":
+                case Kind.arrives:
+                    await self._do("join-queue", doctor, arrival(queue_id, happening.patient, nth))
+                case Kind.is_called:
                     called = await self._do("call-next", doctor, CallNext(queue_id=queue_id, desk_id=desk_id))
-                    self.current[happening.visit] = called.ticket.ticket
-                    await asyncio.sleep(COMES_IN * 60 / self.speed)
-                    await self._do("start", doctor, OfTicket(ticket_id=called.ticket.ticket))
-                case "ends":
-                    ticket_id = self.current.pop(happening.visit, None)
-                    if ticket_id is not None:
-                        await self._do("complete", doctor, OfTicket(ticket_id=ticket_id))
+                    self.called[happening.visit] = called.ticket.ticket
+                case Kind.starts if ticket_id is not None:
+                    await self._do("start", doctor, OfTicket(ticket_id=ticket_id))
+                case Kind.ends if ticket_id is not None:
+                    await self._do("complete", doctor, OfTicket(ticket_id=ticket_id))
         except errors.Unavailable:
-            await asyncio.sleep(1)
+            log.warning("replay-waits-for-database")
         except errors.Refusal as refusal:
-            log.debug("replay-passed-over", kind=happening.kind, code=refusal.code)
+            log.debug("replay-passed-over", kind=happening.kind.name, code=refusal.code)
 
     async def _do(self, name: str, actor: Actor, ask: Any) -> Any:
         return await self.store.execute(self.commands[name], actor, ask)
 
 
-def arrival(queue_id: int, happening: Happening, nth: int) -> JoinQueue:
+def arrival(queue_id: int, patient: NewPatient, nth: int) -> JoinQueue:
     """A patient at the desk; now and then an urgent one, or one in a wheelchair: the order has something to do."""
     return JoinQueue(
         queue_id=queue_id,
-        patient=NewPatient(name=happening.name, birth_year=happening.birth_year),
-        urgency=Urgency.urgent if nth % 23 == 7 else Urgency.routine,
-        requirements=["wheelchair"] if nth % 31 == 11 else [],
+        patient=patient,
+        urgency=Urgency.urgent if nth % 8 == 7 else Urgency.routine,
+        requirements=["wheelchair"] if nth % 11 == 10 else [],
     )

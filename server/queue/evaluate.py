@@ -23,7 +23,7 @@ from server.queue.waits import PRIOR_MEAN, Gap, Pace, gap, ranges
 
 FAR = 12
 REQUIRED = ("doctor", "appointment_date", "start_time")
-OPTIONAL = ("appointment_time", "status", "check_in_time", "end_time", "appointment_duration")
+OPTIONAL = ("appointment_time", "status", "check_in_time", "end_time", "appointment_duration", "name", "dob")
 NAMED_FAULTS = 10
 RULE = 15 * 60.0
 
@@ -34,12 +34,17 @@ class FileRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One consultation. `joined` is None where nothing says when the patient was there, `end` where nothing does."""
+    """One consultation. `joined` is None where nothing says when the patient was there, `end` where nothing does.
+
+    `name` and `born` are for those who play a file; no figure depends on them.
+    """
 
     doctor: str
     start: datetime
     joined: datetime | None
     end: datetime | None
+    name: str = ""
+    born: int | None = None
 
 
 @dataclass(slots=True)
@@ -122,7 +127,9 @@ def _visit(reading: Reading, line: int, row: dict[str, str | None]) -> Visit | N
     if start is None:
         return None
     joined = _joined(reading, moments["check_in_time"], moments["appointment_time"], start)
-    return Visit(cells["doctor"], start, joined, _end(reading, line, cells, moments["end_time"], start))
+    end = _end(reading, line, cells, moments["end_time"], start)
+    born = _date(cells["dob"])
+    return Visit(cells["doctor"], start, joined, end, cells["name"], born.year if born else None)
 
 
 def _joined(
