@@ -34,9 +34,9 @@ let renewing = false;
 export async function renew(running, idle) {
   if (!running || running === build || renewing || !idle()) return;
   renewing = true;
-  // One look a minute is enough: while a deploy is under way old and new answer in turn.
-  setTimeout(() => (renewing = false), 60_000);
   const theirs = await served();
+  // Another process may still serve the old page, for as long as the deploy takes: one look in a while is enough.
+  setTimeout(() => (renewing = false), theirs && theirs !== build ? 1_000 : 30_000);
   if (!theirs || theirs === build || !idle()) return;
   const [last, at] = (kept.get("callboard.renewed") ?? " ").split(" ");
   if (last === theirs && Date.now() - Number(at) < AGAIN_MS) return;
