@@ -40,6 +40,9 @@ from server.queue.waits import MAX_PLACES, Gap, Pace, gap, ranges
 from server.settings import QueueSettings, effective
 from server.store import Connection, Tx
 
+KEEP_WAITS = timedelta(seconds=1)
+"""While as many desks are busy, waits told so recently are kept: they cost more than the command, and nobody reads that
+fast."""
 IDLE_AFTER = timedelta(minutes=60)
 """A desk that neither called nor finished anybody for so long does not serve the queue any more."""
 
@@ -220,7 +223,10 @@ class Line:
     token_last: int
     pace: Pace
     resumed_at: datetime | None
-    waits: list[tuple[int, int]] = field(default_factory=list)
+    waits: list[tuple[int, int]]
+    """What was told last: (50th, 90th percentile) in seconds from `waits_at`, by place."""
+    waits_at: datetime
+    waits_basis: str
     told: list[tuple[Event, tuple[Ticket, ...]]] = field(default_factory=list)
     dropped_from_staff: list[str] = field(default_factory=list)
 
@@ -388,10 +394,7 @@ class Line:
         seen = await self.tx.conn.fetchrow(SETTLE, self.id, self.tx.now, self.tx.now - IDLE_AFTER, MAX_PLACES)
         assert seen is not None
         serving = [Serving.model_validate(one) for one in orjson.loads(seen["serving"])]
-        # Those who wait, and whoever comes next.
-        places = min(seen["waiting"] + 1, MAX_PLACES)
-        told = self.settings.show_waits and self.state != "closed"
-        self.waits = ranges(self.pace, seen["busy"], max(1, len(serving), len(seen["busy"])), places) if told else []
+        self._estimate(seen["waiting"], seen["busy"], len(serving))
         await self.tx.conn.execute(
             SAVE_QUEUE,
             self.id,
@@ -403,13 +406,28 @@ class Line:
             self.token_last,
             dumps(self.pace.to_json()),
             dumps(self.waits),
-            self.tx.now,
+            self.waits_at,
+            self.waits_basis,
         )
         if not self.told:
             self.tell(events.QueueUpdated())
-        version = self._append_told(*self.rows(self.waits, self.tx.now, serving))
+        version = self._append_told(*self.rows(serving))
         self._tell_patients()
         return version
+
+    def _estimate(self, waiting: int, busy: list[float], serving: int) -> None:
+        """Estimate the waits of all who wait and of whoever comes next, or keep those of a moment ago."""
+        if not self.settings.show_waits or self.state == "closed":
+            self.waits, self.waits_at, self.waits_basis = [], self.tx.now, ""
+            return
+        places, desks = min(waiting + 1, MAX_PLACES), max(1, serving, len(busy))
+        basis = f"{len(busy)} of {desks}"
+        kept = self.waits_basis == basis and len(self.waits) >= places
+        if kept and self.tx.now - self.waits_at < KEEP_WAITS:
+            self.waits = self.waits[:places]
+        else:
+            self.waits = ranges(self.pace, busy, desks, places)
+            self.waits_at, self.waits_basis = self.tx.now, basis
 
     def _append_told(self, board_queue: BoardQueue, staff_queue: StaffQueue) -> int:
         """Append what was noted to both of the queue's streams, the queue's own rows with the last of it."""
@@ -427,9 +445,7 @@ class Line:
             self.tx.append(events.staff(self.id), event, put=staff_put, drop=staff_drop)
         return version
 
-    def rows(
-        self, waits: list[tuple[int, int]], waits_at: datetime, serving: list[Serving]
-    ) -> tuple[BoardQueue, StaffQueue]:
+    def rows(self, serving: list[Serving]) -> tuple[BoardQueue, StaffQueue]:
         """The queue itself as both audiences see it."""
         shared: dict[str, Any] = {
             "queue": self.id,
@@ -439,8 +455,8 @@ class Line:
             "message": self.message,
             "show_waits": self.settings.show_waits,
             "desks": len(serving),
-            "waits": waits,
-            "waits_at": waits_at,
+            "waits": self.waits,
+            "waits_at": self.waits_at,
         }
         return BoardQueue(**shared), StaffQueue(
             **shared, settings=self.settings.model_dump(mode="json"), mode=self.settings.order, serving=serving
@@ -580,7 +596,7 @@ select
 """
 SAVE_QUEUE = """
 update queues set settings = $2, state = $3, message = $4, resumed_at = $5, token_day = $6, token_last = $7, pace = $8,
-    waits = $9, waits_at = $10
+    waits = $9, waits_at = $10, waits_basis = $11
 where id = $1
 """
 
@@ -633,13 +649,16 @@ def line_of(tx: Tx, row: asyncpg.Record) -> Line:
         token_day=row["token_day"],
         token_last=row["token_last"],
         pace=Pace.from_json(orjson.loads(row["pace"])),
+        waits=[(one[0], one[1]) for one in orjson.loads(row["waits"])],
+        waits_at=row["waits_at"],
+        waits_basis=row["waits_basis"],
         resumed_at=row["resumed_at"],
     )
 
 
 LINE = """
 select q.id, q.institution_id, q.location_id, q.doctor_id, q.name, q.settings, q.state, q.message, q.resumed_at,
-    q.token_day, q.token_last, q.pace, q.waits, q.waits_at,
+    q.token_day, q.token_last, q.pace, q.waits, q.waits_at, q.waits_basis,
     l.settings as location_settings, i.settings as institution_settings,
     coalesce(l.zone, i.zone) as zone, d.name as doctor,
     (select count(*) from queue_doctors s where s.queue_id = q.id) as doctors,
@@ -690,8 +709,7 @@ async def _queue_rows(conn: Connection, queue_id: int) -> tuple[BoardQueue, Staf
         Serving(desk_id=one["desk_id"], desk=one["desk"], doctor=one["doctor"])
         for one in await conn.fetch(SERVING, queue_id)
     ]
-    waits = [(one[0], one[1]) for one in orjson.loads(row["waits"])]
-    return line.rows(waits, row["waits_at"], serving)
+    return line.rows(serving)
 
 
 SHOWN_TICKETS = (

@@ -171,6 +171,8 @@ create table queues (
     pace            jsonb            not null default '{}',
     waits           jsonb            not null default '[]',
     waits_at        timestamptz      not null default now(),
+    -- How many desks were busy, of how many: while that holds, waits of the last second are kept.
+    waits_basis     text             not null default '',
     created_at      timestamptz      not null default now(),
     constraint queues_name_unique unique (location_id, name),
     constraint queues_name_length check (char_length(name) between 1 and 60),
