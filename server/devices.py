@@ -45,6 +45,7 @@ class Pairing(Reply):
 
 async def open_pairing(tx: Tx, actor: Actor, ask: OpenPairing) -> Pairing:
     """Give a screen a code that nobody else shows now."""
+    await tx.conn.execute(ONE_AT_A_TIME)
     await tx.conn.execute(FORGET_PAIRINGS, tx.now)
     if await tx.conn.fetchval(COUNT_PAIRINGS) >= OPEN_PAIRINGS:
         raise errors.TooMany(retry_after=60)
@@ -56,6 +57,8 @@ async def open_pairing(tx: Tx, actor: Actor, ask: OpenPairing) -> Pairing:
             return Pairing(code=f"{code[:3]}-{code[3:]}", secret=secret, expires_at=expires_at)
 
 
+ONE_AT_A_TIME = "select pg_advisory_xact_lock(x'50414952'::bigint)"
+"""Or many at once would each count too few."""
 FORGET_PAIRINGS = "delete from pairings where device_id is null and expires_at <= $1"
 COUNT_PAIRINGS = "select count(*) from pairings where device_id is null"
 ADD_PAIRING = """

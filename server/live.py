@@ -218,7 +218,14 @@ class Live:
         self._ended.update(dict.fromkeys(actors, now))
         for sid, socket in list(self.sockets.items()):
             if self._has_ended(socket.actor):
-                await self.sio.disconnect(sid)
+                await self._cut(sid)
+
+    async def _cut(self, sid: str) -> None:
+        """Say goodbye, and close the connection whether or not the client does."""
+        eio_sid = self.sio.manager.eio_sid_from_sid(sid, NAMESPACE)
+        await self.sio.disconnect(sid)
+        if eio_sid is not None:
+            await self.sio.eio.disconnect(eio_sid)
 
     def _has_ended(self, actor: Actor) -> bool:
         return actor.key in self._ended or actor.credential in self._ended

@@ -41,6 +41,8 @@ BODY_LIMIT = 64 * 1024
 """Bytes of a request's body that are read at most."""
 PART_TIMEOUT = 2.0
 """Seconds in which a part must answer `/readyz`."""
+STRANGERS = 100
+"""Commands that one address may give within five minutes without a credential: screens asking for a code."""
 SESSION_COOKIE = "callboard_session"
 CSRF_COOKIE = "callboard_csrf"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -186,14 +188,16 @@ def path_model(declared: Command[Any, Any] | Query[Any, Any]) -> type[BaseModel]
 class CommandEndpoint:
     """Carries out one declared command."""
 
-    def __init__(self, command: Command[Any, Any], store: Store, gate: Gate) -> None:
-        self.command, self.store, self.gate = command, store, gate
+    def __init__(self, command: Command[Any, Any], store: Store, gate: Gate, strangers: "Attempts") -> None:
+        self.command, self.store, self.gate, self.strangers = command, store, gate, strangers
         self.path = path_model(command)
 
     async def __call__(self, request: Request) -> Response:
         """Know the asker, then the key, then the ask; only then carry it out."""
         actor = await self.gate.actor(request, Role.anonymous in self.command.allow)
         permit(self.command, actor)
+        if actor.role is Role.anonymous:
+            self.strangers.begin(sender(request))
         key = asks.idempotency_key(request.headers.get("idempotency-key"))
         ask = await self.ask(request)
         reply = await self.store.execute(self.command, actor, ask, key)
@@ -302,7 +306,7 @@ class OpenedSession(Session):
 
 
 class Attempts:
-    """Failed sign-ins of the last minutes, by whatever they have in common; each process counts its own."""
+    """Tries of the last minutes, by whatever they have in common; each process counts its own."""
 
     def __init__(self, most: int, seconds: float = 300.0) -> None:
         self.most, self.seconds = most, seconds
@@ -325,6 +329,11 @@ class Attempts:
             del self._failed[who]
 
 
+def sender(request: Request) -> str:
+    """The address that a request comes from, as a trusted proxy tells it."""
+    return request.client.host if request.client else ""
+
+
 class SessionAddress:
     """Signing in, who is signed in, signing out."""
 
@@ -336,16 +345,16 @@ class SessionAddress:
     async def open(self, request: Request) -> Response:
         """Sign in: a cookie for a page, the same token for a program. Raises `WrongSignIn`, `TooMany`."""
         ask = asks.validate(SignIn, await json_body(request))
-        sender = request.client.host if request.client else ""
-        account = f"{sender} {ask.email.strip().lower()}"
+        address = sender(request)
+        account = f"{address} {ask.email.strip().lower()}"
         self.of_account.begin(account)
-        self.of_sender.begin(sender)
+        self.of_sender.begin(address)
         try:
             signed_in = await access.sign_in(self.store.pool, ask.email, ask.password)
         except LOST as lost:
-            self.take_back(sender, account)
+            self.take_back(address, account)
             raise errors.Unavailable() from lost
-        self.take_back(sender, account)
+        self.take_back(address, account)
         actor = signed_in.actor
         logs.bind(actor=actor.key, institution=actor.institution_id)
         response = Json(
@@ -358,10 +367,10 @@ class SessionAddress:
         cookie(CSRF_COOKIE, actor.csrf)
         return response
 
-    def take_back(self, sender: str, account: str) -> None:
+    def take_back(self, address: str, account: str) -> None:
         """Count a try for nothing: the password fitted, or nobody could tell."""
         self.of_account.take_back(account)
-        self.of_sender.take_back(sender)
+        self.of_sender.take_back(address)
 
     async def show(self, request: Request) -> Response:
         """Who is signed in."""
@@ -630,6 +639,7 @@ def build(
     gives the other parts' figures to `/metrics`, `routes` come before all others.
     """
     gate = Gate(store)
+    strangers = Attempts(STRANGERS)
     meters = Meters(registry or CollectorRegistry(), collect)
     session = SessionAddress(store, gate, config)
     table: dict[str, dict[str, Endpoint]] = {
@@ -639,7 +649,7 @@ def build(
         "/metrics": {"GET": meters.show},
     }
     endpoints: list[tuple[Command[Any, Any] | Query[Any, Any], Endpoint]] = [
-        *((command, CommandEndpoint(command, store, gate)) for command in commands),
+        *((command, CommandEndpoint(command, store, gate, strangers)) for command in commands),
         *((query, QueryEndpoint(query, store, gate)) for query in queries),
     ]
     for declared, endpoint in endpoints:
