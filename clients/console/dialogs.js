@@ -10,7 +10,7 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { t } from "../shared/i18n.js";
 import { html, titled } from "../shared/ui.js";
-import { pending, place, queue, queues, step, ticketStep, waiting } from "./work.js";
+import { hush, pending, place, queue, queues, step, ticketStep, toast, waiting } from "./work.js";
 
 export const dialog = signal(/** @type {{kind: Kind, ticket: StaffTicket | null} | null} */ (null));
 
@@ -18,7 +18,10 @@ export const dialog = signal(/** @type {{kind: Kind, ticket: StaffTicket | null}
  * @param {Kind} kind
  * @param {StaffTicket | null} [ticket]
  */
-export const open = (kind, ticket = null) => void (dialog.value = { kind, ticket });
+export function open(kind, ticket = null) {
+  if (toast.peek()?.kind === "problem") hush();
+  dialog.value = { kind, ticket };
+}
 const close = () => void (dialog.value = null);
 
 export function Dialogs() {
@@ -49,11 +52,13 @@ function Sheet({ title, action, danger = false, children, onSubmit }) {
     if (await onSubmit?.()) close();
   };
   const busy = pending.value !== null;
+  const problem = toast.value?.kind === "problem" ? toast.value.text : "";
   return html`
     <dialog ref=${ref} class="sheet" aria-labelledby="sheet-title" onClose=${close} onClick=${(/** @type {MouseEvent} */ event) => event.target === ref.current && close()}>
       <form onSubmit=${submit}>
         <h2 id="sheet-title">${title}</h2>
         ${children}
+        <div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div>
         <div class="sheet-foot">
           <button class="button" type="button" onClick=${close}>${action ? t("console.cancel") : t("console.close")}</button>
           ${action && html`<button class=${`button ${danger ? "danger" : "main"}`} type="submit" aria-busy=${busy} disabled=${busy}>${busy ? t("console.working") : action}</button>`}

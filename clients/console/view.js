@@ -10,7 +10,7 @@ import { Problem } from "../shared/api.js";
 import { coarse, now } from "../shared/clock.js";
 import { clockTime, has, number, span, t, timer } from "../shared/i18n.js";
 import { html, titled } from "../shared/ui.js";
-import { Dialogs, open } from "./dialogs.js";
+import { Dialogs, dialog, open } from "./dialogs.js";
 import { signIn, signOut, user } from "./session.js";
 import { blocked, callNext, choosing, demo, deskName, freshAt, held, hush, loaded, mine, others, pending, place, queue, queueItem, queues, resting, setDemo, shown, stale, stats, take, ticketStep, toast, undo, waiting, why } from "./work.js";
 
@@ -354,7 +354,8 @@ function Few({ title, list }) {
 }
 
 function Word() {
-  const word = toast.value;
+  // A refusal while a sheet is open is told in the sheet: out here it would lie behind it.
+  const word = dialog.value && toast.value?.kind === "problem" ? null : toast.value;
   return html`
     <div class="toasts" role=${word?.kind === "problem" ? "alert" : "status"} aria-live=${word?.kind === "problem" ? "assertive" : "polite"}>
       ${word &&

@@ -19,6 +19,7 @@ import { setServerTime } from "./clock.js";
 import { Subscription } from "./stream.js";
 
 const QUIET_MS = 5_000;
+const LOOK_MS = 500;
 const ACK_MS = 8_000;
 
 /** A refusal from the server, or the lack of an answer (`code` "network"). */
@@ -50,7 +51,7 @@ export class Link {
     /** @type {Map<string, Held>} */
     this.held = new Map();
     this.onHello = onHello;
-    this.heard = Date.now();
+    this.heard = this.lookedAt = Date.now();
     this.probing = false;
     this.socket = io({
       auth: (/** @type {(auth: Record<string, string>) => void} */ give) => give(auth()),
@@ -75,7 +76,7 @@ export class Link {
     });
     this.socket.io.on("ping", () => this.#life());
     this.socket.onAny((/** @type {string} */ type, /** @type {any} */ message) => this.#message(type, message));
-    this.watch = setInterval(() => this.#look(), 500);
+    this.watch = setInterval(() => this.#look(), LOOK_MS);
     this.wake = () => document.visibilityState === "visible" && this.#look();
     document.addEventListener("visibilitychange", this.wake);
     addEventListener("online", this.wake);
@@ -222,13 +223,16 @@ export class Link {
     // A clock that was set back must not make old data look fresh for hours.
     if (this.heard > now) this.heard = now;
     if (this.freshAt.peek() > now) this.freshAt.value = now;
-    const quiet = now - this.heard;
     if (now - this.freshAt.peek() > this.quiet) this.stale.value = true;
+    // A page in the background is let look once a minute; what it missed in between is no sign of a dead link.
+    const late = now - this.lookedAt > 4 * LOOK_MS;
+    this.lookedAt = now;
+    if (late) this.heard = Math.max(this.heard, now - this.quiet / 2);
     if (!this.socket.connected) return;
-    if (quiet > this.quiet) {
+    if (now - this.heard > this.quiet) {
       this.heard = now;
       this.socket.io.engine?.close();
-    } else if (quiet > this.quiet / 2 && !this.probing) this.#hello();
+    } else if (now - this.heard >= this.quiet / 2 && !this.probing) this.#hello();
   }
 
   #hello() {
