@@ -81,6 +81,12 @@ class BodyTooLarge(Refusal):
     code, status, title = "body-too-large", 413, "The body is too large."
 
 
+class TooSlow(Refusal):
+    """The body did not arrive in the time that a request has."""
+
+    code, status, title, retryable = "too-slow", 408, "The request took too long to arrive.", True
+
+
 class UnsupportedMediaType(Refusal):
     """The body is not declared as JSON."""
 
@@ -131,6 +137,30 @@ class WrongSignIn(Refusal):
     code, status, title = "wrong-sign-in", 401, "E-mail or password is wrong."
 
 
+class SecondFactorNeeded(Refusal):
+    """The password is right, and this account asks for a code besides."""
+
+    code, status, title = "second-factor-needed", 401, "Enter the code from your authenticator app."
+
+
+class WrongCode(Refusal):
+    """The second factor's code is wrong, too old, or was used already."""
+
+    code, status, title = "wrong-code", 401, "That code is wrong or was used already."
+
+
+class SecondFactorRequired(Refusal):
+    """The institution requires a second factor of its staff; until it is set up, the session opens nothing else."""
+
+    code, status, title = "second-factor-required", 403, "Set up your second factor first."
+
+
+class InvitationEnded(Refusal):
+    """The invitation was used, replaced or is too old; whoever sent it can send another."""
+
+    code, title = "invitation-ended", "This invitation has ended; ask for a new one."
+
+
 class NotAllowed(Refusal):
     """The role, the institution or the location does not allow it."""
 
@@ -141,6 +171,12 @@ class CsrfFailed(Refusal):
     """A cookie came without the token that proves the page sent it."""
 
     code, status, title = "csrf", 403, "The page's security token is missing or wrong; reload the page."
+
+
+class WeakPassword(Refusal):
+    """The password is too short, or somebody could guess it; `reason` is too-short, too-long, common or personal."""
+
+    code, status, title = "weak-password", 422, "That password is too easy to guess."
 
 
 class PairingUnknown(Refusal):
@@ -246,6 +282,36 @@ class SameQueue(Refusal):
     """A transfer names the queue where the ticket already is."""
 
     code, status, title = "same-queue", 422, "The ticket is in that queue already."
+
+
+class LastAdmin(Refusal):
+    """Nobody would be left who administers the institution."""
+
+    code, title = "last-admin", "Somebody has to stay to administer the institution."
+
+
+class QueueInUse(Refusal):
+    """Somebody waits, is called or is on hold in the queue; `tickets` tells how many."""
+
+    code, title = "queue-in-use", "There are still patients in this queue."
+
+
+class DeskInUse(Refusal):
+    """A patient is called to the desk or is at it; `token` tells who."""
+
+    code, title = "desk-in-use", "There is a patient at this desk."
+
+
+class FactorSetUp(Refusal):
+    """There is a confirmed second factor already; remove it first."""
+
+    code, title = "second-factor-set-up", "A second factor is set up already."
+
+
+class FactorMissing(Refusal):
+    """There is no second factor to confirm or to remove."""
+
+    code, title = "second-factor-missing", "No second factor is being set up."
 
 
 class NameTaken(Refusal):
