@@ -1,0 +1,373 @@
+"""What is known of a patient reaches those who work the queue and nobody else: no frame, key, log or address."""
+
+import io
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import asyncpg
+import pytest
+from mypy import api
+from pydantic import BaseModel
+
+from server import access, events, logs, publish
+from server.access import Role
+from server.app import COMMANDS, QUERIES
+from server.config import ROOT
+from server.events import BoardTicket, StaffTicket, State, Urgency
+from server.store import Tx
+from tests.doors import House, Peer, Somebody, holder, served
+from workers import main as worker
+
+CANARY = "Quillonby"
+"""Stands in every personal field that takes words."""
+PHONE = "+49 7717717"
+BIRTH_YEAR = 1913
+WORDS = (CANARY.lower(), "7717717")
+FIELDS = ('"birth_year"', '"requirements"', '"urgency"')
+OWN_STAFF = ("their admin", "their doctor")
+"""They see such fields, of their own patients."""
+
+
+def traces(text: str, whose: str = "") -> set[str]:
+    """What of our patients a text gives away."""
+    looked_for = WORDS if whose in OWN_STAFF else WORDS + FIELDS
+    return {trace for trace in looked_for if trace in text.lower()}
+
+
+def patient(number: int) -> dict[str, Any]:
+    """Somebody whose every detail can be recognised."""
+    return {"name": f"{CANARY} {number}", "phone": PHONE, "birth_year": BIRTH_YEAR}
+
+
+@dataclass
+class Ward:
+    """A served clinic, those who listen, and everything that was answered to anybody."""
+
+    house: House
+    log: io.StringIO
+    queue: int
+    other: int
+    staff: dict[str, Somebody] = field(default_factory=dict)
+    outside: dict[str, Somebody] = field(default_factory=dict)
+    peers: dict[str, Peer] = field(default_factory=dict)
+    exercised: set[str] = field(default_factory=set)
+    links: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    async def do(self, name: str, who: str = "receptionist", /, **ask: Any) -> Any:
+        """Carry a command out over HTTP, with a key, so that its reply is kept."""
+        command = next(one for one in COMMANDS if one.name == name)
+        headers = {} if command.once else {"Idempotency-Key": f"{name}-{len(self.exercised)}-{len(self.links)}"}
+        answer = await self.house.ask(command, self.staff[who], ask, **headers)
+        assert answer.is_success, answer.text
+        self.exercised.add(name)
+        return answer.json()
+
+    async def join(self, number: int, **more: Any) -> Any:
+        """A patient joins with every field filled."""
+        joined = await self.do(
+            "join-queue",
+            queue_id=self.queue,
+            patient=patient(number),
+            reason=f"{CANARY} fever",
+            requirements=[f"{CANARY} chair"],
+            **more,
+        )
+        self.links.append(joined["link"])
+        return joined
+
+    async def desk(self) -> int:
+        """A free desk."""
+        return await self.house.desk()
+
+    async def called(self, number: int) -> tuple[int, int]:
+        """A patient who has just been called: the ticket and the desk."""
+        joined, desk = await self.join(number, urgency="emergency"), await self.desk()
+        moved = await self.do("call-next", queue_id=self.queue, desk_id=desk)
+        assert moved["ticket"]["ticket"] == joined["ticket_id"]
+        return joined["ticket_id"], desk
+
+
+@asynccontextmanager
+async def ward(database_url: str, redis_url: str) -> AsyncIterator[Ward]:
+    """Everybody in their place, listening to all that they may."""
+    log = io.StringIO()
+    logs.configure(level="debug", stream=log)
+    for ours in ("httpx2", "httpcore2"):
+        logging.getLogger(ours).setLevel(logging.WARNING)  # the asking side is not the server's
+    async with served(database_url, redis_url) as house:
+        home, theirs = house.world, await house.world.other()
+        one = Ward(house, log, await home.queue("Walk-in"), await home.queue("Second"))
+        own = await home.join(one.queue, f"{CANARY} Own")
+        own_id = await home.pool.fetchval("select patient_id from tickets where id = $1", own.ticket_id)
+        their_queue = await theirs.queue()
+        one.staff = {
+            "receptionist": await house.sign_in(Role.receptionist),
+            "admin": await house.sign_in(Role.admin),
+        }
+        one.outside = {
+            "board": await house.enrolled(),
+            "kiosk": await house.enrolled("kiosk"),
+            "holder": holder(own),
+            "other patient": await house.sign_in(Role.patient, patient_id=own_id),
+            "their admin": await house.sign_in(Role.admin, theirs),
+            "their doctor": await house.sign_in(Role.doctor, theirs, doctor_id=theirs.doctors[0]),
+            "their board": await house.enrolled(world=theirs),
+            "their holder": holder(await theirs.join(their_queue)),
+        }
+        everything = [f"{kind}:{id_}" for kind in events.STREAM_ROWS for id_ in range(1, 9)]
+        for name, who in {**one.staff, **one.outside}.items():
+            peer = one.peers[name] = await house.knock(who)
+            for stream in everything:
+                await peer.call("subscribe", {"stream": stream})
+        try:
+            yield one
+        finally:
+            logging.getLogger().handlers.clear()
+
+
+async def exercise_every_command(ward: Ward) -> None:
+    """One of each, with whatever a person can write into it."""
+    words = f"{CANARY} said so"
+    await ward.join(1)
+    ticket, _ = await ward.called(2)
+    await ward.do("recall", ticket_id=ticket)
+    await ward.do("start", ticket_id=ticket)
+    await ward.do("complete", ticket_id=ticket)
+    await ward.do("undo", ticket_id=ticket)
+    ticket, _ = await ward.called(3)
+    await ward.do("no-show", ticket_id=ticket, reason=words)
+    await ward.do("return-ticket", ticket_id=ticket, reason=words, after=1)
+    await ward.do("prioritize", ticket_id=ticket, urgency="urgent", reason=words)
+    await ward.do("hold", ticket_id=ticket, reason=words)
+    await ward.do("return-ticket", ticket_id=ticket)
+    await ward.do("call-ticket", ticket_id=ticket, desk_id=await ward.desk(), reason=words)
+    ticket = (await ward.join(4))["ticket_id"]
+    moved = await ward.do("transfer", ticket_id=ticket, queue_id=ward.other, reason=words)
+    await ward.do("cancel", ticket_id=moved["ticket"]["ticket"], reason=words)
+    await ward.do("set-queue-state", queue_id=ward.queue, state="paused", message="Back at two.")
+    await ward.do("set-queue-state", queue_id=ward.queue, state="open")
+    await ward.do("set-queue-settings", queue_id=ward.queue, order="scored")
+    pairing = await ward.do("open-pairing")
+    told = {"code": pairing["code"], "location_id": ward.house.world.location, "name": "Hall"}
+    device = await ward.do("enroll-device", "admin", **told)
+    await ward.do("revoke-device", "admin", device_id=device["device_id"])
+
+
+async def refuse_every_command(ward: Ward) -> None:
+    """Send each command the canary where it does not belong; keep what is answered."""
+    wrong = [
+        {"patient": {**patient(9), "surname": CANARY}},
+        {"patient": CANARY, "reason": [CANARY], "urgency": CANARY},
+        {"queue_id": CANARY, "ticket_id": CANARY, "desk_id": CANARY},
+        {"code": CANARY, "name": [CANARY], "kind": CANARY, "state": CANARY, "message": CANARY * 99},
+        {"reason": CANARY + "\0", "patient": {"name": CANARY * 40, "phone": CANARY, "birth_year": CANARY}},
+    ]
+    ids = {"queue_id": ward.queue, "ticket_id": 1, "device_id": 1}
+    for command in COMMANDS:
+        path = {name: id_ for name, id_ in ids.items() if f"{{{name}}}" in command.route}
+        for body in wrong:
+            answer = await ward.house.ask(command, ward.staff["admin"], {**body, **path})
+            assert answer.status_code in (404, 422), answer.text
+            ward.refusals.append(answer.text)
+            told = await ward.peers["admin"].call(command.name, {**body, **path})
+            ward.refusals.append(json.dumps(told["problem"]))
+    for path in (f"/queues/{CANARY}", f"/queues?cursor={CANARY}", f"/queues?location_id={CANARY}", f"/{CANARY}"):
+        answer = await ward.house.http.get(f"/api/v1{path}", headers=ward.staff["admin"].headers)
+        ward.refusals.append(answer.text)
+    answer = await ward.house.http.post("/api/v1/session", json={"email": f"{CANARY}@x.example", "password": CANARY})
+    ward.refusals.append(answer.text)
+
+
+async def test_no_trace_of_a_patient_leaves_the_staffs_sight(database_url: str, redis_url: str) -> None:
+    async with ward(database_url, redis_url) as clinic:
+        await exercise_every_command(clinic)
+        assert clinic.exercised == {one.name for one in COMMANDS} - {"set-replay"}
+        await refuse_every_command(clinic)
+        await clinic.house.world.published()
+        last = (await clinic.house.world.events(f"board:{clinic.queue}"))[-1][0]
+        for name in ("receptionist", "board", "kiosk", "holder"):
+            here = f"board:{clinic.queue}"
+            await clinic.peers[name].seen(
+                lambda peer, here=here: any(
+                    data.get("stream") == here and data["version"] == last for _, data in peer.events
+                )
+            )
+        staff = "\n".join(clinic.peers["receptionist"].frames)
+        assert traces(staff) == {*WORDS, *FIELDS}, "what is looked for can be found"
+        for name in clinic.outside:
+            frames = "\n".join(clinic.peers[name].frames)
+            assert "40{" in frames and "43" in frames
+            assert traces(frames, name) == set(), name
+        assert [refusal for refusal in clinic.refusals if CANARY.lower() in refusal.lower()] == []
+        assert not any(traces(link) for link in clinic.links)
+        await check_answers(clinic)
+        await check_stores(clinic, redis_url)
+        await check_log(clinic)
+
+
+async def check_answers(clinic: Ward) -> None:
+    """Nothing that others can ask over HTTP tells it."""
+    public = ["/", "/board", "/console", "/t/x", "/metrics", "/openapi.json", "/asyncapi.json", "/readyz", "/healthz"]
+    for path in public:
+        answer = await clinic.house.http.get(path)
+        assert answer.status_code == 200
+        assert CANARY.lower() not in answer.text.lower(), path
+    for name, who in clinic.outside.items():
+        for query in QUERIES:
+            ask = {"queue_id": clinic.queue, "ticket_id": 2, "before": 1}
+            ask = {key: value for key, value in ask.items() if key in query.ask.model_fields}
+            answer = await clinic.house.ask(query, who, ask)
+            assert traces(answer.text, name) == set(), (name, query.name)
+
+
+async def check_stores(clinic: Ward, redis_url: str) -> None:
+    """Neither the public streams nor what is kept for retries has it."""
+    pool = clinic.house.world.pool
+    client = publish.connect(redis_url)
+    looked = 0
+    async for key in client.scan_iter(match="cb:*"):
+        stream = key.decode().partition("{")[2].partition("}")[0]
+        kind = await client.type(key)
+        content = await (client.hgetall(key) if kind == b"hash" else client.xrange(key))
+        if not stream.startswith("staff:"):
+            looked += 1
+            assert traces(str(content)) == set(), key
+    assert looked > 6
+    await client.aclose()
+    rows = await pool.fetch("select stream, type, actor, data::text as data from events")
+    public = [str(dict(row)) for row in rows if not row["stream"].startswith("staff:")]
+    assert len(public) > 20
+    assert traces("\n".join(public)) == set()
+    assert CANARY in str([row["data"] for row in rows])
+    kept = await pool.fetch("select r::text from replies r")
+    assert len(kept) > 10
+    assert traces(str(kept)) == set()
+
+
+async def check_log(clinic: Ward) -> None:
+    """Neither the server nor the worker has written it down, at any level."""
+    context = {"publisher": clinic.house.world.publisher, "store": clinic.house.world.store}
+    await clinic.house.world.pool.execute("update queues set waits_at = now() - interval '1 hour'")
+    for task in (worker.sweep, worker.verify, worker.refresh_waits, worker.tidy):
+        await task(context)
+    text = clinic.log.getvalue()
+    assert text.count('"event":"request"') > 100
+    assert CANARY.lower() not in text.lower()
+    assert "7717717" not in text
+    for link in clinic.links:
+        assert link.rpartition("/")[2] not in text
+    for who in (*clinic.staff.values(), *clinic.outside.values()):
+        assert (who.header or "").split()[1] not in text
+
+
+async def test_failure_in_mid_command_logs_no_patient(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ward(database_url, redis_url) as clinic:
+
+        async def fails(tx: Tx, *_: Any) -> None:
+            await tx.conn.execute("insert into patients (institution_id, name) values (0, $1)", CANARY)
+
+        monkeypatch.setattr("server.queue.commands.register_patient", fails)
+        ask = {"queue_id": clinic.queue, "patient": patient(1)}
+        join = next(one for one in COMMANDS if one.name == "join-queue")
+        answer = await clinic.house.ask(join, clinic.staff["receptionist"], ask)
+        told = await clinic.peers["receptionist"].call("join-queue", ask)
+        assert (answer.status_code, told["problem"]["code"]) == (500, "internal")
+        assert asyncpg.ForeignKeyViolationError.__name__ in clinic.log.getvalue()
+        assert CANARY.lower() not in (clinic.log.getvalue() + answer.text + str(told)).lower()
+
+
+# By type
+
+
+def models(row: Any) -> Iterator[type[BaseModel]]:
+    """A model and every model inside it."""
+    if isinstance(row, type) and issubclass(row, BaseModel):
+        yield row
+        for inside in row.model_fields.values():
+            yield from models(inside.annotation)
+    for argument in get_args(row):
+        yield from models(argument)
+
+
+def test_only_the_staffs_rows_have_fields_for_a_person() -> None:
+    personal = {
+        "patient",
+        "phone",
+        "birth_year",
+        "reason",
+        "requirements",
+        "urgency",
+        "order_reasons",
+        "score",
+    }
+    for kind, rows in events.STREAM_ROWS.items():
+        for row in (*rows, *events.STREAM_EVENTS[kind]):
+            fields = {name for model in models(row) for name in model.model_fields}
+            if row is StaffTicket:
+                assert personal <= fields
+            else:
+                assert not fields & personal, (kind, row.__name__)
+
+
+def staff_ticket() -> StaffTicket:
+    """A ticket with its patient."""
+    person = events.Person(id=1, name=CANARY, phone=None, birth_year=None)
+    plain: dict[str, Any] = dict.fromkeys(
+        ("desk", "call", "reason", "called_at", "started_at", "desk_id", "doctor_id", "score", "undo")
+    )
+    return StaffTicket(
+        ticket=1,
+        token="A001",
+        state=State.waiting,
+        rank=1.0,
+        patient=person,
+        urgency=Urgency.routine,
+        requirements=[],
+        joined_at="2026-03-02T09:00:00Z",  # type: ignore[arg-type]
+        order_reasons=[],
+        **plain,
+    )
+
+
+def test_board_takes_no_row_but_its_own() -> None:
+    tx: Any = Tx(None, access.SYSTEM, None, fixed=True)  # type: ignore[arg-type]
+    joined = events.TicketJoined(ticket=1, token="A001")
+
+    class Extended(BoardTicket):
+        patient: str = CANARY
+
+    rows = [staff_ticket(), Extended(ticket=1, token="A001", state=State.waiting, rank=1.0, desk=None, call=None)]
+    for row in rows:
+        for stream in (events.board(1), events.patient(1), events.shown(1), events.admin(1)):
+            with pytest.raises(TypeError, match="has no rows of type"):
+                tx.append(stream, joined, put=[row])
+    with pytest.raises(TypeError, match="has no events of type"):
+        tx.append(events.board(1), events.DeviceEnrolled(device=1))
+
+
+LEAK = """
+from server import events
+from server.store import Tx
+def tell(tx: Tx, joined: events.TicketJoined, shown: events.BoardTicket, person: events.StaffTicket) -> None:
+    tx.append(events.board(1), joined, put=[shown])
+    tx.append(events.staff(1), joined, put=[person])
+    tx.append(events.board(1), joined, put=[person])
+"""
+
+
+def test_mypy_lets_no_patient_onto_a_board(tmp_path: Path) -> None:
+    settings = tmp_path / "mypy.ini"
+    settings.write_text(f"[mypy]\nplugins = pydantic.mypy\nmypy_path = {ROOT}\nfollow_imports_for_stubs = true\n")
+    cache = ROOT / ".mypy_cache" / "privacy"
+    said, failed, status = api.run(["--config-file", str(settings), "--cache-dir", str(cache), "-c", LEAK])
+    wrong = [line for line in said.splitlines() if line.startswith("<string>:")]
+    assert status == 1 and not failed, said + failed
+    assert [line.split(":")[1] for line in wrong if " error: " in line] == ["7"], said
