@@ -94,6 +94,8 @@ def configure(*, level: str = "info", json: bool = True, stream: TextIO | None =
     for name in ("uvicorn", "uvicorn.error", "engineio", "socketio", "arq.worker"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+        # Their debug lines hold whole frames, and frames hold patients and credentials.
+        logging.getLogger(name).setLevel(max(root.level, logging.INFO))
     # uvicorn's own access lines hold raw paths; the edge writes one with the route's template instead.
     logging.getLogger("uvicorn.access").handlers.clear()
     logging.getLogger("uvicorn.access").propagate = False
