@@ -21,10 +21,14 @@ create table institutions (
     zone        text        not null default 'UTC',
     languages   text[]      not null default '{en}',
     settings    jsonb       not null default '{}',
+    -- Staff without a second factor may do nothing but set one up.
+    require_totp  boolean   not null default false,
     created_at  timestamptz not null default now(),
     -- Two tenants of one name would be told apart by nobody.
     constraint institutions_name_unique unique (name),
-    constraint institutions_name_length check (char_length(name) between 1 and 200)
+    constraint institutions_name_length check (char_length(name) between 1 and 200),
+    -- Announcements are made in these, one after the other.
+    constraint institutions_languages_some check (cardinality(languages) between 1 and 5)
 );
 
 create table locations (
@@ -35,6 +39,7 @@ create table locations (
     zone            text,
     settings        jsonb       not null default '{}',
     created_at      timestamptz not null default now(),
+    -- Two branches of one name would be told apart by nobody.
     constraint locations_name_unique unique (institution_id, name),
     constraint locations_name_length check (char_length(name) between 1 and 200),
     -- Lets children hold (location, institution) together, so that no row can straddle two tenants.
@@ -46,10 +51,13 @@ create table desks (
     id           bigint generated always as identity primary key,
     location_id  bigint not null references locations,
     name         text   not null,
-    constraint desks_name_unique unique (location_id, name),
+    -- Taken down for good: nobody is called there again, while what happened there keeps its name.
+    retired_at   timestamptz,
     constraint desks_name_length check (char_length(name) between 1 and 60),
     constraint desks_of_location unique (id, location_id)
 );
+-- A patient who is called to "Room 3" finds one Room 3.
+create unique index desks_name_unique on desks (location_id, name) where retired_at is null;
 
 create table doctors (
     id              bigint      generated always as identity primary key,
@@ -63,14 +71,35 @@ create table doctors (
 create table patients (
     id              bigint      generated always as identity primary key,
     institution_id  bigint      not null references institutions,
+    -- What is on the patient's card: P000001.
+    number          text        collate "C" not null,
     name            text        not null,
     phone           text,
+    birth_date      date,
+    -- Known of more people than the date; that of the date, where there is one.
     birth_year      smallint,
+    -- What the record is found by: see server/patients/spelling.py.
+    found_by        text[]      collate "C" not null,
     created_at      timestamptz not null default now(),
+    -- A card's number is one person's.
+    constraint patients_number_unique unique (institution_id, number),
     constraint patients_name_length check (char_length(name) between 1 and 200),
     constraint patients_phone_length check (char_length(phone) between 3 and 40),
     constraint patients_birth_year_sane check (birth_year between 1850 and 2200),
+    -- Two births of one person would be found under neither.
+    constraint patients_birth_agrees check (birth_date is null or (birth_year is not null and birth_year = extract(year from birth_date))),
     constraint patients_of_institution unique (id, institution_id)
+);
+-- Without `fastupdate`, whose list of what is not indexed yet every search would read from end to end.
+create index patients_by_key on patients using gin (found_by) with (fastupdate = off);
+-- Its commonest keys would make the planner read the whole table, which is never faster here.
+alter table patients alter column found_by set statistics 0;
+create index patients_by_birth on patients (institution_id, birth_year, birth_date);
+
+-- The last number given to a patient of each institution.
+create table patient_numbers (
+    institution_id  bigint  primary key references institutions,
+    last            bigint  not null
 );
 
 create table users (
@@ -79,7 +108,8 @@ create table users (
     email           text        not null,
     name            text        not null,
     role            text        not null,
-    password_hash   text        not null,
+    -- Null until the invitation is accepted: nobody signs in.
+    password_hash   text,
     doctor_id       bigint      references doctors,
     patient_id      bigint      references patients,
     active          boolean     not null default true,
@@ -93,6 +123,7 @@ create table users (
     constraint users_institution_by_role check ((role = 'super_admin') = (institution_id is null)),
     constraint users_doctor_by_role check ((role = 'doctor') = (doctor_id is not null)),
     constraint users_patient_by_role check ((role = 'patient') = (patient_id is not null)),
+    constraint users_of_institution unique (id, institution_id),
     constraint users_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
     constraint users_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id)
 );
@@ -118,7 +149,56 @@ create table sessions (
     created_at    timestamptz not null default now(),
     expires_at    timestamptz not null,
     revoked_at    timestamptz,
+    -- From where it was opened, for its owner to recognise.
+    address       text,
+    agent         text,
     constraint sessions_token_unique unique (token_hash)
+);
+create index sessions_by_user on sessions (user_id) where revoked_at is null;
+
+-- The locations that a doctor or receptionist is limited to; without a row, all of the institution.
+create table user_locations (
+    user_id         bigint  not null,
+    institution_id  bigint  not null,
+    location_id     bigint  not null,
+    primary key (user_id, location_id),
+    constraint user_locations_user_same_institution foreign key (user_id, institution_id) references users (id, institution_id),
+    constraint user_locations_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id)
+);
+
+-- A link that lets somebody set their password, once; the secret is known only to its receiver, here is its SHA-256.
+create table invitations (
+    id           bigint      generated always as identity primary key,
+    user_id      bigint      not null references users,
+    secret_hash  bytea       not null,
+    created_at   timestamptz not null,
+    expires_at   timestamptz not null,
+    -- Accepted, or replaced by a later one.
+    ended_at     timestamptz,
+    constraint invitations_secret_unique unique (secret_hash)
+);
+-- A person's latest link is their only one.
+create unique index invitations_one_open on invitations (user_id) where ended_at is null;
+
+-- The second factor of a sign-in (RFC 6238). It counts once `confirmed_at` is set.
+create table second_factors (
+    user_id       bigint      primary key references users,
+    -- 20 bytes, or masked with the deployment's secret key where it has one.
+    secret        bytea       not null,
+    confirmed_at  timestamptz,
+    -- The time step of the last code taken: no code is taken twice.
+    last_step     bigint      not null default 0,
+    -- Wrong codes since the last right one, and when the last of them came.
+    failures      integer     not null default 0,
+    failed_at     timestamptz
+);
+
+-- Codes that stand in for a lost phone, each once; here are their SHA-256.
+create table recovery_codes (
+    user_id    bigint      not null references second_factors on delete cascade,
+    code_hash  bytea       not null,
+    used_at    timestamptz,
+    primary key (user_id, code_hash)
 );
 
 -- Enrolled boards and kiosks. The credential is known only to the screen; here is its SHA-256.
@@ -131,6 +211,11 @@ create table devices (
     credential_hash  bytea       not null,
     enrolled_at      timestamptz not null default now(),
     revoked_at       timestamptz,
+    -- Noted once a minute while it is connected: its last sign of life, the build of its page, and the version of
+    -- each queue's board stream that it said it had shown.
+    seen_at          timestamptz,
+    build            text,
+    shown            jsonb       not null default '{}',
     constraint devices_credential_unique unique (credential_hash),
     constraint devices_kind_known check (kind in ('board', 'kiosk')),
     constraint devices_name_length check (char_length(name) between 1 and 60),
@@ -174,7 +259,8 @@ create table queues (
     -- How many desks were busy, of how many: while that holds, waits of the last second are kept.
     waits_basis     text             not null default '',
     created_at      timestamptz      not null default now(),
-    constraint queues_name_unique unique (location_id, name),
+    -- Closed for good: it is in no list and on no board, while its tickets keep it.
+    retired_at      timestamptz,
     constraint queues_name_length check (char_length(name) between 1 and 60),
     constraint queues_state_known check (state in ('open', 'paused', 'closed')),
     constraint queues_message_length check (char_length(message) <= 200),
@@ -183,6 +269,8 @@ create table queues (
     constraint queues_of_institution unique (id, institution_id)
 );
 create index queues_by_location on queues (location_id);
+-- People are sent to a queue by its name.
+create unique index queues_name_unique on queues (location_id, name) where retired_at is null;
 
 -- The doctors who may serve a queue; an owner has a row as well.
 create table queue_doctors (
@@ -310,3 +398,68 @@ create table replies (
     primary key (actor, key)
 );
 create index replies_by_age on replies (at);
+
+-- What each running process last said of itself: here rather than in Redis, so that it can be read while Redis is away.
+create unlogged table processes (
+    id          text        primary key,
+    kind        text        not null,
+    started_at  timestamptz not null,
+    beat_at     timestamptz not null,
+    build       text        not null,
+    figures     jsonb       not null,
+    constraint processes_kind_known check (kind in ('web', 'worker'))
+);
+
+-- Every command, and every view of a patient's record by staff: who, what, before and after, from where, when.
+create table audit (
+    id              bigint      generated always as identity primary key,
+    institution_id  bigint      references institutions,
+    at              timestamptz not null,
+    actor           text        not null,
+    role            text        not null,
+    action          text        not null,
+    -- What was asked, without secrets, and what it changed: [{subject, before, after}].
+    asked           jsonb       not null default '{}',
+    changes         jsonb       not null default '[]',
+    -- Whose records were changed or shown.
+    patients        bigint[]    not null default '{}',
+    viewed          boolean     not null default false,
+    address         text        not null default '',
+    agent           text        not null default '',
+    request_id      text        not null default '',
+    seal_id         bigint
+);
+create index audit_by_time on audit (institution_id, at);
+create index audit_by_actor on audit (institution_id, actor, at);
+create index audit_by_patient on audit using gin (patients);
+create index audit_unsealed on audit (id) where seal_id is null;
+
+-- A seal holds the hash of the one before it and of its batch of rows, so that no sealed row can change unseen.
+create table seals (
+    id              bigint      generated always as identity primary key,
+    institution_id  bigint      references institutions,
+    previous        bytea       not null,
+    hash            bytea       not null,
+    rows            integer     not null,
+    at              timestamptz not null,
+    -- Each institution has one chain without forks, the part above all institutions another.
+    constraint seals_no_fork unique nulls not distinct (institution_id, previous)
+);
+alter table audit add constraint audit_sealed_by foreign key (seal_id) references seals (id);
+create index audit_by_seal on audit (seal_id);
+
+-- The trail is written once: after that a row can only be sealed, once.
+create function refuse_to_alter_audit() returns trigger language plpgsql as $$
+begin
+    if tg_table_name = 'audit' and tg_op = 'UPDATE' then
+        if old.seal_id is null and new.seal_id is not null then
+            old.seal_id := new.seal_id;
+            if old = new then
+                return new;
+            end if;
+        end if;
+    end if;
+    raise exception 'the audit trail cannot be altered' using errcode = 'check_violation', constraint = 'audit_unalterable';
+end $$;
+create trigger audit_unalterable before update or delete on audit for each row execute function refuse_to_alter_audit();
+create trigger seals_unalterable before update or delete on seals for each row execute function refuse_to_alter_audit();

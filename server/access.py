@@ -8,6 +8,7 @@ foreign to an actor's institution looks the same as what does not exist.
 import asyncio
 import hashlib
 import secrets
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -56,6 +57,12 @@ class Actor:
     location_id: int | None = None
     device_kind: str | None = None
     csrf: str = ""
+    location_ids: frozenset[int] = frozenset()
+    """The locations that a doctor or receptionist is limited to; none given, all of the institution."""
+    second_factor: bool = False
+    """Whether the person has a second factor."""
+    owes_factor: bool = False
+    """Whether the institution requires one that the person has not set up: the session opens nothing else."""
 
     @property
     def credential(self) -> str:
@@ -74,6 +81,23 @@ class Actor:
             self.role in (Role.super_admin, Role.system) or institution_id == self.institution_id
         )
 
+    def at(self, location_id: int) -> bool:
+        """Whether the location is one that a person of its institution works at."""
+        return not self.location_ids or location_id in self.location_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from, for the audit trail."""
+
+    address: str = ""
+    agent: str = ""
+    request_id: str = ""
+
+
+NOWHERE = Origin()
+ORIGIN: ContextVar[Origin] = ContextVar("callboard_origin")
+"""Set by each edge for the request or socket command that it is about to pass on."""
 
 NAMED_BY_ROLE = frozenset({Role.device, Role.ticket, Role.pairing, Role.system, Role.anonymous})
 ANONYMOUS = Actor(Role.anonymous)
@@ -158,10 +182,15 @@ async def sign_in(db: Db, email: str, password: str) -> SignedIn:
     return SignedIn(token, _person({**user, "session_id": session_id, "csrf": csrf}), user["email"], expires_at)
 
 
-USER_BY_EMAIL = """
-select id, institution_id, email, name, role, doctor_id, patient_id, password_hash
-from users where email = $1 and active
+PERSON = """
+u.id, u.institution_id, u.email, u.name, u.role, u.doctor_id, u.patient_id,
+    array(select l.location_id from user_locations l where l.user_id = u.id) as location_ids,
+    f.confirmed_at is not null as second_factor,
+    u.role <> 'patient' and f.confirmed_at is null and coalesce(i.require_totp, false) as owes_factor
 """
+"""What an actor is made of, from `users u` with `PERSON_WITH`."""
+PERSON_WITH = "left join institutions i on i.id = u.institution_id left join second_factors f on f.user_id = u.id"
+USER_BY_EMAIL = f"select u.password_hash, {PERSON} from users u {PERSON_WITH} where u.email = $1 and u.active"  # noqa: S608 (a constant)
 OPEN_SESSION = "insert into sessions (user_id, token_hash, csrf, expires_at) values ($1, $2, $3, $4) returning id"
 
 
@@ -191,6 +220,9 @@ def _person(row: Any) -> Actor:
         doctor_id=row["doctor_id"],
         patient_id=row["patient_id"],
         csrf=row["csrf"],
+        location_ids=frozenset(row["location_ids"]),
+        second_factor=row["second_factor"],
+        owes_factor=row["owes_factor"],
     )
 
 
@@ -200,11 +232,11 @@ async def by_token(db: Db, token: str) -> Actor | None:
     return _person(row) if row else None
 
 
-PERSON_BY_TOKEN = """
-select u.id, u.institution_id, u.name, u.role, u.doctor_id, u.patient_id, s.id as session_id, s.csrf
-from sessions s join users u on u.id = s.user_id
+PERSON_BY_TOKEN = f"""
+select s.id as session_id, s.csrf, {PERSON}
+from sessions s join users u on u.id = s.user_id {PERSON_WITH}
 where s.token_hash = $1 and s.revoked_at is null and s.expires_at > now() and u.active
-"""
+"""  # noqa: S608 (a constant)
 
 
 async def by_device(db: Db, credential: str) -> Actor | None:
@@ -320,12 +352,12 @@ async def may_join(db: Db, actor: Actor, stream: events.Stream[Any]) -> bool:
                 case Role.ticket:
                     return bool(queue["holds_ticket"])
                 case _:
-                    return actor.role in STAFF
+                    return actor.role in STAFF and actor.at(queue["location_id"])
         case "staff" | "shown":
             if actor.role not in STAFF:
                 return False
             queue = await db.fetchrow(AUDIENCE_OF_QUEUE, stream.id, actor.doctor_id, actor.id)
-            if queue is None or not actor.within(queue["institution_id"]):
+            if queue is None or not actor.within(queue["institution_id"]) or not actor.at(queue["location_id"]):
                 return False
             return actor.role is not Role.doctor or bool(queue["serves"])
         case "patient":

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server import contract, demo, devices, publish, queue, store, web
+from server import audit, contract, demo, devices, patients, publish, queue, store, web
 from server.config import ROOT, Config
 from server.fanout import DirectServer, make_server
 from server.live import Live
@@ -19,11 +19,11 @@ from server.publish import Publisher, Rows
 from server.queue.waits import Pace, ranges
 from server.store import Command, Pool, Query, Store
 
-COMMANDS: list[Command[Any, Any]] = [*queue.COMMANDS, *devices.COMMANDS, *demo.COMMANDS]
-QUERIES: list[Query[Any, Any]] = [*queue.QUERIES, *devices.QUERIES, *demo.QUERIES]
+COMMANDS: list[Command[Any, Any]] = [*patients.COMMANDS, *queue.COMMANDS, *devices.COMMANDS, *demo.COMMANDS]
+QUERIES: list[Query[Any, Any]] = [*patients.QUERIES, *queue.QUERIES, *devices.QUERIES, *audit.QUERIES, *demo.QUERIES]
 """Everything that can be asked of Callboard; nothing registers itself at import."""
 
-SLICES = ("settings", "catalog", "queue", "devices", "demo")
+SLICES = ("settings", "catalog", "patients", "queue", "devices", "audit", "demo")
 """The declared order: a slice imports only earlier ones; a test parses the imports and holds it."""
 
 

@@ -1,4 +1,4 @@
-"""Institutions, locations, desks, doctors, patients and users: who and what a clinic is made of.
+"""Institutions, locations, desks, doctors and users: who and what a clinic is made of.
 
 Invariant: nothing here straddles two institutions; the schema's composite keys hold it. Administration has no edge of
 its own yet: these functions serve the command line, the demo clinic and the slices that follow.
@@ -7,12 +7,11 @@ its own yet: these functions serve the command line, the demo clinic and the sli
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import StringConstraints
 
 from server import access, errors
 from server.access import Role
-from server.events import Person
-from server.store import Connection, Tx
+from server.store import Connection
 
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
@@ -20,37 +19,6 @@ Name = Annotated[
 Label = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
-Phone = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\+?[0-9][0-9 ()./-]{2,38}$")]
-
-
-class NewPatient(BaseModel):
-    """A quick registration at the desk."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Name
-    phone: Phone | None = None
-    birth_year: int | None = Field(default=None, ge=1850, le=2200)
-
-
-async def register_patient(tx: Tx, institution_id: int, new: NewPatient) -> Person:
-    """A new patient of the institution."""
-    id_ = await tx.conn.fetchval(ADD_PATIENT, institution_id, new.name, new.phone, new.birth_year)
-    return Person(id=id_, name=new.name, phone=new.phone, birth_year=new.birth_year)
-
-
-ADD_PATIENT = "insert into patients (institution_id, name, phone, birth_year) values ($1, $2, $3, $4) returning id"
-
-
-async def access_patient(tx: Tx, institution_id: int, patient_id: int) -> Person:
-    """A patient of this institution. Raises `NotFound`, for another institution's as well."""
-    row = await tx.conn.fetchrow(PATIENT, patient_id, institution_id)
-    if row is None:
-        raise errors.NotFound("There is no such patient here.")
-    return Person(id=row["id"], name=row["name"], phone=row["phone"], birth_year=row["birth_year"])
-
-
-PATIENT = "select id, name, phone, birth_year from patients where id = $1 and institution_id = $2"
 
 
 async def add_institution(conn: Connection, name: str, zone: str = "UTC", languages: tuple[str, ...] = ("en",)) -> int:

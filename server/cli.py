@@ -32,8 +32,10 @@ app = typer.Typer(
 )
 user_app = typer.Typer(help="People who sign in.", no_args_is_help=True, rich_markup_mode=None)
 device_app = typer.Typer(help="Enrolled boards and kiosks.", no_args_is_help=True, rich_markup_mode=None)
+audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(user_app, name="user")
 app.add_typer(device_app, name="device")
+app.add_typer(audit_app, name="audit")
 
 Data = Annotated[
     Path, typer.Option("--data", help="Folder of `callboard up`.", file_okay=False, envvar="CALLBOARD_DATA")
@@ -154,6 +156,19 @@ def user_add(
     told = {"email": email, "role": role, "name": name, "institution": institution, "zone": zone}
     new = _checked(people.NewUser, **told, password=_password())
     print(_run(people.add_user(config.database_url, new)))
+
+
+@audit_app.command("verify")
+def audit_verify(data: Data = DATA) -> None:
+    """Recompute every seal of the audit trail; tells each place where it was tampered with, and the newest hashes."""
+    from server import people
+
+    found, heads = _run(people.verify_audit(_config(data=data, redis=False).database_url))
+    print("\n".join(found) or "The audit trail is whole.")
+    for chain, newest in heads.items():
+        print(f"{chain}\t{newest}")
+    if found:
+        raise typer.Exit(1)
 
 
 @device_app.command("enroll")

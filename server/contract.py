@@ -483,6 +483,8 @@ def answered(declared: Declared | Operation, schemas: dict[str, Schema]) -> Sche
     ref = reference(schemas, declared.reply, "serialization")
     described = (inspect.getdoc(declared.reply) or "Done.").split("\n\n")[0].replace("\n", " ")
     content = {"application/json": {"schema": ref}}
+    if declared.reply.__name__ == "Download":
+        content = {"text/csv": {"schema": {"type": "string"}}}
     return {str(declared.status): {"description": described, "headers": headers, "content": content}}
 
 

@@ -12,8 +12,8 @@ import orjson
 
 from server import access, catalog, errors, queue, store
 from server.access import STAFF, Actor, Role
-from server.catalog import NewPatient
 from server.events import Urgency
+from server.patients import NewPatient
 from server.queue.commands import Ask, Joined, JoinQueue, Reply, join_queue
 from server.queue.queries import Nothing
 from server.store import Command, Connection, Query, Read, Tx
@@ -156,7 +156,7 @@ async def _join(conn: Connection, told: dict[str, Any], base_url: str, name: str
     ask = JoinQueue(queue_id=told["ids"]["queues"][-1], patient=NewPatient(name=name), urgency=urgency)
     async with conn.transaction():
         joined = await join_queue(tx, actor, ask)
-        await tx.finish(None, b"", b"")
+        await tx.finish("join-queue", ask)
     return joined
 
 

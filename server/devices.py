@@ -118,6 +118,8 @@ async def enroll_device(tx: Tx, actor: Actor, ask: EnrollDevice) -> Enrolled:
     )
     assert row is not None
     await tx.conn.execute(END_PAIRING, pairing["id"], row["id"])
+    tx.institution_id = institution_id
+    tx.about(f"device:{row['id']}", None, {"name": ask.name, "kind": ask.kind, "location": ask.location_id})
     event = events.DeviceEnrolled(device=row["id"])
     tx.append(events.admin(institution_id), event, put=[device_row(row)])
     if ask.kind == "board":
@@ -136,7 +138,7 @@ values ($1, $2, $3, $4, $5, $6)
 returning id, institution_id, location_id, kind, name, enrolled_at, revoked_at
 """
 END_PAIRING = "update pairings set device_id = $2 where id = $1"
-QUEUES_AT = "select id from queues where location_id = $1 order by id"
+QUEUES_AT = "select id from queues where location_id = $1 and retired_at is null order by id"
 
 
 class RevokeDevice(Ask):
@@ -162,6 +164,8 @@ async def revoke_device(tx: Tx, actor: Actor, ask: RevokeDevice) -> Revoked:
         return Revoked(device_id=ask.device_id, revoked_at=row["revoked_at"])
     row = await tx.conn.fetchrow(END_DEVICE, ask.device_id, tx.now)
     assert row is not None
+    tx.institution_id = row["institution_id"]
+    tx.about(f"device:{ask.device_id}", {"revoked": False}, {"revoked": True})
     event = events.DeviceRevoked(device=ask.device_id)
     tx.append(events.admin(row["institution_id"]), event, put=[device_row(row)])
     if row["kind"] == "board":
@@ -276,7 +280,8 @@ DEVICE_QUEUES = """
 select q.id, q.name, coalesce(q.settings ->> 'token_prefix', l.settings ->> 'token_prefix',
     i.settings ->> 'token_prefix', 'A') as prefix, d.name as doctor
 from queues q join locations l on l.id = q.location_id join institutions i on i.id = q.institution_id
-left join doctors d on d.id = q.doctor_id where q.location_id = $1 order by q.id
+left join doctors d on d.id = q.doctor_id
+where q.location_id = $1 and q.retired_at is null order by q.id
 """
 
 

@@ -314,6 +314,12 @@ class FactorMissing(Refusal):
     code, title = "second-factor-missing", "No second factor is being set up."
 
 
+class PossibleDuplicate(Refusal):
+    """Somebody like this is registered; `candidates` tells who. With `confirm_new` it is a new person all the same."""
+
+    code, title = "possible-duplicate", "This may be somebody who is registered already."
+
+
 class NameTaken(Refusal):
     """The name, address or number is in use already."""
 

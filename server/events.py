@@ -10,7 +10,7 @@ reducer serves Redis, the browser and the tests.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -132,6 +132,8 @@ class Person(Fact):
     name: str
     phone: str | None
     birth_year: int | None
+    number: str | None = None
+    birth_date: date | None = None
 
 
 class Reason(Fact):
@@ -217,6 +219,15 @@ class PatientTicket(Row):
         return f"t:{self.ticket}"
 
 
+class ShownQueue(Fact):
+    """How far a board said that it had shown a queue, and the call that it showed last."""
+
+    queue: int
+    version: int
+    token: str | None
+    called_at: datetime | None
+
+
 class AdminDevice(Row):
     """An enrolled device of the institution."""
 
@@ -226,6 +237,11 @@ class AdminDevice(Row):
     location: int
     enrolled_at: datetime
     revoked_at: datetime | None
+    seen_at: datetime | None = None
+    """Its last sign of life, to the minute."""
+    build: str | None = None
+    """The build of the page that it runs."""
+    shown: list[ShownQueue] = []
 
     @property
     def key(self) -> str:
@@ -233,6 +249,88 @@ class AdminDevice(Row):
         return f"device:{self.device}"
 
 
+class AdminInstitution(Row):
+    """The institution itself."""
+
+    institution: int
+    name: str
+    zone: str
+    languages: list[str]
+    require_totp: bool
+
+    @property
+    def key(self) -> str:
+        """Always `institution`: an admin stream is one institution's."""
+        return "institution"
+
+
+class AdminDesk(Fact):
+    """A room or counter of a location."""
+
+    desk: int
+    name: str
+
+
+class AdminLocation(Row):
+    """A branch or waiting room with its desks; `zone` is None where the institution's holds."""
+
+    location: int
+    name: str
+    zone: str | None
+    desks: list[AdminDesk]
+
+    @property
+    def key(self) -> str:
+        """`location:` and its id."""
+        return f"location:{self.location}"
+
+
+class AdminQueue(Row):
+    """A queue as it is set up; `owner` is None for a pool, `doctors` are all who may serve it."""
+
+    queue: int
+    location: int
+    name: str
+    owner: int | None
+    doctors: list[int]
+
+    @property
+    def key(self) -> str:
+        """`queue:` and its id."""
+        return f"queue:{self.queue}"
+
+
+class AdminDoctor(Row):
+    """A doctor of the institution."""
+
+    doctor: int
+    name: str
+
+    @property
+    def key(self) -> str:
+        """`doctor:` and its id."""
+        return f"doctor:{self.doctor}"
+
+
+class AdminUser(Row):
+    """Somebody who works at the institution and signs in; without `locations` they work at all of them."""
+
+    user: int
+    name: str
+    email: str
+    role: str
+    state: Literal["invited", "active", "inactive"]
+    locations: list[int]
+    doctor: int | None
+    second_factor: bool
+
+    @property
+    def key(self) -> str:
+        """`user:` and its id."""
+        return f"user:{self.user}"
+
+
+AdminRow = AdminDevice | AdminInstitution | AdminLocation | AdminQueue | AdminDoctor | AdminUser
 BoardRow = BoardQueue | BoardTicket
 StaffRow = StaffQueue | StaffTicket | StaffBoard
 
@@ -277,8 +375,8 @@ def doctor(doctor_id: int) -> "Stream[Row]":
     return Stream("doctor", doctor_id)
 
 
-def admin(institution_id: int) -> "Stream[AdminDevice]":
-    """An institution's devices, settings and system notices."""
+def admin(institution_id: int) -> "Stream[AdminRow]":
+    """How an institution is set up: its places, people and devices."""
     return Stream("admin", institution_id)
 
 
@@ -288,7 +386,7 @@ STREAM_ROWS: dict[str, tuple[type[Row], ...]] = {
     "shown": (ShownBoard,),
     "patient": (PatientTicket,),
     "doctor": (),
-    "admin": (AdminDevice,),
+    "admin": (AdminDevice, AdminInstitution, AdminLocation, AdminQueue, AdminDoctor, AdminUser),
 }
 """Which exact row types each kind of stream may carry; `append` refuses any other, subclasses included."""
 
@@ -419,6 +517,68 @@ class DeviceRevoked(Event):
     device: int
 
 
+class QueueRetired(Event):
+    """The queue is closed for good: boards drop it."""
+
+    type = "queue-retired"
+    queue: int
+
+
+class LocationChanged(Event):
+    """The location's name, desks, zone, languages or list of queues changed: boards ask anew what they are to show."""
+
+    type = "location-changed"
+    location: int
+
+
+class InstitutionChanged(Event):
+    """The institution's name, zone, languages or rules of signing in changed."""
+
+    type = "institution-changed"
+
+
+class QueueConfigured(Event):
+    """A queue was made, or its name, owner or doctors changed."""
+
+    type = "queue-configured"
+    queue: int
+
+
+class DoctorChanged(Event):
+    """A doctor was added or renamed."""
+
+    type = "doctor-changed"
+    doctor: int
+
+
+class UserChanged(Event):
+    """Somebody was invited, or their role, name, locations, second factor or state changed."""
+
+    type = "user-changed"
+    user: int
+
+
+class SettingsChanged(Event):
+    """Settings were set or reset at this level: the institution, one of its locations or one of its queues."""
+
+    type = "settings-changed"
+    level: Literal["institution", "location", "queue"]
+    of: int
+
+
+class DeviceRenamed(Event):
+    """A device has another name."""
+
+    type = "device-renamed"
+    device: int
+
+
+class DevicesSeen(Event):
+    """Devices gave a sign of life; told at most once a minute of each."""
+
+    type = "devices-seen"
+
+
 class BoardsShown(Event):
     """Boards came, went, or acknowledged what they have shown."""
 
@@ -447,24 +607,49 @@ EVENTS: dict[str, type[Event]] = {
         TicketCancelled,
         TicketUndone,
         QueueUpdated,
+        QueueRetired,
+        LocationChanged,
+        InstitutionChanged,
+        QueueConfigured,
+        DoctorChanged,
+        UserChanged,
+        SettingsChanged,
         DeviceEnrolled,
+        DeviceRenamed,
         DeviceRevoked,
+        DevicesSeen,
         BoardsShown,
         TicketChanged,
     )
 }
 """Every event by its name on the wire."""
 
-QUEUE_EVENTS: tuple[type[Event], ...] = tuple(
-    event for event in EVENTS.values() if event not in (DeviceEnrolled, DeviceRevoked, BoardsShown, TicketChanged)
+ADMIN_EVENTS: tuple[type[Event], ...] = (
+    InstitutionChanged,
+    LocationChanged,
+    QueueConfigured,
+    QueueRetired,
+    DoctorChanged,
+    UserChanged,
+    SettingsChanged,
+    DeviceEnrolled,
+    DeviceRenamed,
+    DeviceRevoked,
+    DevicesSeen,
+)
+QUEUE_EVENTS: tuple[type[Event], ...] = (
+    *(event for event in EVENTS.values() if issubclass(event, TicketEvent) and event is not TicketChanged),
+    QueueUpdated,
+    QueueRetired,
+    LocationChanged,
 )
 STREAM_EVENTS: dict[str, tuple[type[Event], ...]] = {
     "board": QUEUE_EVENTS,
-    "staff": (*QUEUE_EVENTS, DeviceEnrolled, DeviceRevoked),
+    "staff": (*QUEUE_EVENTS, DeviceEnrolled, DeviceRenamed, DeviceRevoked),
     "shown": (BoardsShown,),
     "patient": (TicketChanged,),
     "doctor": (),
-    "admin": (DeviceEnrolled, DeviceRevoked),
+    "admin": ADMIN_EVENTS,
 }
 """Which events each kind of stream carries."""
 

@@ -24,7 +24,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from socketio.exceptions import ConnectionRefusedError as Refused
 
 from server import access, asks, errors, events, logs
-from server.access import Actor, Role
+from server.access import Actor, Origin, Role
 from server.contract import CallShown, Nothing, Subscribe, Unsubscribe
 from server.events import BoardsShown, ShownBoard, Stream
 from server.fanout import NAMESPACE, DirectServer
@@ -57,6 +57,7 @@ class Socket:
     """One connection, and the streams it follows."""
 
     actor: Actor
+    origin: Origin = access.NOWHERE
     streams: set[str] = field(default_factory=set)
 
 
@@ -166,7 +167,7 @@ class Live:
         if self._has_ended(actor):
             # It ended between the look at the database and now; credentials do not come back to life.
             raise Refused(errors.NotAuthenticated.title, errors.problem(errors.NotAuthenticated()))
-        self.sockets[sid] = Socket(actor)
+        self.sockets[sid] = Socket(actor, origin_of(environ, sid))
 
     async def _disconnect(self, sid: str, reason: str | None = None) -> None:
         socket = self.sockets.pop(sid, None)
@@ -185,6 +186,7 @@ class Live:
             given = args[0] if args else {}
             if len(args) > 1 or not isinstance(given, dict):
                 raise asks.wrong(("", "Send one object."))
+            access.ORIGIN.set(socket.origin)
             return {"ok": await self._answer(name, sid, socket, given)}
         except errors.Refusal as refusal:
             return {"problem": errors.problem(refusal)}
@@ -239,6 +241,9 @@ class Live:
             raise asks.wrong(("/stream", "Should be a kind of stream and an id, such as board:1."))
         if not await access.may_join(self.store.pool, socket.actor, stream):
             raise errors.NotAllowed()
+        if stream.kind == "staff":
+            # It shows who waits, now and from now on.
+            await self.store.note_view(socket.actor, "subscribe", ask, [])
         if stream.name not in socket.streams and len(socket.streams) >= STREAMS_PER_SOCKET:
             raise errors.TooMany("This socket follows too many streams.")
         if sid not in self.sockets:
@@ -568,6 +573,12 @@ class Live:
         for device in devices - here:
             if (queue_id, device) not in self._to_tell:
                 del self._shown[queue_id, device]
+
+
+def origin_of(environ: Mapping[str, Any], sid: str) -> Origin:
+    """Where a handshake comes from; its socket's id stands for the request's."""
+    client = environ.get("asgi.scope", {}).get("client")
+    return Origin(client[0] if client else "", str(environ.get("HTTP_USER_AGENT", ""))[:200], sid)
 
 
 def cookie_of(environ: Mapping[str, Any]) -> str | None:

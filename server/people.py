@@ -10,7 +10,7 @@ from typing import Annotated
 import asyncpg
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from server import catalog, devices, errors, publish, store
+from server import audit, catalog, devices, errors, patients, publish, store
 from server.access import SYSTEM, Role
 from server.app import ROWS
 from server.asks import validate
@@ -67,7 +67,7 @@ async def add_user(database_url: str, new: NewUser) -> str:
                 doctor_id = await conn.fetchval(DOCTOR_WITHOUT_ACCOUNT, institution_id, new.name)
                 doctor_id = doctor_id or await catalog.add_doctor(conn, institution_id, new.name)
             if institution_id is not None and new.role is Role.patient:
-                patient_id = await conn.fetchval(catalog.ADD_PATIENT, institution_id, new.name, None, None)
+                patient_id = (await patients.add_patient(conn, institution_id, patients.NewPatient(name=new.name))).id
             user_id = await catalog.add_user(
                 conn,
                 institution_id=institution_id,
@@ -129,6 +129,15 @@ async def revoke_device(config: Config, *, device_id: int) -> str:
     async with opened(config) as things:
         revoked = await things.execute(command, SYSTEM, ask)
     return f"Device {revoked.device_id} opens nothing since {revoked.revoked_at:%Y-%m-%d %H:%M} UTC."
+
+
+async def verify_audit(database_url: str) -> tuple[list[str], dict[str, str]]:
+    """Where the audit trail was tampered with, and each chain's newest hash."""
+    conn: Connection = await asyncpg.connect(database_url)
+    try:
+        return [found async for found in audit.verify(conn)], await audit.heads(conn)
+    finally:
+        await conn.close()
 
 
 async def list_devices(database_url: str) -> str:

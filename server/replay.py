@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from server import demo, errors, logs, publish, store
 from server.access import Actor, Role
 from server.app import COMMANDS, ROWS
-from server.catalog import NewPatient
 from server.config import Config
 from server.events import Urgency
+from server.patients import NewPatient
 from server.publish import Publisher
 from server.queue import evaluate
 from server.queue.commands import CallNext, JoinQueue, OfTicket

@@ -12,7 +12,7 @@ import asyncio
 import base64
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ import asyncpg
 import orjson
 from pydantic import BaseModel
 
-from server import errors, events
+from server import access, errors, events
 from server.access import Actor, Role
 from server.config import ROOT
 
@@ -87,6 +87,10 @@ class Tx:
         self._fixed = fixed
         self._versions: dict[str, int] = {}
         self._pending: list[Pending] = []
+        self.institution_id = actor.institution_id
+        """Whose trail the command belongs in; a slice sets it where the actor stands above the institutions."""
+        self._changes: list[dict[str, Any]] = []
+        self._patients: set[int] = set()
         self.ended: list[str] = []
         """Keys of actors whose credentials this command ends; their sockets are cut once it is committed."""
 
@@ -122,11 +126,32 @@ class Tx:
         ahead = sum(1 for pending in self._pending if pending.stream == stream.name)
         return self._versions[stream.name] + ahead + 1
 
-    async def finish(self, key: str | None, request: bytes, reply: bytes) -> list[Committed]:
-        """Write the appended events and, for a keyed command, its reply; the last statement of the transaction."""
+    def about(
+        self,
+        subject: str,
+        before: Mapping[str, Any] | None,
+        after: Mapping[str, Any] | None,
+        patient: int | None = None,
+    ) -> None:
+        """Put on the audit trail what becomes of a subject (`ticket:5`): the fields that differ; None: not there."""
+        old, new = dict(before or {}), dict(after or {})
+        if before is not None and after is not None:
+            differing = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+            old, new = ({name: one[name] for name in sorted(differing & one.keys())} for one in (old, new))
+        if old or new:
+            self._changes.append({"subject": subject, "before": old or None, "after": new or None})
+        if patient is not None:
+            self._patients.add(patient)
+
+    async def finish(
+        self, action: str, ask: BaseModel, key: str | None = None, request: bytes = b"", reply: bytes = b""
+    ) -> list[Committed]:
+        """Write the appended events, the audit trail's row and, for a keyed command, its reply, in one statement.
+
+        It is the transaction's last.
+        """
         pending = self._pending
-        if not pending and key is None:
-            return []
+        origin = access.ORIGIN.get(access.NOWHERE)
         rows = await self.conn.fetch(
             APPEND,
             [one.stream for one in pending],
@@ -137,6 +162,15 @@ class Tx:
             key_hash(key) if key else None,
             request,
             seal(self.actor, key, reply) if key else None,
+            self.institution_id,
+            self.actor.role,
+            action,
+            orjson.dumps(without_secrets(ask)).decode(),
+            orjson.dumps(self._changes).decode(),
+            sorted(self._patients),
+            origin.address,
+            origin.agent,
+            origin.request_id,
         )
         return [committed(row, pending[row["ord"] - 1].data, self.now) for row in rows]
 
@@ -172,6 +206,9 @@ with wanted as (
 ), kept as (
     insert into replies (actor, key, request, reply, at)
     select $4, $6, $7, to_jsonb($8::text), $5 where $6::text is not null
+), audited as (
+    insert into audit (institution_id, at, actor, role, action, asked, changes, patients, address, agent, request_id)
+    values ($9, $5, $4, $10, $11, $12::jsonb, $13::jsonb, $14, $15, $16, $17)
 )
 select a.id, a.stream, a.version, a.type, b.epoch, w.ord
 from added a join bumped b on b.name = a.stream
@@ -237,6 +274,16 @@ class Query(Generic[Ask, Reply]):
     allow: frozenset[Role]
     route: str
     status: int = 200
+    patients: Callable[[Reply], Sequence[int]] | None = None
+    """Whose records an answer shows, by id; each view by staff is put on the audit trail."""
+
+
+class Download(BaseModel):
+    """An answer that is a file: its text, its media type, and the name to save it under."""
+
+    content: str
+    kind: str
+    name: str
 
 
 class Store:
@@ -294,7 +341,7 @@ class Store:
         async with self.transaction(actor) as (tx, done):
             reply = await command.run(tx, actor, ask)
             encoded = reply.model_dump_json().encode()
-            done.extend(await tx.finish(key, request, encoded))
+            done.extend(await tx.finish(command.name, ask, key, request, encoded))
         return reply
 
     @asynccontextmanager
@@ -323,7 +370,30 @@ class Store:
         """Answer a query from one snapshot. Raises its refusals, `NotAllowed`, and `Unavailable`."""
         permit(query, actor)
         async with self.snapshot() as view:
-            return await query.run(view, actor, ask)
+            reply = await query.run(view, actor, ask)
+        if query.patients is not None:
+            await self.note_view(actor, query.name, ask, query.patients(reply))
+        return reply
+
+    async def note_view(self, actor: Actor, action: str, ask: BaseModel, patients: Sequence[int]) -> None:
+        """Put on the audit trail that somebody was shown these patients' records. Raises `Unavailable`."""
+        origin = access.ORIGIN.get(access.NOWHERE)
+        try:
+            await self.pool.execute(
+                NOTE_VIEW,
+                actor.institution_id,
+                self.now(),
+                actor.key,
+                actor.role,
+                action,
+                orjson.dumps(without_secrets(ask)).decode(),
+                list(patients),
+                origin.address,
+                origin.agent,
+                origin.request_id,
+            )
+        except LOST as lost:
+            raise errors.Unavailable() from lost
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Read]:
@@ -347,6 +417,10 @@ class Store:
         return unseal(actor, key, row["reply"])
 
 
+NOTE_VIEW = """
+insert into audit (institution_id, at, actor, role, action, asked, patients, viewed, address, agent, request_id)
+values ($1, $2, $3, $4, $5, $6::jsonb, $7, true, $8, $9, $10)
+"""
 KEPT_REPLY = "select request, reply #>> '{}' as reply from replies where actor = $1 and key = $2"
 
 
@@ -392,6 +466,16 @@ def permit(declared: "Command[Any, Any] | Query[Any, Any]", actor: Actor) -> Non
 def fingerprint(name: str, ask: BaseModel) -> bytes:
     """What an idempotency key stands for: the command and its request, as a hash, since a request may name a person."""
     return hashlib.sha256(name.encode() + b"\0" + ask.model_dump_json().encode()).digest()
+
+
+SECRETS = frozenset({"password", "code", "token", "secret", "recovery_code"})
+"""Fields of a request that the audit trail never holds."""
+
+
+def without_secrets(ask: BaseModel) -> dict[str, Any]:
+    """A request as the audit trail keeps it: what was given, and of secrets only that they were."""
+    given = ask.model_dump(mode="json", exclude_unset=True)
+    return {name: "***" if name in SECRETS else value for name, value in given.items()}
 
 
 # Replies that only their asker can read again
@@ -479,9 +563,10 @@ async def migrate(database_url: str, origin: str | None = None) -> list[str]:
             async with conn.transaction():
                 await conn.execute(upgrade.sql)
                 await conn.execute(NOTE_APPLIED, upgrade.number, upgrade.name, upgrade.checksum)
+                if fresh and origin is not None and not names:
+                    # With the first upgrade or not at all: a crash in between would leave the mark out for good.
+                    await conn.execute(NOTE_ORIGIN, origin)
             names.append(upgrade.name)
-        if fresh and origin is not None:
-            await conn.execute(NOTE_ORIGIN, origin)
         return names
     finally:
         await conn.close()

@@ -30,11 +30,11 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from server import access, asks, errors, logs
-from server.access import Actor, Role
+from server.access import Actor, Origin, Role
 from server.config import Config
 from server.contract import PEOPLE, Operation
 from server.pages import PAGES, Clients
-from server.store import LOST, Command, Query, Store, permit
+from server.store import LOST, Command, Download, Query, Store, permit
 
 API = "/api/v1"
 BODY_LIMIT = 64 * 1024
@@ -73,6 +73,16 @@ class Json(Response):
 
     def __init__(self, content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(content, status, {"Cache-Control": "no-store", **(headers or {})})
+
+
+def file(download: Download) -> Response:
+    """A file to save; personal data, so nothing on the way keeps it."""
+    headers = {
+        "Content-Type": f"{download.kind}; charset=utf-8",
+        "Content-Disposition": f'attachment; filename="{download.name}"',
+        "Cache-Control": "no-store",
+    }
+    return Response(download.content.encode(), headers=headers)
 
 
 def refused(refusal: errors.Refusal) -> Response:
@@ -228,7 +238,7 @@ class QueryEndpoint:
         actor = await self.gate.actor(request, Role.anonymous in self.query.allow)
         permit(self.query, actor)
         reply = await self.store.read(self.query, actor, self.ask(request))
-        return Json(reply, self.query.status)
+        return file(reply) if isinstance(reply, Download) else Json(reply, self.query.status)
 
     def ask(self, request: Request) -> BaseModel:
         """The ask that the path and the query string make up."""
@@ -521,6 +531,8 @@ class Edge:
         request_id = inbound if REQUEST_ID.fullmatch(inbound) else uuid.uuid4().hex
         structlog.contextvars.clear_contextvars()
         logs.bind(request_id=request_id)
+        client = scope.get("client")
+        access.ORIGIN.set(Origin(client[0] if client else "", headers.get("user-agent", "")[:AGENT], request_id))
         began = time.perf_counter()
         answer = Answer(
             send, {**self.headers, "X-Request-ID": request_id, **self.cors(headers)}, scope["method"] == "HEAD"
@@ -579,6 +591,8 @@ class Edge:
         )
 
 
+AGENT = 200
+"""Characters of a browser's own name that the audit trail keeps."""
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 

@@ -13,7 +13,7 @@ from arq import Worker, cron
 from arq.connections import RedisSettings
 from redis.exceptions import RedisError
 
-from server import access, logs, publish, store
+from server import access, audit, logs, publish, store
 from server.app import ROWS
 from server.config import Config
 from server.publish import Publisher
@@ -53,6 +53,11 @@ where q.waits_at < now() - make_interval(secs => $1) and q.state <> 'closed'
     and exists (select from tickets t where t.queue_id = q.id and t.state = 'waiting')
     and exists (select from tickets t where t.queue_id = q.id and t.state in ('called', 'in_consultation'))
 """
+
+
+async def seal_audit(ctx: dict[str, Any]) -> None:
+    """Seal what has been put on the audit trail."""
+    await audit.seal(ctx["store"].pool)
 
 
 async def tidy(ctx: dict[str, Any]) -> None:
@@ -101,6 +106,7 @@ class Settings:
         cron(sweep, second=set(range(60)), run_at_startup=True, keep_result=0),
         cron(verify, second=set(range(0, 60, 5)), run_at_startup=True, keep_result=0),
         cron(refresh_waits, second=set(range(0, 60, 10)), keep_result=0),
+        cron(seal_audit, second=set(range(3, 60, 10)), keep_result=0),
         cron(tidy, minute={17}, second={0}, keep_result=0),
     ]
 

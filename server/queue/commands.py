@@ -15,13 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 
 from server import access, errors, events
 from server.access import DESK, STAFF, Actor, Role
-from server.catalog import NewPatient, access_patient, register_patient
 from server.events import QueueState, Reason, StaffTicket, State, Urgency
+from server.patients import NewPatient, access_patient, add_patient
 from server.queue import rules
 from server.queue.line import Desk, Line, Ticket, Turn, dumps, load_line, open_line
 from server.queue.rules import Step
 from server.queue.waits import Gap
-from server.settings import Partial, changed, effective
+from server.settings import Partial, QueueSettings, changed, effective
 from server.store import OPEN_STREAMS, Command, Connection, Tx
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -80,9 +80,9 @@ async def join_queue(tx: Tx, actor: Actor, ask: JoinQueue) -> Joined:
     line = await open_line(tx, actor, ask.queue_id)
     await _takes_in(line, ask.urgency)
     person = (
-        await register_patient(tx, line.institution_id, ask.patient)
+        await add_patient(tx.conn, line.institution_id, ask.patient)
         if ask.patient
-        else await access_patient(tx, line.institution_id, ask.patient_id or 0)
+        else await access_patient(tx.conn, line.institution_id, ask.patient_id or 0)
     )
     if ask.patient_id:
         await _refuse_second_ticket(line, person.id)
@@ -798,14 +798,13 @@ class SetQueueSettings(Partial):
 async def set_queue_settings(tx: Tx, actor: Actor, ask: Any) -> QueueChanged:
     """Change a queue's settings; where that changes the order, everybody who waits is placed by the new one."""
     line = await open_line(tx, actor, ask.queue_id)
-    before = line.settings
     change = Partial.model_validate(ask.model_dump(exclude_unset=True, exclude={"queue_id"}))
     line.own_settings = changed(line.own_settings, change)
     above = await tx.conn.fetchrow(SETTINGS_ABOVE, line.id)
     assert above is not None
-    line.settings = effective(orjson.loads(above["institution"]), orjson.loads(above["location"]), line.own_settings)
-    if (line.settings.order, line.settings.weights) != (before.order, before.weights):
-        await _reorder(line)
+    above_it = orjson.loads(above["institution"]), orjson.loads(above["location"])
+    await put_in_force(line, effective(*above_it, line.own_settings))
+    tx.append(events.admin(line.institution_id), events.SettingsChanged(level="queue", of=line.id))
     return await _changed(line)
 
 
@@ -813,6 +812,13 @@ SETTINGS_ABOVE = """
 select i.settings as institution, l.settings as location
 from queues q join locations l on l.id = q.location_id join institutions i on i.id = q.institution_id where q.id = $1
 """
+
+
+async def put_in_force(line: Line, settings: QueueSettings) -> None:
+    """Let a queue go by these settings; where they change the order, everybody who waits is placed by the new one."""
+    before, line.settings = line.settings, settings
+    if (settings.order, settings.weights) != (before.order, before.weights):
+        await _reorder(line)
 
 
 async def _reorder(line: Line) -> None:
@@ -920,7 +926,10 @@ async def add_queue(
     return queue_id
 
 
-PREFIXES = "select coalesce(settings ->> 'token_prefix', 'A') as prefix from queues where location_id = $1"
+PREFIXES = """
+select coalesce(settings ->> 'token_prefix', 'A') as prefix from queues
+where location_id = $1 and retired_at is null
+"""
 ADD_QUEUE = """
 insert into queues (institution_id, location_id, doctor_id, name, settings) values ($1, $2, $3, $4, $5) returning id
 """

@@ -102,6 +102,18 @@ class Ticket:
             order_reasons=list(standing.reasons),
         )
 
+    def trail(self) -> dict[str, Any]:
+        """What the audit trail compares of it."""
+        return {
+            "token": self.token,
+            "state": self.state,
+            "urgency": self.urgency,
+            "desk": self.desk,
+            "calls": self.calls,
+            "rank": self.rank,
+            "reasons": [one.detail for one in self.order_reasons],
+        }
+
     def board_row(self) -> BoardTicket:
         """As a waiting room sees it."""
         return BoardTicket(
@@ -141,7 +153,7 @@ TICKET = """
 select t.id, t.institution_id, t.queue_id, t.day, t.token, t.state, t.urgency, t.reason, t.requirements,
     t.joined_at, t.waiting_since, t.band, t.key, t.rank, t.order_reasons, t.score, t.calls, t.call_version,
     t.desk_id, d.name as desk, t.doctor_id, t.called_at, t.started_at, t.ended_at, t.undo,
-    p.id as patient_id, p.name as patient_name, p.phone, p.birth_year,
+    p.id as patient_id, p.name as patient_name, p.phone, p.birth_year, p.number, p.birth_date,
     exists (select from users u where u.patient_id = p.id) as has_account
 from tickets t join patients p on p.id = t.patient_id left join desks d on d.id = t.desk_id
 """
@@ -155,7 +167,12 @@ def ticket_of(row: asyncpg.Record) -> Ticket:
         institution_id=row["institution_id"],
         queue_id=row["queue_id"],
         patient=Person(
-            id=row["patient_id"], name=row["patient_name"], phone=row["phone"], birth_year=row["birth_year"]
+            id=row["patient_id"],
+            name=row["patient_name"],
+            phone=row["phone"],
+            birth_year=row["birth_year"],
+            number=row["number"],
+            birth_date=row["birth_date"],
         ),
         has_account=row["has_account"],
         day=row["day"],
@@ -229,6 +246,12 @@ class Line:
     waits_basis: str
     told: list[tuple[Event, tuple[Ticket, ...]]] = field(default_factory=list)
     dropped_from_staff: list[str] = field(default_factory=list)
+    loaded: dict[int, Ticket] = field(default_factory=dict)
+    """Tickets as they were found, for the audit trail; and so the queue itself."""
+    found: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.found = self.trail()
 
     @property
     def today(self) -> date:
@@ -239,6 +262,10 @@ class Line:
     def next_version(self) -> int:
         """The board version of the next event that is told."""
         return self.tx.next_version(events.board(self.id)) + len(self.told)
+
+    def trail(self) -> dict[str, Any]:
+        """What the audit trail compares of the queue."""
+        return {"state": self.state, "message": self.message, "settings": self.own_settings}
 
     def staff_see(self, ticket: Ticket) -> bool:
         """Whether staff have the ticket before them: it is not over, or it is a no-show of the day."""
@@ -251,11 +278,16 @@ class Line:
         row = await self.tx.conn.fetchrow(TICKET_OF_QUEUE, ticket_id, self.id)
         if row is None:
             raise errors.NotFound("There is no such ticket in this queue.")
-        return ticket_of(row)
+        return self._found(ticket_of(row))
+
+    def _found(self, ticket: Ticket) -> Ticket:
+        self.loaded.setdefault(ticket.id, ticket)
+        return ticket
 
     async def at_desk_and_first(self, desk_id: int) -> tuple[Ticket | None, Ticket | None]:
         """Who is called to this desk or in consultation at it, from this queue; and who is first of those waiting."""
-        found = [ticket_of(row) for row in await self.tx.conn.fetch(AT_DESK_AND_FIRST, self.id, desk_id)]
+        rows = await self.tx.conn.fetch(AT_DESK_AND_FIRST, self.id, desk_id)
+        found = [self._found(ticket_of(row)) for row in rows]
         return (
             next((one for one in found if one.state in rules.AT_DESK), None),
             next((one for one in found if one.state is State.waiting), None),
@@ -263,11 +295,11 @@ class Line:
 
     async def waiting(self) -> list[Ticket]:
         """Everybody who waits, in order."""
-        return [ticket_of(row) for row in await self.tx.conn.fetch(WAITING, self.id)]
+        return [self._found(ticket_of(row)) for row in await self.tx.conn.fetch(WAITING, self.id)]
 
     async def shown(self) -> list[Ticket]:
         """Everybody whom staff have before them: those waiting in order among them."""
-        return [ticket_of(row) for row in await self.tx.conn.fetch(SHOWN_TICKETS, self.id)]
+        return [self._found(ticket_of(row)) for row in await self.tx.conn.fetch(SHOWN_TICKETS, self.id)]
 
     async def save(self, ticket: Ticket) -> Ticket:
         """Write a ticket's mutable columns, its rank as it is; answers it."""
@@ -312,6 +344,10 @@ class Line:
         return replace(ticket, rank=rank)
 
     async def _write(self, ticket: Ticket) -> None:
+        before = self.loaded.get(ticket.id)
+        self.tx.about(
+            f"ticket:{ticket.id}", before.trail() if before else None, ticket.trail(), patient=ticket.patient.id
+        )
         await self.tx.conn.execute(
             SAVE_TICKET,
             ticket.id,
@@ -395,6 +431,8 @@ class Line:
         assert seen is not None
         serving = [Serving.model_validate(one) for one in orjson.loads(seen["serving"])]
         self._estimate(seen["waiting"], seen["busy"], len(serving))
+        self.tx.institution_id = self.institution_id
+        self.tx.about(f"queue:{self.id}", self.found, self.trail())
         await self.tx.conn.execute(
             SAVE_QUEUE,
             self.id,
@@ -563,7 +601,7 @@ from desks d
 left join serving s on s.queue_id = $1 and s.desk_id = d.id
 left join tickets e on e.desk_id = d.id and e.state in ('called', 'in_consultation') and e.queue_id <> $1
 left join queues q on q.id = e.queue_id
-where d.id = $2 and d.location_id = $3
+where d.id = $2 and d.location_id = $3 and d.retired_at is null
 """
 SERVE = """
 insert into serving (queue_id, desk_id, doctor_id, called_at, freed_at) values ($1, $2, $3, $4, $5)
@@ -615,6 +653,8 @@ async def open_line(tx: Tx, actor: Actor, queue_id: int, *also: int) -> Line:
     line, serves = await load_line(tx, actor, queue_id)
     if actor.role is Role.doctor and not serves:
         raise errors.NotAllowed("You do not serve this queue.")
+    if not actor.at(line.location_id):
+        raise errors.NotAllowed("That queue is not at one of your locations.")
     return line
 
 
@@ -667,7 +707,7 @@ from queues q
 join locations l on l.id = q.location_id
 join institutions i on i.id = q.institution_id
 left join doctors d on d.id = q.doctor_id
-where q.id = $1
+where q.id = $1 and q.retired_at is null
 """
 
 

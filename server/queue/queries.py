@@ -67,7 +67,7 @@ async def list_queues(view: Read, actor: Actor, ask: ListQueues) -> Queues:
     start = decode_cursor("queues", ask.cursor, int)[0] if ask.cursor else 0
     rows = await view.conn.fetch(
         QUEUES, actor.institution_id, actor.role is Role.super_admin, ask.location_id, start, ask.limit + 1,
-        actor.doctor_id,
+        actor.doctor_id, list(actor.location_ids),
     )  # fmt: skip
     items = [
         QueueSummary(
@@ -93,10 +93,11 @@ select q.id, q.name, q.location_id, l.name as location, q.doctor_id, d.name as d
     exists (select from queue_doctors s where s.queue_id = q.id and s.doctor_id = $6) as serves,
     (
         select coalesce(json_agg(json_build_object('id', k.id, 'name', k.name) order by k.id), '[]')
-        from desks k where k.location_id = q.location_id
+        from desks k where k.location_id = q.location_id and k.retired_at is null
     ) as desks
 from queues q join locations l on l.id = q.location_id left join doctors d on d.id = q.doctor_id
 where ($2 or q.institution_id = $1) and ($3::bigint is null or q.location_id = $3) and q.id > $4
+    and q.retired_at is null and ($7::bigint[] = '{}' or q.location_id = any($7))
 order by q.id limit $5
 """
 
@@ -119,7 +120,8 @@ class QueueView(Reply):
 
 async def show_queue(view: Read, actor: Actor, ask: OfQueue) -> QueueView:
     """A queue as those who work it see it: those at desks and on hold, and those waiting, in order."""
-    await access_queue(view, actor, ask.queue_id)
+    if (await access_queue(view, actor, ask.queue_id))["retired_at"] is not None:
+        raise errors.NotFound("That queue is closed for good.")
     rows = await staff_rows(view.conn, ask.queue_id)
     return QueueView(
         queue=next(row for row in rows if isinstance(row, StaffQueue)),
@@ -131,7 +133,8 @@ async def show_queue(view: Read, actor: Actor, ask: OfQueue) -> QueueView:
 
 
 DESKS_OF_QUEUE = """
-select d.id, d.name from desks d join queues q on q.location_id = d.location_id where q.id = $1 order by d.id
+select d.id, d.name from desks d join queues q on q.location_id = d.location_id
+where q.id = $1 and d.retired_at is null order by d.id
 """
 VERSION = "select version from streams where name = $1"
 
@@ -143,11 +146,13 @@ async def access_queue(view: Read, actor: Actor, queue_id: int) -> Any:
         raise errors.NotFound("There is no such queue here.")
     if actor.role is Role.doctor and not row["serves"]:
         raise errors.NotAllowed("You do not serve this queue.")
+    if not actor.at(row["location_id"]):
+        raise errors.NotAllowed("That queue is not at one of your locations.")
     return row
 
 
 QUEUE = """
-select q.id, q.institution_id, coalesce(l.zone, i.zone) as zone,
+select q.id, q.institution_id, q.location_id, q.retired_at, coalesce(l.zone, i.zone) as zone,
     exists (select from queue_doctors s where s.queue_id = q.id and s.doctor_id = $2) as serves
 from queues q join locations l on l.id = q.location_id join institutions i on i.id = q.institution_id where q.id = $1
 """
@@ -428,10 +433,26 @@ where t.id = $1
 
 QUERIES: list[Query[Any, Any]] = [
     Query("list-queues", list_queues, ListQueues, Queues, STAFF, "GET /queues"),
-    Query("show-queue", show_queue, OfQueue, QueueView, STAFF, "GET /queues/{queue_id}"),
+    Query(
+        "show-queue",
+        show_queue,
+        OfQueue,
+        QueueView,
+        STAFF,
+        "GET /queues/{queue_id}",
+        patients=lambda view: [one.patient.id for one in view.tickets],
+    ),
     Query("queue-history", queue_history, QueueHistory, History, STAFF, "GET /queues/{queue_id}/history"),
     Query("queue-stats", queue_stats, OfQueue, Stats, STAFF, "GET /queues/{queue_id}/stats"),
-    Query("show-ticket", show_ticket, OfTicketQuery, TicketView, STAFF, "GET /tickets/{ticket_id}"),
+    Query(
+        "show-ticket",
+        show_ticket,
+        OfTicketQuery,
+        TicketView,
+        STAFF,
+        "GET /tickets/{ticket_id}",
+        patients=lambda view: [view.ticket.patient.id],
+    ),
     Query("why-before", why_before, Why, Because, STAFF, "GET /tickets/{ticket_id}/why"),
     Query("my-ticket", my_ticket, Nothing, MyTicket, frozenset({Role.ticket}), "GET /ticket"),
 ]

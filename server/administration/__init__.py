@@ -1,0 +1,9 @@
+"""The back office: places, people, devices, settings at three levels, second factors, and how the system is."""
+
+from server.administration import levels, places
+from server.administration.rows import admin_rows
+
+COMMANDS = [*places.COMMANDS, *levels.COMMANDS]
+QUERIES = [*places.QUERIES, *levels.QUERIES]
+
+__all__ = ["COMMANDS", "QUERIES", "admin_rows"]

@@ -1,0 +1,576 @@
+"""Institutions, locations, desks, queues and doctors: made, renamed, arranged, and closed for good.
+
+Invariants: what is closed for good stays in the record and is gone from every list, board and console in the same
+transaction; a desk or a queue with a patient is never closed. Boards learn that they are to ask anew what to show
+(`location-changed`); names that streams show are told to each of them.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from server import catalog, errors, events, queue
+from server.access import ADMINS, STAFF, Actor, Role
+from server.administration.rows import (
+    audit,
+    doctor_rows,
+    hold,
+    institution_row,
+    location_rows,
+    queue_rows,
+    tell,
+)
+from server.catalog import Label, Name
+from server.events import AdminDoctor, AdminInstitution, AdminLocation, AdminQueue
+from server.queue.commands import Ask, Id, Reply
+from server.queue.line import load_line
+from server.queue.queries import Nothing
+from server.store import OPEN_STREAMS, Command, Query, Read, Tx
+
+SUPER = frozenset({Role.super_admin})
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("There is no time zone of that name.")
+    return name
+
+
+def _told_once(languages: list[str]) -> list[str]:
+    if len(set(languages)) < len(languages):
+        raise ValueError("Name each language once.")
+    return languages
+
+
+Zone = Annotated[str, Field(max_length=60, examples=["Europe/London"]), AfterValidator(_known_zone)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][A-Za-z0-9]{1,3})?$")]
+Languages = Annotated[list[Language], Field(min_length=1, max_length=5), AfterValidator(_told_once)]
+
+
+# Institutions
+
+
+class NewInstitution(Ask):
+    """A new tenant."""
+
+    name: Name
+    zone: Zone = "UTC"
+    languages: Languages = ["en"]
+
+
+async def create_institution(tx: Tx, actor: Actor, ask: NewInstitution) -> AdminInstitution:
+    """Make an institution, with nobody in it yet. Raises `NameTaken`."""
+    conn = tx.conn
+    tx.institution_id = await catalog.add_institution(conn, ask.name, ask.zone, tuple(ask.languages))
+    await conn.execute(OPEN_STREAMS, [events.admin(tx.institution_id).name])
+    row = await institution_row(conn, tx.institution_id)
+    assert row is not None
+    audit(tx, None, row)
+    await tell(tx, row.institution, events.InstitutionChanged(), [row])
+    return row
+
+
+class EditInstitution(Ask):
+    """What is to change of an institution; what is left out stays."""
+
+    institution_id: Id
+    name: Name | None = None
+    zone: Zone | None = None
+    languages: Languages | None = None
+    require_totp: bool | None = Field(default=None, description="Whether staff need a second factor.")
+
+
+async def edit_institution(tx: Tx, actor: Actor, ask: EditInstitution) -> AdminInstitution:
+    """Change an institution. Requiring a second factor ends the sessions of those who have none.
+
+    Raises `NotFound`, `NameTaken`, and `SecondFactorRequired` where the asker has none themselves.
+    """
+    id_ = await hold(tx, actor, ask.institution_id)
+    await gate_queues(tx, QUEUES_OF_INSTITUTION, id_)
+    before = await institution_row(tx.conn, id_)
+    assert before is not None
+    await tx.conn.execute(SAVE_INSTITUTION, id_, ask.name, ask.zone, ask.languages, ask.require_totp)
+    after = await institution_row(tx.conn, id_)
+    assert after is not None
+    if after.require_totp and not before.require_totp:
+        if actor.institution_id is not None and not actor.second_factor:
+            raise errors.SecondFactorRequired("Set up your own second factor before you require it of others.")
+        tx.ended += [f"session:{row['id']}" for row in await tx.conn.fetch(END_WITHOUT_FACTOR, id_, tx.now)]
+    audit(tx, before, after)
+    if (before.name, before.zone, before.languages) != (after.name, after.zone, after.languages):
+        for row in await tx.conn.fetch(QUEUES_OF_INSTITUTION, id_):
+            _tell_place(tx, [row["id"]], row["location_id"])
+    await tell(tx, id_, events.InstitutionChanged(), [after])
+    return after
+
+
+SAVE_INSTITUTION = """
+update institutions set name = coalesce($2, name), zone = coalesce($3, zone), languages = coalesce($4, languages),
+    require_totp = coalesce($5, require_totp)
+where id = $1
+"""
+QUEUES_OF_INSTITUTION = """
+select id, location_id from queues where institution_id = $1 and retired_at is null order by id
+"""
+END_WITHOUT_FACTOR = """
+update sessions s set revoked_at = $2
+from users u left join second_factors f on f.user_id = u.id
+where u.id = s.user_id and u.institution_id = $1 and u.role <> 'patient' and f.confirmed_at is null
+    and s.revoked_at is null
+returning s.id
+"""
+
+
+class Institutions(Reply):
+    """The institutions that the asker administers."""
+
+    items: list[AdminInstitution]
+
+
+async def list_institutions(view: Read, actor: Actor, ask: Nothing) -> Institutions:
+    """The asker's own institution; every one for a super_admin."""
+    rows = await view.conn.fetch(INSTITUTIONS, actor.institution_id, actor.role is Role.super_admin)
+    return Institutions(items=[AdminInstitution(**dict(row)) for row in rows])
+
+
+INSTITUTIONS = """
+select id as institution, name, zone, languages, require_totp from institutions where $2 or id = $1 order by id
+"""
+
+
+# What all of them do
+
+
+async def gate_queues(tx: Tx, which: str, *args: Any) -> list[int]:
+    """Take the gates of all these queues in one statement; none can appear meanwhile, since the institution is held."""
+    ids = [row["id"] for row in await tx.conn.fetch(which, *args)]
+    if ids:
+        await tx.gate(*(events.board(one) for one in ids))
+    return ids
+
+
+def _tell_place(tx: Tx, queue_ids: Sequence[int], location_id: int) -> None:
+    """Tell the boards and consoles of these queues, whose gates are held, to ask anew what is there."""
+    for one in queue_ids:
+        tx.append(events.board(one), events.LocationChanged(location=location_id))
+        tx.append(events.staff(one), events.LocationChanged(location=location_id))
+
+
+class OfInstitution(Ask):
+    """An institution; left out, the asker's own."""
+
+    institution_id: Id | None = None
+
+    def within(self, actor: Actor) -> int:
+        """The institution that is meant. Raises `NotFound` for another's, or where none is named and none is theirs."""
+        id_ = self.institution_id or actor.institution_id
+        if id_ is None or not actor.within(id_):
+            raise errors.NotFound("There is no such institution.")
+        return id_
+
+
+# Locations and desks
+
+
+class NewLocation(OfInstitution):
+    """A new branch or waiting room; without a zone the institution's holds."""
+
+    name: Name
+    zone: Zone | None = None
+
+
+async def create_location(tx: Tx, actor: Actor, ask: NewLocation) -> AdminLocation:
+    """Open a location. Raises `NotFound`, `NameTaken`."""
+    institution_id = await hold(tx, actor, ask.within(actor))
+    id_ = await catalog.add_location(tx.conn, institution_id, ask.name, ask.zone)
+    return await _location_changed(tx, institution_id, id_, None)
+
+
+class EditLocation(Ask):
+    """What is to change of a location; a zone of null is the institution's again."""
+
+    location_id: Id
+    name: Name | None = None
+    zone: Zone | None = None
+
+
+async def edit_location(tx: Tx, actor: Actor, ask: EditLocation) -> AdminLocation:
+    """Rename a location or move it to another zone. Raises `NotFound`, `NameTaken`."""
+    institution_id, before = await access_location(tx, actor, ask.location_id)
+    queues = await gate_queues(tx, QUEUES_AT, ask.location_id)
+    zone = ask.zone if "zone" in ask.model_fields_set else before.zone
+    await tx.conn.execute(SAVE_LOCATION, ask.location_id, ask.name, zone)
+    _tell_place(tx, queues, ask.location_id)
+    return await _location_changed(tx, institution_id, ask.location_id, before)
+
+
+SAVE_LOCATION = "update locations set name = coalesce($2, name), zone = $3 where id = $1"
+QUEUES_AT = "select id from queues where location_id = $1 and retired_at is null order by id"
+
+
+async def access_location(tx: Tx, actor: Actor, location_id: int) -> tuple[int, AdminLocation]:
+    """Hold the institution of a location that the asker administers; answers both. Raises `NotFound`."""
+    institution_id = await tx.conn.fetchval(INSTITUTION_OF_LOCATION, location_id)
+    held = await hold(tx, actor, institution_id, "There is no such location here.")
+    return held, (await location_rows(tx.conn, held, location_id))[0]
+
+
+INSTITUTION_OF_LOCATION = "select institution_id from locations where id = $1"
+
+
+async def _location_changed(
+    tx: Tx, institution_id: int, location_id: int, before: AdminLocation | None
+) -> AdminLocation:
+    after = (await location_rows(tx.conn, institution_id, location_id))[0]
+    audit(tx, before, after)
+    await tell(tx, institution_id, events.LocationChanged(location=location_id), [after])
+    return after
+
+
+class Locations(Reply):
+    """The locations of an institution."""
+
+    items: list[AdminLocation]
+
+
+async def list_locations(view: Read, actor: Actor, ask: OfInstitution) -> Locations:
+    """The locations that the asker works at, with their desks."""
+    rows = await location_rows(view.conn, ask.within(actor))
+    return Locations(items=[row for row in rows if actor.at(row.location)])
+
+
+class OfLocation(Ask):
+    """One location."""
+
+    location_id: Id
+
+
+class Desks(Reply):
+    """The desks of a location that are in use."""
+
+    items: list[events.AdminDesk]
+
+
+async def list_desks(view: Read, actor: Actor, ask: OfLocation) -> Desks:
+    """The desks of a location of the asker's. Raises `NotFound`."""
+    institution_id = await view.conn.fetchval(INSTITUTION_OF_LOCATION, ask.location_id)
+    if not actor.within(institution_id) or not actor.at(ask.location_id):
+        raise errors.NotFound("There is no such location here.")
+    return Desks(items=(await location_rows(view.conn, institution_id, ask.location_id))[0].desks)
+
+
+class NewDesk(Ask):
+    """A new room or counter."""
+
+    location_id: Id
+    name: Label
+
+
+async def create_desk(tx: Tx, actor: Actor, ask: NewDesk) -> AdminLocation:
+    """Put up a desk. Raises `NotFound`, `NameTaken`."""
+    institution_id, before = await access_location(tx, actor, ask.location_id)
+    queues = await gate_queues(tx, QUEUES_AT, ask.location_id)
+    await catalog.add_desk(tx.conn, ask.location_id, ask.name)
+    _tell_place(tx, queues, ask.location_id)
+    return await _location_changed(tx, institution_id, ask.location_id, before)
+
+
+class EditDesk(Ask):
+    """What is to change of a desk; `retired` takes it down for good."""
+
+    desk_id: Id
+    name: Label | None = None
+    retired: Annotated[bool, Field(description="Only true: a desk that was taken down does not come back.")] = False
+
+
+async def edit_desk(tx: Tx, actor: Actor, ask: EditDesk) -> AdminLocation:
+    """Rename a desk, wherever it is shown, or take it down. Raises `NotFound`, `NameTaken`, `DeskInUse`."""
+    location_id = await tx.conn.fetchval(LOCATION_OF_DESK, ask.desk_id)
+    if location_id is None:
+        raise errors.NotFound("There is no such desk here.")
+    institution_id = await tx.conn.fetchval(INSTITUTION_OF_LOCATION, location_id)
+    await hold(tx, actor, institution_id, "There is no such desk here.")
+    before = (await location_rows(tx.conn, institution_id, location_id))[0]
+    if all(one.desk != ask.desk_id for one in before.desks):
+        raise errors.NotFound("There is no such desk here.")
+    queues = await gate_queues(tx, QUEUES_AT, location_id)
+    if ask.retired:
+        token = await tx.conn.fetchval(AT_DESK, ask.desk_id)
+        if token is not None:
+            raise errors.DeskInUse(token=token)
+    await tx.conn.execute(SAVE_DESK, ask.desk_id, ask.name, tx.now if ask.retired else None)
+    serving = {row["queue_id"] for row in await tx.conn.fetch(SERVED_FROM, ask.desk_id)}
+    if ask.retired:
+        await tx.conn.execute(SERVES_NO_MORE, ask.desk_id)
+    for one in queues:
+        await _desk_changed(tx, actor, one, ask.desk_id, serves=one in serving)
+    _tell_place(tx, queues, location_id)
+    return await _location_changed(tx, institution_id, location_id, before)
+
+
+LOCATION_OF_DESK = "select location_id from desks where id = $1"
+AT_DESK = "select token from tickets where desk_id = $1 and state in ('called', 'in_consultation')"
+SAVE_DESK = "update desks set name = coalesce($2, name), retired_at = $3 where id = $1"
+SERVED_FROM = "select queue_id from serving where desk_id = $1"
+SERVES_NO_MORE = "delete from serving where desk_id = $1"
+
+
+async def _desk_changed(tx: Tx, actor: Actor, queue_id: int, desk_id: int, serves: bool) -> None:
+    """Tell a queue, whose gate is held, whatever it shows of the desk."""
+    line, _ = await load_line(tx, actor, queue_id)
+    there = [one for one in await line.shown() if one.desk_id == desk_id]
+    if there or serves:
+        line.tell(events.QueueUpdated(), *there)
+        await line.settle()
+
+
+# Doctors
+
+
+class NewDoctor(OfInstitution):
+    """A new doctor; whoever signs in as one is invited as a user."""
+
+    name: Name
+
+
+async def create_doctor(tx: Tx, actor: Actor, ask: NewDoctor) -> AdminDoctor:
+    """Add a doctor. Raises `NotFound`."""
+    institution_id = await hold(tx, actor, ask.within(actor))
+    return await add_doctor(tx, institution_id, ask.name)
+
+
+async def add_doctor(tx: Tx, institution_id: int, name: str) -> AdminDoctor:
+    """Add a doctor to an institution that is held."""
+    row = AdminDoctor(doctor=await catalog.add_doctor(tx.conn, institution_id, name), name=name)
+    audit(tx, None, row)
+    await tell(tx, institution_id, events.DoctorChanged(doctor=row.doctor), [row])
+    return row
+
+
+class EditDoctor(Ask):
+    """A doctor's new name."""
+
+    doctor_id: Id
+    name: Name
+
+
+async def edit_doctor(tx: Tx, actor: Actor, ask: EditDoctor) -> AdminDoctor:
+    """Rename a doctor, on every board and console that shows them. Raises `NotFound`."""
+    institution_id = await tx.conn.fetchval(INSTITUTION_OF_DOCTOR, ask.doctor_id)
+    institution_id = await hold(tx, actor, institution_id, "There is no such doctor here.")
+    queues = await gate_queues(tx, QUEUES_OF_DOCTOR, ask.doctor_id)
+    before = (await doctor_rows(tx.conn, institution_id, ask.doctor_id))[0]
+    after = AdminDoctor(doctor=ask.doctor_id, name=ask.name)
+    await tx.conn.execute(SAVE_DOCTOR, ask.doctor_id, ask.name)
+    for one in queues:
+        line, _ = await load_line(tx, actor, one)
+        await line.settle()
+    audit(tx, before, after)
+    await tell(tx, institution_id, events.DoctorChanged(doctor=ask.doctor_id), [after])
+    return after
+
+
+INSTITUTION_OF_DOCTOR = "select institution_id from doctors where id = $1"
+SAVE_DOCTOR = "update doctors set name = $2 where id = $1"
+QUEUES_OF_DOCTOR = """
+select q.id from queues q
+where q.retired_at is null and (
+    q.doctor_id = $1 or exists (select from queue_doctors s where s.queue_id = q.id and s.doctor_id = $1)
+    or exists (select from serving s where s.queue_id = q.id and s.doctor_id = $1)
+) order by q.id
+"""
+
+
+class Doctors(Reply):
+    """The doctors of an institution."""
+
+    items: list[AdminDoctor]
+
+
+async def list_doctors(view: Read, actor: Actor, ask: OfInstitution) -> Doctors:
+    """The doctors of the asker's institution."""
+    return Doctors(items=await doctor_rows(view.conn, ask.within(actor)))
+
+
+# Queues
+
+
+class NewQueue(Ask):
+    """A new queue: its owner's, or a pool that `doctors` serve."""
+
+    location_id: Id
+    name: Label
+    owner: Id | None = None
+    doctors: list[Id] = Field(default=[], max_length=200)
+
+
+async def create_queue(tx: Tx, actor: Actor, ask: NewQueue) -> AdminQueue:
+    """Open a queue; its tokens get the next letter free at the location. Raises `NotFound`, `NameTaken`."""
+    institution_id, _ = await access_location(tx, actor, ask.location_id)
+    doctors = await _doctors(tx, institution_id, ask.owner, ask.doctors)
+    others = await gate_queues(tx, QUEUES_AT, ask.location_id)
+    id_ = await queue.add_queue(
+        tx.conn,
+        institution_id=institution_id,
+        location_id=ask.location_id,
+        name=ask.name,
+        doctors=doctors,
+        owner=ask.owner,
+    )
+    _tell_place(tx, others, ask.location_id)
+    return await _queue_configured(tx, institution_id, id_, None)
+
+
+async def _doctors(tx: Tx, institution_id: int, owner: int | None, doctors: Sequence[int]) -> list[int]:
+    """All who serve the queue, its owner among them. Raises `NotFound` for a doctor of nowhere or elsewhere."""
+    ids = sorted({*doctors, *([owner] if owner else [])})
+    if await tx.conn.fetchval(COUNT_DOCTORS, institution_id, ids) < len(ids):
+        raise errors.NotFound("There is no such doctor here.")
+    return ids
+
+
+COUNT_DOCTORS = "select count(*) from doctors where institution_id = $1 and id = any($2::bigint[])"
+
+
+async def _queue_configured(tx: Tx, institution_id: int, queue_id: int, before: AdminQueue | None) -> AdminQueue:
+    after = (await queue_rows(tx.conn, institution_id, queue_id))[0]
+    audit(tx, before, after)
+    await tell(tx, institution_id, events.QueueConfigured(queue=queue_id), [after])
+    return after
+
+
+class EditQueue(Ask):
+    """What is to change of a queue; an owner of null makes it a pool."""
+
+    queue_id: Id
+    name: Label | None = None
+    owner: Id | None = None
+    doctors: list[Id] | None = Field(default=None, max_length=200, description="All who may serve it.")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.model_fields_set == {"queue_id"}:
+            raise ValueError("say what is to change")
+        return self
+
+
+async def edit_queue(tx: Tx, actor: Actor, ask: EditQueue) -> AdminQueue:
+    """Rename a queue or change who owns and serves it; who serves it no more follows it no more.
+
+    Raises `NotFound`, `NameTaken`.
+    """
+    institution_id, before = await _access_queue(tx, actor, ask.queue_id)
+    others = await gate_queues(tx, QUEUES_AT, before.location)
+    owner = ask.owner if "owner" in ask.model_fields_set else before.owner
+    served_by = before.doctors if ask.doctors is None else ask.doctors
+    doctors = await _doctors(tx, institution_id, owner, served_by)
+    await tx.conn.execute(SAVE_QUEUE, ask.queue_id, ask.name, owner)
+    await tx.conn.execute(DISMISS_DOCTORS, ask.queue_id, doctors)
+    await tx.conn.execute(APPOINT_DOCTORS, ask.queue_id, doctors)
+    gone = sorted(set(before.doctors) - set(doctors))
+    tx.ended += [f"{AGAIN}user:{row['id']}" for row in await tx.conn.fetch(ACCOUNTS_OF_DOCTORS, gone)]
+    line, _ = await load_line(tx, actor, ask.queue_id)
+    # The patient's own page shows the queue's name.
+    line.tell(events.QueueUpdated(), *(one for one in await line.shown() if one.has_account))
+    await line.settle()
+    _tell_place(tx, others, before.location)
+    return await _queue_configured(tx, institution_id, ask.queue_id, before)
+
+
+AGAIN = "again:"
+"""Before an actor's key: cut their sockets, and let them come again as what they are now."""
+SAVE_QUEUE = "update queues set name = coalesce($2, name), doctor_id = $3 where id = $1"
+DISMISS_DOCTORS = "delete from queue_doctors where queue_id = $1 and not doctor_id = any($2::bigint[])"
+APPOINT_DOCTORS = """
+insert into queue_doctors (queue_id, doctor_id) select $1, unnest($2::bigint[]) on conflict do nothing
+"""
+ACCOUNTS_OF_DOCTORS = "select id from users where doctor_id = any($1::bigint[]) and active"
+
+
+async def _access_queue(tx: Tx, actor: Actor, queue_id: int) -> tuple[int, AdminQueue]:
+    """Hold the institution of a queue that the asker administers; answers both. Raises `NotFound`."""
+    institution_id = await tx.conn.fetchval(INSTITUTION_OF_QUEUE, queue_id)
+    held = await hold(tx, actor, institution_id, "There is no such queue here.")
+    rows = await queue_rows(tx.conn, held, queue_id)
+    if not rows:
+        raise errors.NotFound("There is no such queue here.")
+    return held, rows[0]
+
+
+INSTITUTION_OF_QUEUE = "select institution_id from queues where id = $1"
+
+
+class RetireQueue(Ask):
+    """A queue that is to be closed for good."""
+
+    queue_id: Id
+
+
+class Retired(Reply):
+    """The queue that is no more."""
+
+    queue_id: int
+
+
+async def retire_queue(tx: Tx, actor: Actor, ask: RetireQueue) -> Retired:
+    """Close a queue for good: it leaves every list and board. Raises `NotFound`, and `QueueInUse` with patients."""
+    institution_id, before = await _access_queue(tx, actor, ask.queue_id)
+    others = await gate_queues(tx, QUEUES_AT, before.location)
+    tickets = await tx.conn.fetchval(COUNT_ACTIVE, ask.queue_id)
+    if tickets:
+        raise errors.QueueInUse(tickets=tickets)
+    event = events.QueueRetired(queue=ask.queue_id)
+    for stream, rows in (
+        (events.board(ask.queue_id), await queue.board_rows(tx.conn, ask.queue_id)),
+        (events.staff(ask.queue_id), await queue.staff_rows(tx.conn, ask.queue_id)),
+    ):
+        tx.append(stream, event, drop=[row.key for row in rows])
+    await tx.conn.execute(RETIRE_QUEUE, ask.queue_id, tx.now)
+    _tell_place(tx, others, before.location)
+    audit(tx, before, None)
+    await tell(tx, institution_id, event, [], drop=[before.key])
+    return Retired(queue_id=ask.queue_id)
+
+
+COUNT_ACTIVE = """
+select count(*) from tickets where queue_id = $1 and state in ('waiting', 'called', 'in_consultation', 'on_hold')
+"""
+RETIRE_QUEUE = "update queues set state = 'closed', retired_at = $2 where id = $1"
+
+
+COMMANDS: list[Command[Any, Any]] = [
+    Command(
+        "create-institution",
+        create_institution,
+        NewInstitution,
+        AdminInstitution,
+        SUPER,
+        "POST /institutions",
+        status=201,
+    ),
+    Command(
+        "edit-institution",
+        edit_institution,
+        EditInstitution,
+        AdminInstitution,
+        ADMINS,
+        "POST /institutions/{institution_id}",
+    ),
+    Command("create-location", create_location, NewLocation, AdminLocation, ADMINS, "POST /locations", status=201),
+    Command("edit-location", edit_location, EditLocation, AdminLocation, ADMINS, "POST /locations/{location_id}"),
+    Command("create-desk", create_desk, NewDesk, AdminLocation, ADMINS, "POST /desks", status=201),
+    Command("edit-desk", edit_desk, EditDesk, AdminLocation, ADMINS, "POST /desks/{desk_id}"),
+    Command("create-doctor", create_doctor, NewDoctor, AdminDoctor, ADMINS, "POST /doctors", status=201),
+    Command("edit-doctor", edit_doctor, EditDoctor, AdminDoctor, ADMINS, "POST /doctors/{doctor_id}"),
+    Command("create-queue", create_queue, NewQueue, AdminQueue, ADMINS, "POST /queues", status=201),
+    Command("edit-queue", edit_queue, EditQueue, AdminQueue, ADMINS, "POST /queues/{queue_id}"),
+    Command("retire-queue", retire_queue, RetireQueue, Retired, ADMINS, "POST /queues/{queue_id}/retire"),
+]
+QUERIES: list[Query[Any, Any]] = [
+    Query("list-institutions", list_institutions, Nothing, Institutions, ADMINS, "GET /institutions"),
+    Query("list-locations", list_locations, OfInstitution, Locations, STAFF, "GET /locations"),
+    Query("list-desks", list_desks, OfLocation, Desks, STAFF, "GET /locations/{location_id}/desks"),
+    Query("list-doctors", list_doctors, OfInstitution, Doctors, STAFF, "GET /doctors"),
+]

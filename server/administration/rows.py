@@ -1,0 +1,142 @@
+"""What an institution's admins see of it, and the lock under which it is changed.
+
+Invariants: every command of this slice holds its institution's row (`hold`) before it takes a gate, so two admins
+change one institution one after the other, and no queue appears while settings above it change; a row that is told is
+read after it is written, by the very statement that reads the stream afresh.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from server import devices, errors, events
+from server.access import Actor
+from server.events import (
+    AdminDesk,
+    AdminDoctor,
+    AdminInstitution,
+    AdminLocation,
+    AdminQueue,
+    AdminRow,
+    AdminUser,
+    Event,
+)
+from server.store import Connection, Tx
+
+
+async def hold(tx: Tx, actor: Actor, institution_id: int | None, missing: str = "There is no such institution.") -> int:
+    """Keep every other administrator of the institution out until the command is over; answers its id.
+
+    Raises `NotFound`, in the words of what is `missing`, for another institution's as well.
+    """
+    if institution_id is None or not actor.within(institution_id):
+        raise errors.NotFound(missing)
+    held = await tx.conn.fetchval(HOLD, institution_id)
+    if held is None:
+        raise errors.NotFound(missing)
+    tx.institution_id = institution_id
+    return institution_id
+
+
+HOLD = "select id from institutions where id = $1 for no key update"
+"""It lets in whoever only refers to the institution: patients join and are called meanwhile."""
+
+
+async def tell(tx: Tx, institution_id: int, event: Event, put: Sequence[AdminRow], drop: Sequence[str] = ()) -> None:
+    """Tell the institution's admins."""
+    tx.append(events.admin(institution_id), event, put=put, drop=drop)
+
+
+def audit(tx: Tx, before: AdminRow | None, after: AdminRow | None) -> None:
+    """Put on the audit trail how one of the admins' rows changed."""
+    row = after or before
+    if row is not None:
+        tx.about(
+            row.key,
+            before.model_dump(mode="json") if before else None,
+            after.model_dump(mode="json") if after else None,
+        )
+
+
+async def institution_row(conn: Connection, institution_id: int) -> AdminInstitution | None:
+    """The institution as its admins see it."""
+    row = await conn.fetchrow(INSTITUTION, institution_id)
+    return AdminInstitution(**dict(row)) if row else None
+
+
+INSTITUTION = "select id as institution, name, zone, languages, require_totp from institutions where id = $1"
+
+
+async def location_rows(conn: Connection, institution_id: int, one: int | None = None) -> list[AdminLocation]:
+    """The institution's locations, or one of them, with the desks in use."""
+    return [
+        AdminLocation(
+            location=row["id"],
+            name=row["name"],
+            zone=row["zone"],
+            desks=[AdminDesk(**desk) for desk in orjson.loads(row["desks"])],
+        )
+        for row in await conn.fetch(LOCATIONS, institution_id, one)
+    ]
+
+
+LOCATIONS = """
+select l.id, l.name, l.zone, (
+    select coalesce(json_agg(json_build_object('desk', d.id, 'name', d.name) order by d.id), '[]')
+    from desks d where d.location_id = l.id and d.retired_at is null
+) as desks
+from locations l where l.institution_id = $1 and ($2::bigint is null or l.id = $2) order by l.id
+"""
+
+
+async def queue_rows(conn: Connection, institution_id: int, one: int | None = None) -> list[AdminQueue]:
+    """The institution's queues, or one of them; none that is closed for good."""
+    return [AdminQueue(**dict(row)) for row in await conn.fetch(QUEUES, institution_id, one)]
+
+
+QUEUES = """
+select q.id as queue, q.location_id as location, q.name, q.doctor_id as owner,
+    array(select s.doctor_id from queue_doctors s where s.queue_id = q.id order by s.doctor_id) as doctors
+from queues q where q.institution_id = $1 and ($2::bigint is null or q.id = $2) and q.retired_at is null order by q.id
+"""
+
+
+async def doctor_rows(conn: Connection, institution_id: int, one: int | None = None) -> list[AdminDoctor]:
+    """The institution's doctors, or one of them."""
+    return [AdminDoctor(**dict(row)) for row in await conn.fetch(DOCTORS, institution_id, one)]
+
+
+DOCTORS = """
+select id as doctor, name from doctors where institution_id = $1 and ($2::bigint is null or id = $2) order by id
+"""
+
+
+async def user_rows(conn: Connection, institution_id: int, one: int | None = None) -> list[AdminUser]:
+    """Everybody who works at the institution and signs in, or one of them."""
+    return [AdminUser(**dict(row)) for row in await conn.fetch(USERS, institution_id, one)]
+
+
+USERS = """
+select u.id as user, u.name, u.email, u.role, u.doctor_id as doctor,
+    case when not u.active then 'inactive' when u.password_hash is null then 'invited' else 'active' end as state,
+    array(select l.location_id from user_locations l where l.user_id = u.id order by l.location_id) as locations,
+    exists (select from second_factors f where f.user_id = u.id and f.confirmed_at is not null) as second_factor
+from users u
+where u.institution_id = $1 and u.role <> 'patient' and ($2::bigint is null or u.id = $2) order by u.id
+"""
+
+
+async def admin_rows(conn: Connection, institution_id: int) -> list[Any]:
+    """The rows of an institution's admin stream, from PostgreSQL alone."""
+    institution = await institution_row(conn, institution_id)
+    if institution is None:
+        return []
+    return [
+        institution,
+        *await location_rows(conn, institution_id),
+        *await queue_rows(conn, institution_id),
+        *await doctor_rows(conn, institution_id),
+        *await user_rows(conn, institution_id),
+        *await devices.admin_rows(conn, institution_id),
+    ]

@@ -1,0 +1,452 @@
+"""The records of an institution's patients: registering, correcting and searching them.
+
+Invariants: a record's number and the keys by which it is found are written with it, here and nowhere else. Whoever
+registers somebody who seems to be there already is shown whom, and says so once more before there are two.
+"""
+
+import re
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from server import errors
+from server.access import STAFF, Actor
+from server.asks import wrong
+from server.events import Person
+from server.patients import spelling
+from server.store import Command, Connection, Query, Read, Tx
+
+
+def _clean_name(name: object) -> object:
+    if not isinstance(name, str):
+        return name
+    kept = spelling.cleaned(name)
+    if kept and not spelling.is_visible(kept):
+        raise ValueError("A name needs at least one letter.")
+    return kept
+
+
+def _ascii_digits(phone: object) -> object:
+    return re.sub(r"\d", lambda digit: str(int(digit[0])), phone) if isinstance(phone, str) else phone
+
+
+PatientName = Annotated[
+    str,
+    BeforeValidator(_clean_name),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
+]
+Phone = Annotated[
+    str,
+    BeforeValidator(_ascii_digits),
+    StringConstraints(strip_whitespace=True, pattern=r"^\+?[0-9][0-9 ()./-]{2,38}$"),
+]
+BirthYear = Annotated[int, Field(ge=1850, le=2200)]
+BirthDate = Annotated[date, Field(ge=date(1850, 1, 1), le=date(2200, 12, 31))]
+Id = Annotated[int, Field(ge=1, lt=2**62)]
+
+
+class Ask(BaseModel):
+    """A validated request: frozen, and closed against unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Reply(BaseModel):
+    """A command's or query's answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class NewPatient(Ask):
+    """A quick registration at the desk: of a birth, the date or the year alone."""
+
+    name: PatientName
+    phone: Phone | None = None
+    birth_date: BirthDate | None = None
+    birth_year: BirthYear | None = None
+
+    @model_validator(mode="after")
+    def _one_birth(self) -> Self:
+        if self.birth_date and self.birth_year not in (None, self.birth_date.year):
+            raise ValueError("birth_year is not the year of birth_date")
+        return self
+
+    @property
+    def born(self) -> int | None:
+        """The year of birth, as far as it is known."""
+        return self.birth_date.year if self.birth_date else self.birth_year
+
+
+class PatientRecord(Reply):
+    """A patient, as staff see them."""
+
+    id: int
+    number: str
+    name: str
+    phone: str | None
+    birth_date: date | None
+    birth_year: int | None
+    registered_at: datetime
+
+
+async def add_patient(conn: Connection, institution_id: int, new: NewPatient) -> Person:
+    """A new patient of the institution, under its next number."""
+    row = await conn.fetchrow(
+        ADD_PATIENT, institution_id, new.name, new.phone, new.birth_date, new.born, found_by(institution_id, new)
+    )
+    assert row is not None
+    return Person(
+        id=row["id"],
+        name=new.name,
+        phone=new.phone,
+        birth_year=new.born,
+        number=row["number"],
+        birth_date=new.birth_date,
+    )
+
+
+def found_by(institution_id: int, patient: NewPatient) -> list[str]:
+    """The keys of a record; they begin with the institution, so that a search reads nothing of another's."""
+    return _of(institution_id, spelling.keys_of(patient.name, patient.phone))
+
+
+def _of(institution_id: int, keys: "set[str] | list[str]") -> list[str]:
+    return [f"{institution_id}{key}" for key in keys]
+
+
+ADD_PATIENT = """
+with next as (
+    insert into patient_numbers (institution_id, last) values ($1, 1)
+    on conflict (institution_id) do update set last = patient_numbers.last + 1 returning last
+)
+insert into patients (institution_id, number, name, phone, birth_date, birth_year, found_by)
+select $1, 'P' || lpad(last::text, greatest(6, length(last::text)), '0'), $2, $3, $4, $5, $6 from next
+returning id, number
+"""
+
+
+async def access_patient(conn: Connection, institution_id: int, patient_id: int) -> Person:
+    """A patient of this institution, whom nobody corrects until the transaction ends. Raises `NotFound`."""
+    row = await conn.fetchrow(PATIENT_UNCHANGED, patient_id, institution_id)
+    if row is None:
+        raise errors.NotFound(NO_PATIENT)
+    return Person(**dict(row))
+
+
+NO_PATIENT = "There is no such patient here."
+# The lock waits for a correction that is being written, so that a ticket never begins with the name before it.
+PATIENT_UNCHANGED = """
+select id, name, phone, birth_year, number, birth_date from patients where id = $1 and institution_id = $2
+for key share
+"""
+
+
+async def patient_record(conn: Connection, actor: Actor, patient_id: int) -> PatientRecord:
+    """A patient of the actor's institution. Raises `NotFound`, for another institution's as well."""
+    row = await conn.fetchrow(RECORD, patient_id)
+    return _record(row, actor)
+
+
+def _record(row: Any, actor: Actor) -> PatientRecord:
+    if row is None or not actor.within(row["institution_id"]):
+        raise errors.NotFound(NO_PATIENT)
+    return PatientRecord(**{name: row[name] for name in PatientRecord.model_fields})
+
+
+RECORD = """
+select id, institution_id, number, name, phone, birth_date, birth_year, created_at as registered_at
+from patients where id = $1
+"""
+RECORD_TO_CHANGE = RECORD + "for update"
+
+
+def _institution(actor: Actor, institution_id: int | None) -> int:
+    """Whose patients are meant: the actor's own institution's; who stands above them all names one."""
+    if institution_id is None and actor.institution_id is None:
+        raise wrong(("/institution_id", "This field is needed: you belong to no one institution."))
+    meant = institution_id or actor.institution_id
+    if not actor.within(meant):
+        raise errors.NotFound("There is no such institution here.")
+    return meant or 0
+
+
+# Search
+
+
+class SearchPatients(Ask):
+    """What somebody has typed so far: words of a name, digits of a phone, a number, a birth date or year."""
+
+    q: str = Field(min_length=1, max_length=200)
+    limit: int = Field(default=10, ge=1, le=50)
+    institution_id: Id | None = Field(default=None, description="Needed only by those who belong to none.")
+
+
+class FoundPatient(Reply):
+    """A patient who may be meant: by what, and how well it fits, from 0 to 1."""
+
+    id: int
+    number: str
+    name: str
+    phone: str | None
+    birth_date: date | None
+    birth_year: int | None
+    match: Literal["name", "phone", "number", "birth-date"]
+    score: float
+
+
+class FoundPatients(Reply):
+    """The best matches, best first."""
+
+    items: list[FoundPatient]
+
+
+async def search_patients(view: Read, actor: Actor, ask: SearchPatients) -> FoundPatients:
+    """Patients by name, phone, number or birth date, as they are typed, tolerant of spelling and accents."""
+    institution_id = _institution(actor, ask.institution_id)
+    asked = spelling.read(ask.q)
+    fits = [_fit(row, asked) for row in await _candidates(view.conn, institution_id, asked, ask.limit)]
+    best = sorted((one for one in fits if one.score >= WORTH_SHOWING), key=lambda one: (-one.score, one.name, one.id))
+    return FoundPatients(items=best[: ask.limit])
+
+
+WORTH_SHOWING = 0.3
+LOOKED_AT = 200
+"""How many records of each kind are read and ranked: more than this many answers call for another letter."""
+
+
+async def _candidates(conn: Connection, institution_id: int, asked: spelling.Asked, enough: int) -> list[Any]:
+    found: dict[int, Any] = {}
+
+    async def look(sql: str, *arguments: Any) -> None:
+        found.update({row["id"]: row for row in await conn.fetch(sql, institution_id, *arguments, LOOKED_AT)})
+
+    if asked.number:
+        await look(NUMBERED, asked.number)
+    if asked.digits:
+        await look(KEYED, _of(institution_id, spelling.phone_keys(asked.digits[-9:])))
+    if not asked.words:
+        if asked.years:
+            await look(BORN, list(asked.years), list(asked.dates))
+        return list(found.values())
+    years = list(asked.years)
+    begun = _of(institution_id, [f"^{word[: spelling.KEPT]}" for word in asked.words])
+    whole = _of(institution_id, [f"~{word[: spelling.KEPT]}" for word in asked.words])
+    await look(NAMED, whole, begun, years)
+    if len(found) < enough:
+        near = [_of(institution_id, _near_or_begun(word)) for word in _telling(asked.words)]
+        await look(NAMED_NEARLY, *near, years)
+    if not found:
+        # The year may be wrong, a word too many, two words one, or only half of a word right.
+        loose = {key for word in asked.words if len(word) > 2 for key in _near_or_begun(word, loose=True)}
+        loose |= _near_or_begun("".join(asked.words))
+        await look(KEYED_ANY, _of(institution_id, loose))
+    return list(found.values())
+
+
+def _near_or_begun(word: str, loose: bool = False) -> set[str]:
+    keys = spelling.near(word) | {f"^{word[: spelling.KEPT]}"}
+    return keys | {f"^{word[: max(3, len(word) // 2)]}"} if loose and len(word) > 4 else keys
+
+
+def _telling(words: tuple[str, ...]) -> tuple[str, str, str]:
+    """The three longest words; of fewer, one of them again."""
+    longest = sorted(words, key=len, reverse=True)[:3]
+    first, second, third = (longest * 3)[:3]
+    return first, second, third
+
+
+COLUMNS = "select id, number, name, phone, birth_date, birth_year from patients "
+NUMBERED = COLUMNS + "where institution_id = $1 and number = $2 limit $3"
+KEYED = COLUMNS + "where institution_id = $1 and found_by @> $2 limit $3"
+KEYED_ANY = COLUMNS + "where institution_id = $1 and found_by && $2 limit $3"
+BORN = (
+    COLUMNS
+    + """
+where institution_id = $1 and birth_year = any($2::smallint[])
+    and (cardinality($3::date[]) = 0 or birth_date is null or birth_date = any($3))
+order by birth_date = any($3) desc nulls last limit $4
+"""
+)
+OF_THESE_YEARS = "(cardinality($4::smallint[]) = 0 or birth_year = any($4))"
+# Whole words first: whoever asks for Mar finds Mar, however many Marias there are.
+NAMED = f"""
+({COLUMNS} where institution_id = $1 and found_by @> $2 and {OF_THESE_YEARS} limit $5)
+union all
+({COLUMNS} where institution_id = $1 and found_by @> $3 and {OF_THESE_YEARS} limit $5)
+"""
+NAMED_NEARLY = (
+    COLUMNS
+    + """
+where institution_id = $1 and found_by && $2 and found_by && $3 and found_by && $4
+    and (cardinality($5::smallint[]) = 0 or birth_year = any($5)) limit $6
+"""
+)
+
+
+def _fit(row: Any, asked: spelling.Asked) -> FoundPatient:
+    """How well a record fits, by the best of the ways in which it may be meant."""
+    ways: list[tuple[float, Literal["name", "phone", "number", "birth-date"]]] = []
+    if asked.number == row["number"]:
+        ways.append((1.0, "number"))
+    if asked.digits and row["phone"]:
+        number = spelling.digits(row["phone"])
+        if spelling.same_phone(number, asked.digits):
+            ways.append((1.0, "phone"))
+        elif asked.digits in number:
+            ways.append((0.9 if number.endswith(asked.digits) else 0.8, "phone"))
+    born = _born(row, asked)
+    if asked.words:
+        doubt = 0.75 if asked.years and not born else 1.0
+        ways.append((doubt * spelling.likeness(asked.words, row["name"]), "name"))
+    elif born:
+        ways.append((born, "birth-date"))
+    score, match = max(ways, default=(0.0, "name"))
+    return FoundPatient(**dict(row), match=match, score=round(score, 3))
+
+
+def _born(row: Any, asked: spelling.Asked) -> float:
+    if row["birth_date"] in asked.dates:
+        return 0.95
+    if row["birth_year"] not in asked.years:
+        return 0.0
+    return 0.0 if asked.dates and row["birth_date"] else 0.6
+
+
+# Registering
+
+
+class RegisterPatient(NewPatient):
+    """A new patient; `confirm_new` says that none of the candidates shown is the same person."""
+
+    confirm_new: bool = False
+    institution_id: Id | None = Field(default=None, description="Needed only by those who belong to none.")
+
+
+class Registered(Reply):
+    """The new record, and those that it might have repeated."""
+
+    patient: PatientRecord
+    duplicates: list[FoundPatient]
+
+
+async def register_patient(tx: Tx, actor: Actor, ask: RegisterPatient) -> Registered:
+    """Register somebody who is not there yet. Raises `PossibleDuplicate` with candidates, unless confirmed."""
+    institution_id = _institution(actor, ask.institution_id)
+    _must_be_born(tx, ask)
+    # One after the other from here on: of two desks that register the same person, the second is told of the first's.
+    if await tx.conn.fetchval(HOLD_NUMBERS, institution_id) is None:
+        raise errors.NotFound("There is no such institution here.")
+    duplicates = await _duplicates(tx.conn, institution_id, ask)
+    if duplicates and not ask.confirm_new:
+        raise errors.PossibleDuplicate(candidates=[one.model_dump(mode="json") for one in duplicates])
+    person = await add_patient(tx.conn, institution_id, ask)
+    return Registered(patient=await patient_record(tx.conn, actor, person.id), duplicates=duplicates)
+
+
+HOLD_NUMBERS = """
+insert into patient_numbers (institution_id, last) select id, 0 from institutions where id = $1
+on conflict (institution_id) do update set last = patient_numbers.last returning last
+"""
+
+
+def _must_be_born(tx: Tx, new: NewPatient) -> None:
+    """Raise where a birth is to come, wherever on earth the day has begun."""
+    tomorrow = (tx.now + timedelta(days=1)).date()
+    if new.birth_date and new.birth_date > tomorrow:
+        raise wrong(("/birth_date", "Should not be in the future."))
+    if new.birth_year and new.birth_year > tomorrow.year:
+        raise wrong(("/birth_year", "Should not be in the future."))
+
+
+async def _duplicates(conn: Connection, institution_id: int, new: NewPatient) -> list[FoundPatient]:
+    """Records that may be the same person: of the same phone, or of a similar name and the same birth."""
+    found: dict[int, FoundPatient] = {}
+    names = spelling.words(new.name)
+    if names:
+        near = [_of(institution_id, _near_or_begun(word)) for word in _telling(tuple(names))]
+        rows = await conn.fetch(NAMED_NEARLY, institution_id, *near, [], LOOKED_AT * 5)
+        for row in rows:
+            if likely := _same_person(new, names, row):
+                found[row["id"]] = FoundPatient(**dict(row), match="name", score=round(likely, 3))
+    phone = spelling.digits(new.phone or "")
+    if phone and (keys := spelling.phone_keys(phone[-9:])):
+        for row in await conn.fetch(KEYED, institution_id, _of(institution_id, keys), LOOKED_AT):
+            if row["phone"] and spelling.same_phone(phone, spelling.digits(row["phone"])):
+                found[row["id"]] = FoundPatient(**dict(row), match="phone", score=1.0)
+    return sorted(found.values(), key=lambda one: (-one.score, one.name, one.id))[:CANDIDATES]
+
+
+CANDIDATES = 10
+"""How many possible duplicates are shown."""
+
+
+def _same_person(new: NewPatient, names: list[str], row: Any) -> float:
+    """How likely a record of a similar name is the same person's; 0 where their births say otherwise."""
+    likeness = min(spelling.likeness(names, row["name"]), spelling.likeness(spelling.words(row["name"]), new.name))
+    if new.birth_date and row["birth_date"]:
+        return likeness if new.birth_date == row["birth_date"] and likeness >= 0.5 else 0.0
+    if new.born and row["birth_year"]:
+        return likeness if new.born == row["birth_year"] and likeness >= 0.6 else 0.0
+    return likeness * 0.9 if likeness == 1.0 else 0.0
+
+
+# Correcting
+
+
+class EditPatient(Ask):
+    """What is to be corrected; null takes a phone or a birth away, and another year takes the date away."""
+
+    patient_id: Id
+    name: PatientName = ""
+    phone: Phone | None = None
+    birth_date: BirthDate | None = None
+    birth_year: BirthYear | None = None
+
+
+async def edit_patient(tx: Tx, actor: Actor, ask: EditPatient) -> PatientRecord:
+    """Write a correction, and whatever it changes of the keys; nobody begins a ticket of theirs meanwhile.
+
+    Whoever shows the patient has to be told by the caller. Raises `NotFound`.
+    """
+    row = await tx.conn.fetchrow(RECORD_TO_CHANGE, ask.patient_id)
+    before = _record(row, actor)
+    assert row is not None
+    after = _corrected(before, ask)
+    _must_be_born(tx, after)
+    await tx.conn.execute(
+        SAVE_PATIENT,
+        before.id,
+        after.name,
+        after.phone,
+        after.birth_date,
+        after.born,
+        found_by(row["institution_id"], after),
+    )
+    return await patient_record(tx.conn, actor, before.id)
+
+
+def _corrected(before: PatientRecord, ask: EditPatient) -> NewPatient:
+    given = ask.model_dump(exclude_unset=True, exclude={"patient_id"})
+    kept = {"name": before.name, "phone": before.phone, "birth_date": before.birth_date}
+    if given.get("birth_date"):
+        given.setdefault("birth_year", given["birth_date"].year)
+    elif "birth_year" in given and before.birth_date and given["birth_year"] != before.birth_date.year:
+        given["birth_date"] = None
+    try:
+        return NewPatient.model_validate({**kept, "birth_year": before.birth_year, **given})
+    except ValueError:
+        raise wrong(("/birth_year", "Should be the year of the birth date.")) from None
+
+
+SAVE_PATIENT = """
+update patients set name = $2, phone = $3, birth_date = $4, birth_year = $5, found_by = $6 where id = $1
+"""
+
+
+COMMANDS: list[Command[Any, Any]] = [
+    Command("register-patient", register_patient, RegisterPatient, Registered, STAFF, "POST /patients", status=201),
+]
+QUERIES: list[Query[Any, Any]] = [
+    Query("search-patients", search_patients, SearchPatients, FoundPatients, STAFF, "GET /patients"),
+]

@@ -1,0 +1,151 @@
+"""The audit trail: complete, unalterable, and found out where somebody altered it all the same."""
+
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from server import audit
+from server.access import Actor, Role
+from tests.world import World
+
+
+async def trail(world: World, **ask: Any) -> list[audit.AuditEntry]:
+    page: audit.AuditPage = await world.ask("read-audit", "admin", **ask)
+    return page.items
+
+
+async def broken(world: World) -> list[str]:
+    async with world.pool.acquire() as conn:
+        return [found async for found in audit.verify(conn)]  # type: ignore[arg-type]
+
+
+async def test_a_command_leaves_who_what_before_and_after(world: World) -> None:
+    queue = await world.queue()
+    joined = await world.join(queue, "Noor Haddad")
+    await world.call_next(queue)
+    entry = (await trail(world, action="call-next"))[0]
+    assert (entry.actor, entry.role) == (world.actors["doctor"].key, Role.doctor)
+    assert entry.asked == {"queue_id": queue, "desk_id": world.desks[0]}
+    change = next(one for one in entry.changes if one.subject == f"ticket:{joined.ticket_id}")
+    assert change.before is not None and change.after is not None
+    assert (change.before["state"], change.after["state"]) == ("waiting", "called")
+    assert len(entry.patients) == 1
+
+
+async def test_a_refused_command_leaves_nothing(world: World) -> None:
+    queue = await world.queue()
+    with pytest.raises(Exception, match="Nobody is waiting"):
+        await world.call_next(queue)
+    assert await trail(world, action="call-next") == []
+
+
+async def test_who_looked_at_this_patient(world: World) -> None:
+    queue = await world.queue()
+    joined = await world.join(queue, "Noor Haddad")
+    other = await world.join(queue, "Sam Carter")
+    seen = await world.ask("show-ticket", "doctor", ticket_id=joined.ticket_id)
+    await world.ask("show-ticket", "receptionist", ticket_id=other.ticket_id)
+    patient = seen.ticket.patient.id
+    views = await trail(world, patient_id=patient, viewed=True)
+    assert [(one.actor, one.action) for one in views] == [(world.actors["doctor"].key, "show-ticket")]
+
+
+async def test_reading_the_trail_is_on_the_trail(world: World) -> None:
+    await trail(world)
+    assert [one.action for one in await trail(world, action="read-audit")] == ["read-audit"]
+
+
+async def test_an_admin_sees_their_own_institution_only(world: World) -> None:
+    other = await world.other()
+    await other.join(await other.queue())
+    await world.join(await world.queue())
+    entries = await trail(world, action="join-queue", institution_id=other.institution)
+    assert [one.actor for one in entries] == [world.actors["receptionist"].key]
+
+
+async def test_secrets_never_reach_the_trail(world: World) -> None:
+    pairing_and_code = await world.device()
+    rows = await world.pool.fetch("select asked::text as asked, changes::text as changes from audit")
+    assert pairing_and_code[1] not in str([dict(row) for row in rows])
+    assert '"code": "***"' in str([row["asked"] for row in rows])
+
+
+async def test_entries_cannot_be_altered_or_deleted(world: World) -> None:
+    await world.join(await world.queue())
+    await audit.seal(world.pool)
+    for statement in (
+        "update audit set actor = 'user:0'",
+        "delete from audit",
+        "update seals set rows = 0",
+        "delete from seals",
+    ):
+        with pytest.raises(asyncpg.CheckViolationError, match="cannot be altered"):
+            await world.pool.execute(statement)
+
+
+async def test_a_whole_trail_verifies_after_several_seals(world: World) -> None:
+    other = await world.other()
+    for clinic in (world, other, world):
+        await clinic.join(await clinic.queue(f"Queue {clinic.joined}"))
+        assert await audit.seal(world.pool) > 0
+    assert await audit.seal(world.pool) == 0
+    assert await broken(world) == []
+
+
+@pytest.mark.parametrize(
+    ("tampering", "told"),
+    [
+        ("update audit set actor = 'user:0' where id = (select min(id) from audit)", "altered"),
+        ("update audit set at = at + interval '1 hour' where id = (select min(id) from audit)", "altered"),
+        ("delete from audit where id = (select min(id) from audit)", "now holds"),
+        (
+            "insert into audit (institution_id, at, actor, role, action, seal_id)"
+            " select institution_id, at, actor, role, action, seal_id from audit limit 1",
+            "now holds",
+        ),
+        (
+            "with gone as (delete from audit where seal_id = (select min(id) from seals))"
+            " delete from seals where id = (select min(id) from seals)",
+            "does not follow",
+        ),
+    ],
+)
+async def test_tampering_with_the_triggers_off_is_found_out(world: World, tampering: str, told: str) -> None:
+    queue = await world.queue()
+    for _ in range(2):
+        await world.join(queue)
+        await audit.seal(world.pool)
+    async with world.pool.acquire() as conn, conn.transaction():
+        await conn.execute("set local session_replication_role = replica")
+        await conn.execute(tampering)
+    assert any(told in one for one in await broken(world))
+
+
+async def test_an_export_defuses_formulas(world: World) -> None:
+    queue = await world.queue()
+    await world.join(queue, reason="=1+1", name="=HYPERLINK(1)")
+    exported = await world.ask("export-audit", "admin", action="join-queue")
+    assert exported.kind == "text/csv"
+    cells = [cell for line in audit.csv.reader(exported.content.splitlines()) for cell in line]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "@"))]
+
+
+async def test_pages_and_times_narrow_the_trail(still: World) -> None:
+    assert still.clock is not None
+    queue = await still.queue()
+    await still.join(queue)
+    still.clock.forward(hours=2)
+    await still.join(queue)
+    since = still.clock.now - timedelta(hours=1)
+    assert len(await trail(still, action="join-queue", since=since.isoformat())) == 1
+    first = await still.ask("read-audit", "admin", action="join-queue", limit=1)
+    second = await still.ask("read-audit", "admin", action="join-queue", limit=1, cursor=first.next)
+    assert first.items[0].id > second.items[0].id and second.next is None
+
+
+async def test_staff_other_than_admins_cannot_read_it(world: World) -> None:
+    for who in ("doctor", "receptionist", Actor(Role.ticket, 1, world.institution)):
+        with pytest.raises(Exception, match="not allowed"):
+            await world.ask("read-audit", who)
