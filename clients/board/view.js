@@ -41,7 +41,6 @@ export function Board({ state }) {
             <${Queues} state=${state} info=${info} />
           </main>`}
       <div class="aside" role="alert" aria-atomic="true">${state.spoken.value}</div>
-      ${locked.value && !stale && html`<button class="sound" type="button" onClick=${unlock}><${Speaker} />${t("board.sound")}</button>`}
     </div>
   `;
 }
@@ -58,6 +57,7 @@ function Head({ info }) {
         <h1>${info.device.location}</h1>
         <p>${info.institution.name}</p>
       </div>
+      ${locked.value && html`<button class="sound" type="button" onClick=${unlock}><${Speaker} />${t("board.sound")}</button>`}
       <div class="when">
         <time class="clock" datetime=${new Date(at).toISOString()}>${clockTime(at)}</time>
         <p>${longDate(at)}</p>
@@ -100,6 +100,9 @@ function Calls({ state }) {
   `;
 }
 
+/** How long a desk's name is; the styles make long ones smaller. @param {string} desk */
+const long = (desk) => (desk.length > 18 ? "very" : desk.length > 7 ? "yes" : "no");
+
 /** @param {{call: Call, fresh: boolean}} props */
 function Hero({ call, fresh }) {
   return html`
@@ -108,7 +111,7 @@ function Hero({ call, fresh }) {
         <h2>${call.number > 1 ? t("board.again") : t("board.now")}</h2>
         <p class="hero-call">
           <span class="token">${call.token}</span>
-          <span class="hero-desk" data-long=${call.desk.length > 18 ? "very" : call.desk.length > 9 ? "yes" : "no"}>
+          <span class="hero-desk" data-long=${long(call.desk)}>
             <${Arrow} /><span class="aside">${t("board.to")} </span><span>${call.desk}</span>
           </span>
         </p>
@@ -125,7 +128,7 @@ function Line({ call, current }) {
         <span class="token">${call.token}</span>
         <${Arrow} />
         <span class="aside">${t("board.to")} </span>
-        <span class="line-desk">${call.desk}</span>
+        <span class="line-desk" data-long=${long(call.desk)}>${call.desk}</span>
         <time class="line-at" datetime=${new Date(call.at).toISOString()}>${clockTime(call.at)}</time>
       </p>
     </li>
