@@ -171,6 +171,7 @@ async def run_in_browser(browser: Browser, module: str, function: str) -> list[s
         ("board", "inOrder"),
         ("board", "survives"),
         ("board", "withdraws"),
+        ("board", "catchesUp"),
         ("texts", "messages"),
         ("texts", "places"),
     ],

@@ -1,11 +1,12 @@
 // @ts-check
 /**
- * Owns announcing: one call after the other, never two at once, none dropped.
+ * Owns announcing: one call after the other, never two at once, none dropped but those that have become pointless.
  *
  * Invariant: whatever a stage does (throws, or never ends), the next call's turn comes: each step has its own end.
  *
  * @import {Call} from "./calls.js"
  * @typedef {object} Stage
+ * @property {(call: Call, waited: number) => boolean} pointless  its patient has long been seen to; `waited`: milliseconds
  * @property {(call: Call) => void} show  put this call in front
  * @property {(call: Call) => Promise<unknown>} sound  chime
  * @property {(call: Call) => {text: string, lang: string}[]} sentences  what to say, one language after the other
@@ -47,7 +48,7 @@ export class Announcer {
   constructor(stage, pace = PACE) {
     this.stage = stage;
     this.pace = { patience, ...pace };
-    /** @type {Call[]} */
+    /** @type {{call: Call, since: number}[]} */
     this.waiting = [];
     /** @type {Call | null} */
     this.current = null;
@@ -59,7 +60,7 @@ export class Announcer {
 
   /** @param {Call} call */
   push(call) {
-    this.waiting.push(call);
+    this.waiting.push({ call, since: performance.now() });
     if (this.current === null) void this.#run();
   }
 
@@ -68,14 +69,15 @@ export class Announcer {
    * @param {(call: Call) => boolean} gone
    */
   withdraw(gone) {
-    this.waiting = this.waiting.filter((call) => !gone(call));
+    this.waiting = this.waiting.filter(({ call }) => !gone(call));
   }
 
   async #run() {
-    let call;
-    while ((call = this.waiting.shift())) {
-      this.current = call;
-      const now = call;
+    let next;
+    while ((next = this.waiting.shift())) {
+      const now = next.call;
+      this.current = now;
+      if (this.stage.pointless(now, performance.now() - next.since)) continue;
       await within(async () => this.stage.show(now), 1_000);
       const least = pause(this.waiting.length > 0 ? this.pace.busy : this.pace.alone);
       await within(() => this.stage.sound(now), this.pace.chime);

@@ -24,6 +24,8 @@ import { Board, Fault } from "./view.js";
 import { speak } from "./voice.js";
 
 const MOST_CALLS = 10;
+/** A board so far behind leaves out those who have been seen to meanwhile, rather than fall behind for ever. */
+const BEHIND_MS = 75_000;
 const REFRESH_MS = 10 * 60_000;
 
 const kept = store();
@@ -47,6 +49,7 @@ let link = null;
 const announced = new Set((brief.get("callboard.announced") ?? "").split(" ").filter(Boolean));
 
 const announcer = new Announcer({
+  pointless: (call, waited) => waited > BEHIND_MS && !isCurrent(call),
   show(call) {
     state.presented.value = call;
     state.spoken.value = sentence(call, document.documentElement.lang, (token) => token);

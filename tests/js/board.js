@@ -59,6 +59,7 @@ function stage(over = {}) {
   notes.rested = new Promise((done) => (notes.resting = done));
   return {
     notes,
+    pointless: () => false,
     show() {},
     sound: async () => {},
     sentences: (call) => [{ text: call.token, lang: "en" }],
@@ -125,5 +126,24 @@ export async function withdraws() {
   announcer.withdraw((call) => call.token === "A001" || call.token === "A003");
   await plain.notes.rested;
   failures.same("the one being announced is finished, one taken back is not begun", plain.notes.said, ["A001", "A002", "A004"]);
+  return failures;
+}
+
+export async function catchesUp() {
+  const failures = new Failures();
+  const calls = numbers(5);
+  const waits = [];
+  const behind = stage({
+    pointless(call, waited) {
+      waits.push(waited);
+      return call.token === "A002" || call.token === "A005";
+    },
+  });
+  const announcer = new Announcer(behind, PACE);
+  for (const call of calls) announcer.push(call);
+  await behind.notes.rested;
+  failures.same("what has become pointless is left out, the last one too", behind.notes.said, ["A001", "A003", "A004"]);
+  failures.same("it is told how long each has waited", waits[0] < 5 && waits[3] > 0, true);
+  failures.same("idle afterwards", announcer.idle, true);
   return failures;
 }
