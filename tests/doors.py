@@ -56,18 +56,19 @@ class Peer:
             self.arrived.set()
         self.closed.set()
         for waiting in self.acks.values():
-            waiting.set_exception(Closed())
+            if not waiting.done():
+                waiting.set_exception(Closed())
 
     async def say(self, text: str) -> None:
         """Send a frame just as it is."""
         await self.ws.send_str(text)
 
-    async def call(self, event: str, *args: Any) -> Any:
+    async def call(self, event: str, *args: Any, patience: float = PATIENCE) -> Any:
         """Send an event and wait for its ack. Raises `Closed`."""
         number = next(NUMBERS)
         self.acks[number] = asyncio.get_running_loop().create_future()
         await self.say(f"42{number}" + orjson.dumps([event, *args]).decode())
-        return await asyncio.wait_for(self.acks[number], PATIENCE)
+        return await asyncio.wait_for(self.acks[number], patience)
 
     async def follow(self, stream: str, **position: Any) -> Any:
         """Subscribe to a stream; answers the ack's `ok`."""
