@@ -4,9 +4,9 @@ import { effect } from "@preact/signals";
 
 import { t, use } from "../shared/i18n.js";
 import { recover } from "../shared/reload.js";
+import { resume, user } from "../shared/session.js";
 import { html, mount } from "../shared/ui.js";
 import { open } from "./dialogs.js";
-import { resume, user } from "./session.js";
 import { Console } from "./view.js";
 import { begin, callNext, choosing, end, mine, place, ticketStep, undo } from "./work.js";
 

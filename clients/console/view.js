@@ -6,51 +6,20 @@
  */
 import { useEffect, useState } from "preact/hooks";
 
-import { Problem } from "../shared/api.js";
 import { coarse, now } from "../shared/clock.js";
 import { clockTime, has, number, span, t, timer } from "../shared/i18n.js";
+import { signOut, user } from "../shared/session.js";
+import { SignIn } from "../shared/signin.js";
 import { html, titled } from "../shared/ui.js";
 import { Dialogs, dialog, open } from "./dialogs.js";
-import { signIn, signOut, user } from "./session.js";
 import { blocked, callNext, choosing, demo, deskName, freshAt, held, hush, loaded, mine, others, pending, place, queue, queueItem, queues, resting, setDemo, shown, stale, stats, take, ticketStep, toast, undo, waiting, why } from "./work.js";
 
 export function Console() {
   if (user.value === undefined) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
-  if (user.value === null) return html`<${SignIn} />`;
+  if (user.value === null) return html`<${SignIn} title=${t("console.signin.lead")} />`;
   if (queues.value === null) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
   if (choosing.value || !place.value) return html`<${Choose} />`;
   return html`<${Desk} />`;
-}
-
-function SignIn() {
-  const [problem, setProblem] = useState("");
-  const [busy, setBusy] = useState(false);
-  /** @param {SubmitEvent & {currentTarget: HTMLFormElement}} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    const form = new FormData(event.currentTarget);
-    setBusy(true);
-    setProblem("");
-    try {
-      await signIn(String(form.get("email")).trim(), String(form.get("password")));
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      setProblem(error.message);
-      setBusy(false);
-    }
-  };
-  return html`
-    <main class="gate">
-      <form class="gate-card" onSubmit=${submit}>
-        <img src="/clients/shared/icon.svg" alt="" width="48" height="48" />
-        <h1>${t("console.signin.lead")}</h1>
-        <label class="field"><span>${t("console.email")}</span><input name="email" type="email" autocomplete="username" required autofocus /></label>
-        <label class="field"><span>${t("console.password")}</span><input name="password" type="password" autocomplete="current-password" required /></label>
-        <div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div>
-        <button class="button main" type="submit" disabled=${busy} aria-busy=${busy}>${busy ? t("console.signing") : t("console.signin")}</button>
-      </form>
-    </main>
-  `;
 }
 
 function Choose() {

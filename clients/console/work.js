@@ -15,9 +15,9 @@ import { Problem, act, get, request } from "../shared/api.js";
 import { now } from "../shared/clock.js";
 import { t } from "../shared/i18n.js";
 import { renew } from "../shared/reload.js";
+import { resume, user } from "../shared/session.js";
 import { Link } from "../shared/socket.js";
 import { store } from "../shared/ui.js";
-import { resume, user } from "./session.js";
 
 /** A board that hasn't shown a call by then is named. */
 const LATE_MS = 4_000;

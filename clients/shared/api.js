@@ -113,10 +113,10 @@ export function newKey() {
  * Do one thing, once: retried under the same key while there is no answer, for up to twenty seconds.
  * @param {string} path
  * @param {Record<string, any>} [body]
+ * @param {string} [key] where the same thing may be asked for again by hand, after no answer came
  * @returns {Promise<any>}
  */
-export async function act(path, body = {}) {
-  const key = newKey();
+export async function act(path, body = {}, key = newKey()) {
   const until = Date.now() + PATIENCE_MS;
   for (let attempt = 0; ; attempt += 1) {
     try {

@@ -1,12 +1,12 @@
 // @ts-check
 /**
- * Owns who is signed in at this console.
+ * Owns who is signed in at this page.
  *
- * @import {User} from "../shared/wire.js"
+ * @import {User} from "./wire.js"
  */
 import { signal } from "@preact/signals";
 
-import { Problem, get, request, setCsrf } from "../shared/api.js";
+import { Problem, get, request, setCsrf } from "./api.js";
 
 /** undefined: not known yet; null: nobody. */
 export const user = signal(/** @type {User | null | undefined} */ (undefined));
