@@ -307,7 +307,7 @@ def dealt(chance: random.Random) -> Iterator[str]:
 async def strike(kind: str, place: Clinic, watching: list[Board], chance: random.Random) -> None:
     """Kill one thing of this kind, and bring it back."""
     if kind == "socket":
-        await chance.choice(watching).cut()
+        chance.choice(watching).cut()
     elif kind == "links":
         async with place.at_redis() as client:
             for one in ("normal", "pubsub"):
@@ -326,6 +326,26 @@ async def strike(kind: str, place: Clinic, watching: list[Board], chance: random
         place.start(name)
 
 
+async def race(tickets: int) -> None:
+    """The long form of `tests/test_races.py`: 64 consoles call a full pool empty."""
+    from tests.test_races import CONSOLES, each_once
+
+    with tempfile.TemporaryDirectory(prefix="callboard-chaos-") as name:
+        postgres, valkey = _postgres(Path(name)), start_redis(Path(name) / "redis")
+        try:
+            await store.migrate(postgres.url)
+            async with opened(postgres.url, valkey.url) as world:
+                begun = time.monotonic()
+                await each_once(world, tickets, CONSOLES)
+                seconds = time.monotonic() - begun
+        finally:
+            valkey.stop()
+            postgres.stop()
+    print(
+        f"{CONSOLES} consoles called {tickets} tickets, each once, in {seconds:.0f} s; a fifth of the presses were cut"
+    )
+
+
 def main() -> None:
     """Run the long form and print what came of it; the exit status says whether all was right."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
@@ -333,7 +353,11 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--every", type=float, default=0.4, help="seconds between kills, on average")
+    parser.add_argument("--tickets", type=int, default=0, help="race 64 consoles for so many tickets instead")
     wish = parser.parse_args()
+    if wish.tickets:
+        asyncio.run(race(wish.tickets))
+        return
     seed = random.randrange(2**32) if wish.seed is None else wish.seed
     print(f"seed {seed}", flush=True)
     result = asyncio.run(storm(wish.boards, wish.kills, seed, wish.every))

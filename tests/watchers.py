@@ -89,11 +89,16 @@ class Board:
             self._asking.cancel()
         await self.sio.shutdown()
 
-    async def cut(self) -> None:
-        """Lose the link as a pulled cable does: without a word."""
-        wire = self.sio.eio.ws
-        if wire is not None and not wire.closed and wire._response.connection is not None:
-            wire._response.connection.transport.abort()
+    def wire(self) -> Any:
+        """The transport of its WebSocket, if it has one now."""
+        ws = self.sio.eio.ws
+        connection = None if ws is None or ws.closed else ws._response.connection
+        return None if connection is None else connection.transport
+
+    def cut(self) -> None:
+        """Lose the link without a word of good-bye."""
+        if wire := self.wire():
+            wire.abort()
 
     async def reaches(self, version: int, patience: float = SOON) -> None:
         """Return once this version has been applied."""
@@ -219,9 +224,11 @@ class Web:
 
 
 @asynccontextmanager
-async def serving(database_url: str, redis_url: str, **settings: Any) -> AsyncIterator[Web]:
-    """A whole web process, in this one."""
+async def serving(database_url: str, redis_url: str, unsent: int | None = None, **settings: Any) -> AsyncIterator[Web]:
+    """A whole web process, in this one; `unsent` bounds the bytes that the kernel takes for a client that is slow."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    if unsent is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, unsent)
     app = create_app(Config(database_url=database_url, redis_url=redis_url, **settings))
     config = uvicorn.Config(app, log_config=None, access_log=False, **UVICORN)
     server = uvicorn.Server(config)
