@@ -57,6 +57,8 @@ class Actor:
     location_id: int | None = None
     device_kind: str | None = None
     csrf: str = ""
+    link: str = ""
+    """Of a ticket's holder: the beginning of the stored form of the link's secret."""
     location_ids: frozenset[int] = frozenset()
     """The locations that a doctor or receptionist is limited to; none given, all of the institution."""
     second_factor: bool = False
@@ -66,7 +68,9 @@ class Actor:
 
     @property
     def credential(self) -> str:
-        """How a command that ends a credential names it: a person may be signed in elsewhere too."""
+        """How a command that ends a credential names it: a person may have other sessions, a ticket get another link."""
+        if self.link:
+            return f"link:{self.link}"
         return f"session:{self.session_id}" if self.session_id else self.key
 
     @property
@@ -157,6 +161,9 @@ async def password_fits(stored: str | None, password: str) -> bool:
 
 # Sessions
 
+AGAIN = "again:"
+"""Before the key of an actor whose rights have changed: their sockets are cut, and let in again with those they have."""
+
 SESSION_LIFE = timedelta(days=14)
 
 
@@ -200,6 +207,24 @@ async def sign_out(db: Db, actor: Actor) -> None:
 
 
 END_SESSION = "update sessions set revoked_at = now() where id = $1 and revoked_at is null"
+
+
+async def end_sessions_without_factor(db: Db, institution_id: int, at: datetime) -> list[str]:
+    """End the sessions of the institution's staff who have no second factor; answers their credentials."""
+    ended = await db.fetchval(END_SESSIONS_WITHOUT_FACTOR, institution_id, at)
+    return [f"session:{one}" for one in ended]
+
+
+END_SESSIONS_WITHOUT_FACTOR = """
+with ended as (
+    update sessions s set revoked_at = $2
+    from users u left join second_factors f on f.user_id = u.id
+    where u.id = s.user_id and u.institution_id = $1 and u.role <> 'patient' and f.confirmed_at is null
+        and s.revoked_at is null
+    returning s.id
+)
+select coalesce(array_agg(id), '{}') from ended
+"""
 
 
 async def email_of(db: Db, actor: Actor) -> str:
@@ -264,13 +289,26 @@ async def by_ticket(db: Db, secret: str) -> Actor | None:
     row = await db.fetchrow(TICKET_BY_SECRET, digest(secret))
     if row is None:
         return None
-    return Actor(Role.ticket, id=row["id"], institution_id=row["institution_id"])
+    return Actor(Role.ticket, id=row["id"], institution_id=row["institution_id"], link=_link(digest(secret)))
 
 
 TICKET_BY_SECRET = """
 select id, institution_id from tickets
 where secret_hash = $1 and (ended_at is null or ended_at > now() - interval '2 days')
 """
+
+
+def _link(secret_hash: bytes) -> str:
+    return secret_hash[:LINK].hex()
+
+
+LINK = 8
+"""Bytes of a stored secret that tell links apart; an actor carries no more of it."""
+
+
+def link_credential(secret_hash: bytes) -> str:
+    """What `Actor.credential` is of everybody who holds the link with this stored secret."""
+    return f"link:{_link(secret_hash)}"
 
 
 async def by_pairing(db: Db, secret: str) -> Actor | None:
@@ -318,22 +356,26 @@ async def by_socket_auth(db: Db, auth: Any, cookie: str | None = None) -> Actor:
 
 ENDED = """
 with recursive chain as (
-    select mine.id as mine, first.id, first.transferred_to, first.secret_hash, first.ended_at
-    from tickets mine join tickets first on first.id = coalesce(mine.origin_id, mine.id)
-    where mine.id = any($3::bigint[])
+    select held.link, first.id, first.transferred_to, first.secret_hash, first.ended_at
+    from unnest($3::bigint[], $4::text[]) as held (id, link)
+    join tickets mine on mine.id = held.id
+    join tickets first on first.id = coalesce(mine.origin_id, mine.id)
     union all
-    select c.mine, t.id, t.transferred_to, t.secret_hash, t.ended_at
+    select c.link, t.id, t.transferred_to, t.secret_hash, t.ended_at
     from chain c join tickets t on t.id = c.transferred_to
 )
-select 'session' as kind, s.id from sessions s join users u on u.id = s.user_id
+select 'session' as kind, s.id::text from sessions s join users u on u.id = s.user_id
 where s.id = any($1::bigint[]) and (s.revoked_at is not null or s.expires_at <= now() or not u.active)
 union all
-select 'device', id from devices where id = any($2::bigint[]) and revoked_at is not null
+select 'device', id::text from devices where id = any($2::bigint[]) and revoked_at is not null
 union all
-select 'ticket', mine from chain
-where transferred_to is null and (secret_hash is null or ended_at <= now() - interval '2 days')
+select 'link', link from chain
+where transferred_to is null and (
+    secret_hash is null or encode(substring(secret_hash for 8), 'hex') <> link
+    or ended_at <= now() - interval '2 days'
+)
 """
-"""Which of these sessions, devices and tickets open nothing any more; a transferred ticket's link goes on."""
+"""Which of these sessions, devices and tickets' links open nothing any more; a transferred ticket's link goes on."""
 
 
 # Streams

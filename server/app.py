@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server import audit, contract, demo, devices, patients, publish, queue, store, web
+from server import administration, audit, contract, demo, devices, patients, publish, queue, store, web
 from server.config import ROOT, Config
 from server.fanout import DirectServer, make_server
 from server.live import Live
@@ -19,11 +19,24 @@ from server.publish import Publisher, Rows
 from server.queue.waits import Pace, ranges
 from server.store import Command, Pool, Query, Store
 
-COMMANDS: list[Command[Any, Any]] = [*patients.COMMANDS, *queue.COMMANDS, *devices.COMMANDS, *demo.COMMANDS]
-QUERIES: list[Query[Any, Any]] = [*patients.QUERIES, *queue.QUERIES, *devices.QUERIES, *audit.QUERIES, *demo.QUERIES]
+COMMANDS: list[Command[Any, Any]] = [
+    *patients.COMMANDS,
+    *queue.COMMANDS,
+    *devices.COMMANDS,
+    *administration.COMMANDS,
+    *demo.COMMANDS,
+]
+QUERIES: list[Query[Any, Any]] = [
+    *patients.QUERIES,
+    *queue.QUERIES,
+    *devices.QUERIES,
+    *administration.QUERIES,
+    *audit.QUERIES,
+    *demo.QUERIES,
+]
 """Everything that can be asked of Callboard; nothing registers itself at import."""
 
-SLICES = ("settings", "catalog", "patients", "queue", "devices", "audit", "demo")
+SLICES = ("settings", "catalog", "patients", "queue", "devices", "administration", "audit", "demo")
 """The declared order: a slice imports only earlier ones; a test parses the imports and holds it."""
 
 
@@ -36,7 +49,7 @@ ROWS: dict[str, Rows] = {
     "staff": queue.staff_rows,
     "patient": queue.patient_rows,
     "doctor": _no_rows,
-    "admin": devices.admin_rows,
+    "admin": administration.admin_rows,
 }
 """How each kind of stream is read afresh from PostgreSQL."""
 

@@ -4,6 +4,8 @@ Invariant: nothing here straddles two institutions; the schema's composite keys 
 its own yet: these functions serve the command line, the demo clinic and the slices that follow.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -31,12 +33,56 @@ async def add_institution(conn: Connection, name: str, zone: str = "UTC", langua
 ADD_INSTITUTION = "insert into institutions (name, zone, languages) values ($1, $2, $3) returning id"
 
 
+async def change_institution(
+    conn: Connection,
+    institution_id: int,
+    *,
+    name: str | None,
+    zone: str | None,
+    languages: Sequence[str] | None,
+    require_totp: bool | None,
+) -> None:
+    """Change what is given of an institution."""
+    await conn.execute(CHANGE_INSTITUTION, institution_id, name, zone, languages, require_totp)
+
+
+CHANGE_INSTITUTION = """
+update institutions set name = coalesce($2, name), zone = coalesce($3, zone), languages = coalesce($4, languages),
+    require_totp = coalesce($5, require_totp)
+where id = $1
+"""
+
+
+async def set_institution_settings(conn: Connection, institution_id: int, settings: str) -> None:
+    """Store what is set at the institution itself, as JSON."""
+    await conn.execute(SET_INSTITUTION_SETTINGS, institution_id, settings)
+
+
+SET_INSTITUTION_SETTINGS = "update institutions set settings = $2 where id = $1"
+
+
 async def add_location(conn: Connection, institution_id: int, name: str, zone: str | None = None) -> int:
     """A new branch or waiting room."""
     return int(await conn.fetchval(ADD_LOCATION, institution_id, name, zone))
 
 
 ADD_LOCATION = "insert into locations (institution_id, name, zone) values ($1, $2, $3) returning id"
+
+
+async def change_location(conn: Connection, location_id: int, *, name: str | None, zone: str | None) -> None:
+    """Rename a location, where a name is given, and set its zone; None is its institution's."""
+    await conn.execute(CHANGE_LOCATION, location_id, name, zone)
+
+
+CHANGE_LOCATION = "update locations set name = coalesce($2, name), zone = $3 where id = $1"
+
+
+async def set_location_settings(conn: Connection, location_id: int, settings: str) -> None:
+    """Store what is set at the location itself, as JSON."""
+    await conn.execute(SET_LOCATION_SETTINGS, location_id, settings)
+
+
+SET_LOCATION_SETTINGS = "update locations set settings = $2 where id = $1"
 
 
 async def add_desk(conn: Connection, location_id: int, name: str) -> int:
@@ -47,12 +93,28 @@ async def add_desk(conn: Connection, location_id: int, name: str) -> int:
 ADD_DESK = "insert into desks (location_id, name) values ($1, $2) returning id"
 
 
+async def change_desk(conn: Connection, desk_id: int, *, name: str | None, retired_at: datetime | None) -> None:
+    """Rename a desk, where a name is given, or take it down for good."""
+    await conn.execute(CHANGE_DESK, desk_id, name, retired_at)
+
+
+CHANGE_DESK = "update desks set name = coalesce($2, name), retired_at = $3 where id = $1"
+
+
 async def add_doctor(conn: Connection, institution_id: int, name: str) -> int:
     """A new doctor."""
     return int(await conn.fetchval(ADD_DOCTOR, institution_id, name))
 
 
 ADD_DOCTOR = "insert into doctors (institution_id, name) values ($1, $2) returning id"
+
+
+async def change_doctor(conn: Connection, doctor_id: int, *, name: str) -> None:
+    """Rename a doctor."""
+    await conn.execute(CHANGE_DOCTOR, doctor_id, name)
+
+
+CHANGE_DOCTOR = "update doctors set name = $2 where id = $1"
 
 
 async def add_user(

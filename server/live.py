@@ -24,7 +24,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from socketio.exceptions import ConnectionRefusedError as Refused
 
 from server import access, asks, errors, events, logs
-from server.access import Actor, Origin, Role
+from server.access import AGAIN, Actor, Origin, Role
 from server.contract import CallShown, Nothing, Subscribe, Unsubscribe
 from server.events import BoardsShown, ShownBoard, Stream
 from server.fanout import NAMESPACE, DirectServer
@@ -214,12 +214,16 @@ class Live:
         return {"at": self.store.now(), "build": self.build, "actor": actor}
 
     async def end(self, actors: Sequence[str]) -> None:
-        """Cut every socket of these actors or credentials, those included that are just being let in."""
+        """Cut every socket of these actors or credentials, those included that are just being let in.
+
+        An actor marked `AGAIN` may come back at once, as what they are from now on.
+        """
         now = time.monotonic()
+        again = {key.removeprefix(AGAIN) for key in actors if key.startswith(AGAIN)}
         self._ended = {key: at for key, at in self._ended.items() if at > now - CREDENTIALS_EVERY}
-        self._ended.update(dict.fromkeys(actors, now))
+        self._ended.update({key: now for key in actors if not key.startswith(AGAIN)})
         for sid, socket in list(self.sockets.items()):
-            if self._has_ended(socket.actor):
+            if self._has_ended(socket.actor) or socket.actor.key in again:
                 await self._cut(sid)
 
     async def _cut(self, sid: str) -> None:
@@ -495,8 +499,9 @@ class Live:
     async def _end_revoked(self) -> None:
         sessions = [socket.actor.session_id for socket in self.sockets.values() if socket.actor.session_id]
         devices = [socket.actor.id for socket in self.sockets.values() if socket.actor.role is Role.device]
-        tickets = [socket.actor.id for socket in self.sockets.values() if socket.actor.role is Role.ticket]
-        ended = await self.store.pool.fetch(access.ENDED, sessions, devices, tickets)
+        holders = [socket.actor for socket in self.sockets.values() if socket.actor.role is Role.ticket]
+        tickets, links = [one.id for one in holders], [one.link for one in holders]
+        ended = await self.store.pool.fetch(access.ENDED, sessions, devices, tickets, links)
         await self.end([f"{row['kind']}:{row['id']}" for row in ended])
 
     # What boards have shown

@@ -19,39 +19,65 @@ NOBODY = 2**40
 """An id that nothing has."""
 
 DOORS = """
-                    stranger patient doctor other_doctor receptionist admin super_admin board kiosk holder other_holder waiting_screen their_doctor their_receptionist their_admin their_board their_holder
-join-queue          401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-call-next           401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-call-ticket         401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-recall              401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-start               401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-complete            401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-no-show             401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-return-ticket       401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-hold                401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-transfer            401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-prioritize          401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-cancel              401      403     yes    403          yes          yes   yes         403   403   yes    404          403            404          404                404         403         404
-undo                401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-set-queue-state     401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-set-queue-settings  401      403     403    403          yes          yes   yes         403   403   403    403          403            403          404                404         403         403
-open-pairing        yes      yes     yes    yes          yes          yes   yes         yes   yes   yes    yes          yes            yes          yes                yes         yes         yes
-enroll-device       401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-revoke-device       401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-set-replay          401      403     404    404          404          404   404         403   403   403    403          403            404          404                404         403         403
-list-queues         401      403     yes    yes          yes          yes   yes         403   403   403    403          403            yes          yes                yes         403         403
-show-queue          401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-queue-history       401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-queue-stats         401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-show-ticket         401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-why-before          401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-my-ticket           401      403     403    403          403          403   403         403   403   yes    yes          403            403          403                403         403         yes
-pairing-state       401      403     403    403          403          403   403         403   403   403    403          yes            403          403                403         403         403
-list-devices        401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                yes         403         403
-show-device         401      403     403    403          403          403   403         yes   yes   403    403          403            403          403                403         yes         403
-show-replay         401      403     404    404          404          404   404         403   403   403    403          403            404          404                404         403         403
-session             401      yes     yes    yes          yes          yes   yes         403   403   403    403          403            yes          yes                yes         403         403
-sign-out            401      yes     yes    yes          yes          yes   yes         403   403   403    403          403            yes          yes                yes         403         403
+                           stranger patient doctor other_doctor receptionist admin super_admin board kiosk holder other_holder waiting_screen their_doctor their_receptionist their_admin their_board their_holder
+join-queue                 401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+call-next                  401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+call-ticket                401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+recall                     401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+start                      401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+complete                   401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+no-show                    401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+return-ticket              401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+hold                       401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+transfer                   401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+prioritize                 401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+cancel                     401      403     yes    403          yes          yes   yes         403   403   yes    404          403            404          404                404         403         404
+undo                       401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+set-queue-state            401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+set-queue-settings         401      403     403    403          yes          yes   yes         403   403   403    403          403            403          404                404         403         403
+open-pairing               yes      yes     yes    yes          yes          yes   yes         yes   yes   yes    yes          yes            yes          yes                yes         yes         yes
+enroll-device              401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+revoke-device              401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+set-replay                 401      403     404    404          404          404   404         403   403   403    403          403            404          404                404         403         403
+list-queues                401      403     yes    yes          yes          yes   yes         403   403   403    403          403            yes          yes                yes         403         403
+show-queue                 401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+queue-history              401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+queue-stats                401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+register-patient           401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+search-patients            401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+correct-patient            401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+show-patient               401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+location-overview          401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+renew-link                 401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+show-ticket                401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+why-before                 401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+my-ticket                  401      403     403    403          403          403   403         403   403   yes    yes          403            403          403                403         403         yes
+pairing-state              401      403     403    403          403          403   403         403   403   403    403          yes            403          403                403         403         403
+list-devices               401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                yes         403         403
+show-device                401      403     403    403          403          403   403         yes   yes   403    403          403            403          403                403         yes         403
+show-replay                401      403     404    404          404          404   404         403   403   403    403          403            404          404                404         403         403
+session                    401      yes     yes    yes          yes          yes   yes         403   403   403    403          403            yes          yes                yes         403         403
+sign-out                   401      yes     yes    yes          yes          yes   yes         403   403   403    403          403            yes          yes                yes         403         403
+create-institution         401      403     403    403          403          403   yes         403   403   403    403          403            403          403                403         403         403
+edit-institution           401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+create-location            401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+edit-location              401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+create-desk                401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+edit-desk                  401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+create-doctor              401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+edit-doctor                401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+create-queue               401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+edit-queue                 401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+retire-queue               401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+list-institutions          401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                yes         403         403
+list-locations             401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+list-desks                 401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+list-doctors               401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+set-institution-settings   401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+set-location-settings      401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+show-institution-settings  401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+show-location-settings     401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
+show-queue-settings        401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
 """  # noqa: E501
 """What each may do to the first clinic's queues, tickets and devices; `their` people belong to a second clinic.
 The doctor serves the queue and the other doctor does not; the holder holds the very ticket, the other holder another.
@@ -113,11 +139,22 @@ class Town:
                 return {}, None
             case "set-replay":
                 return {"state": "paused"}, None
+            case "register-patient":
+                return {"name": "Somebody new", "confirm_new": True, "institution_id": world.institution}, None
+            case "search-patients":
+                return {"q": "somebody", "institution_id": world.institution}, None
+            case "correct-patient" | "show-patient":
+                new = await world.do("register-patient", name="Somebody new", confirm_new=True)
+                return {"patient_id": new.patient.id, **({"phone": None} if name == "correct-patient" else {})}, None
+            case "location-overview":
+                return {"location_id": world.location}, None
             case "enroll-device":
                 code = (await world.do("open-pairing", access.ANONYMOUS)).code
                 return {"code": code, "location_id": world.location, "name": f"Board {next(NUMBERS)}"}, None
             case "revoke-device":
                 return {"device_id": (await world.device(f"Board {next(NUMBERS)}"))[0]}, None
+        if (ask := await self.ready_to_administer(name, world)) is not None:
+            return ask, None
         queue = await self.queue_of(world)
         match name:
             case "join-queue":
@@ -150,6 +187,42 @@ class Town:
                 return {"ticket_id": ticket, "before": (await world.join(queue)).ticket_id}, owner
         assert name in DECLARED
         return {"ticket_id": ticket}, owner
+
+    async def ready_to_administer(self, name: str, world: World) -> dict[str, Any] | None:
+        """The same for what the back office asks; None for anything else."""
+        label = f"Thing {next(NUMBERS)}"
+        match name:
+            case "create-institution":
+                return {"name": label}
+            case "edit-institution":
+                return {"institution_id": world.institution, "languages": ["en"]}
+            case "create-location" | "create-doctor":
+                return {"institution_id": world.institution, "name": label}
+            case "list-locations" | "list-doctors" | "show-institution-settings":
+                return {"institution_id": world.institution}
+            case "set-institution-settings":
+                return {"institution_id": world.institution, "max_length": 100_000}
+            case "list-institutions":
+                return {}
+            case "edit-location":
+                return {"location_id": world.location, "zone": "Europe/London"}
+            case "list-desks" | "show-location-settings":
+                return {"location_id": world.location}
+            case "set-location-settings":
+                return {"location_id": world.location, "token_digits": 3}
+            case "create-desk":
+                return {"location_id": world.location, "name": label}
+            case "create-queue":
+                return {"location_id": world.location, "name": label, "owner": world.doctors[0]}
+            case "edit-desk":
+                return {"desk_id": await self.house.desk(world), "name": label}
+            case "edit-doctor":
+                return {"doctor_id": world.doctors[0], "name": label}
+            case "edit-queue":
+                return {"queue_id": await self.queue_of(world), "name": label}
+            case "retire-queue" | "show-queue-settings":
+                return {"queue_id": await self.queue_of(world)}
+        return None
 
 
 EMAIL = "select u.email from users u join sessions s on s.user_id = u.id where s.token_hash = $1"
@@ -312,7 +385,18 @@ async def test_only_a_board_that_follows_says_what_it_has_shown(town: Town) -> N
 
 # What is another clinic's looks like what is not there
 
-IDS = ("queue_id", "ticket_id", "desk_id", "patient_id", "device_id", "location_id", "before")
+IDS = (
+    "queue_id",
+    "ticket_id",
+    "desk_id",
+    "patient_id",
+    "device_id",
+    "location_id",
+    "before",
+    "institution_id",
+    "doctor_id",
+    "owner",
+)
 
 
 @pytest.mark.parametrize("name", [one for one in DOOR if one not in ("session", "sign-out")])

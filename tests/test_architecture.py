@@ -125,10 +125,13 @@ def test_only_slices_append_events() -> None:
 
 
 OWNERS = {
+    "patients": {"patients", "patient_numbers"},
     "queue": {"queues", "queue_doctors", "serving", "tickets", "decisions"},
     "devices": {"devices", "pairings"},
-    "catalog": {"institutions", "locations", "desks", "doctors", "patients", "users"},
+    "catalog": {"institutions", "locations", "desks", "doctors", "users"},
     "access": {"sessions"},
+    "totp": {"second_factors", "recovery_codes"},
+    "administration": {"invitations", "user_locations", "processes"},
     "store": {"streams", "events", "replies", "upgrades", "facts"},
 }
 """Each table's owner; nobody else writes it."""

@@ -162,7 +162,9 @@ OUT_OF_REACH = re.compile(
     # Random secrets, and the parents of the composite keys that keep a row within one institution.
     r"\w+_(secret|credential)_unique|sessions_token_unique|\w+_of_(institution|location)"
     # Versions are counted under the stream's row, tokens under the queue's gate; a pairing draws another code.
-    r"|events_version_unique|tickets_token_unique|pairings_code_unique"
+    r"|events_version_unique|tickets_token_unique|pairings_code_unique|patients_number_unique"
+    # A later link ends the one before it in the same transaction, under the institution's lock.
+    r"|invitations_one_open"
 )
 """Unique constraints that no request can violate, so that a violation is a bug and not a refusal."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from server import errors, events
+from server import catalog, errors, events
 from server.access import ADMINS, STAFF, Actor
 from server.administration.places import (
     INSTITUTION_OF_LOCATION,
@@ -85,7 +85,7 @@ from queues q join locations l on l.id = q.location_id join institutions i on i.
 """
 
 
-class SetInstitutionSettings(Partial):  # type: ignore[misc, valid-type]
+class SetInstitutionSettings(Partial):
     """Settings of the institution; null resets one to the default."""
 
     institution_id: Id
@@ -98,14 +98,14 @@ async def set_institution_settings(tx: Tx, actor: Actor, ask: Any) -> Settings:
     lines = await _lines(tx, actor, queues)
     before = orjson.loads(await tx.conn.fetchval(OF_INSTITUTION, id_))
     after = _changed(before, ask, "institution_id")
-    await tx.conn.execute(SAVE_INSTITUTION_SETTINGS, id_, dumps(after))
+    await catalog.set_institution_settings(tx.conn, id_, dumps(after))
     tx.about(f"institution-settings:{id_}", before, after)
     await _tell_below(tx, lines)
     tx.append(events.admin(id_), events.SettingsChanged(level="institution", of=id_))
     return told(institution=after)
 
 
-class SetLocationSettings(Partial):  # type: ignore[misc, valid-type]
+class SetLocationSettings(Partial):
     """Settings of a location; null resets one to the institution's."""
 
     location_id: Id
@@ -120,15 +120,11 @@ async def set_location_settings(tx: Tx, actor: Actor, ask: Any) -> Settings:
     assert row is not None
     before = orjson.loads(row["location"])
     after = _changed(before, ask, "location_id")
-    await tx.conn.execute(SAVE_LOCATION_SETTINGS, ask.location_id, dumps(after))
+    await catalog.set_location_settings(tx.conn, ask.location_id, dumps(after))
     tx.about(f"location-settings:{ask.location_id}", before, after)
     await _tell_below(tx, lines)
     tx.append(events.admin(institution_id), events.SettingsChanged(level="location", of=ask.location_id))
     return told(institution=orjson.loads(row["institution"]), location=after)
-
-
-SAVE_INSTITUTION_SETTINGS = "update institutions set settings = $2 where id = $1"
-SAVE_LOCATION_SETTINGS = "update locations set settings = $2 where id = $1"
 
 
 def _changed(stored: dict[str, Any], ask: Any, of: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from server import catalog, errors, events, queue
+from server import access, catalog, errors, events, queue
 from server.access import ADMINS, STAFF, Actor, Role
 from server.administration.rows import (
     audit,
@@ -27,7 +27,7 @@ from server.events import AdminDoctor, AdminInstitution, AdminLocation, AdminQue
 from server.queue.commands import Ask, Id, Reply
 from server.queue.line import load_line
 from server.queue.queries import Nothing
-from server.store import OPEN_STREAMS, Command, Query, Read, Tx
+from server.store import Command, Query, Read, Tx
 
 SUPER = frozenset({Role.super_admin})
 
@@ -57,15 +57,13 @@ class NewInstitution(Ask):
 
     name: Name
     zone: Zone = "UTC"
-    languages: Languages = ["en"]
+    languages: Languages = Field(default=["en"])
 
 
 async def create_institution(tx: Tx, actor: Actor, ask: NewInstitution) -> AdminInstitution:
     """Make an institution, with nobody in it yet. Raises `NameTaken`."""
-    conn = tx.conn
-    tx.institution_id = await catalog.add_institution(conn, ask.name, ask.zone, tuple(ask.languages))
-    await conn.execute(OPEN_STREAMS, [events.admin(tx.institution_id).name])
-    row = await institution_row(conn, tx.institution_id)
+    tx.institution_id = await catalog.add_institution(tx.conn, ask.name, ask.zone, tuple(ask.languages))
+    row = await institution_row(tx.conn, tx.institution_id)
     assert row is not None
     audit(tx, None, row)
     await tell(tx, row.institution, events.InstitutionChanged(), [row])
@@ -91,13 +89,15 @@ async def edit_institution(tx: Tx, actor: Actor, ask: EditInstitution) -> AdminI
     await gate_queues(tx, QUEUES_OF_INSTITUTION, id_)
     before = await institution_row(tx.conn, id_)
     assert before is not None
-    await tx.conn.execute(SAVE_INSTITUTION, id_, ask.name, ask.zone, ask.languages, ask.require_totp)
+    await catalog.change_institution(
+        tx.conn, id_, name=ask.name, zone=ask.zone, languages=ask.languages, require_totp=ask.require_totp
+    )
     after = await institution_row(tx.conn, id_)
     assert after is not None
     if after.require_totp and not before.require_totp:
         if actor.institution_id is not None and not actor.second_factor:
             raise errors.SecondFactorRequired("Set up your own second factor before you require it of others.")
-        tx.ended += [f"session:{row['id']}" for row in await tx.conn.fetch(END_WITHOUT_FACTOR, id_, tx.now)]
+        tx.ended += await access.end_sessions_without_factor(tx.conn, id_, tx.now)
     audit(tx, before, after)
     if (before.name, before.zone, before.languages) != (after.name, after.zone, after.languages):
         for row in await tx.conn.fetch(QUEUES_OF_INSTITUTION, id_):
@@ -106,20 +106,8 @@ async def edit_institution(tx: Tx, actor: Actor, ask: EditInstitution) -> AdminI
     return after
 
 
-SAVE_INSTITUTION = """
-update institutions set name = coalesce($2, name), zone = coalesce($3, zone), languages = coalesce($4, languages),
-    require_totp = coalesce($5, require_totp)
-where id = $1
-"""
 QUEUES_OF_INSTITUTION = """
 select id, location_id from queues where institution_id = $1 and retired_at is null order by id
-"""
-END_WITHOUT_FACTOR = """
-update sessions s set revoked_at = $2
-from users u left join second_factors f on f.user_id = u.id
-where u.id = s.user_id and u.institution_id = $1 and u.role <> 'patient' and f.confirmed_at is null
-    and s.revoked_at is null
-returning s.id
 """
 
 
@@ -201,12 +189,11 @@ async def edit_location(tx: Tx, actor: Actor, ask: EditLocation) -> AdminLocatio
     institution_id, before = await access_location(tx, actor, ask.location_id)
     queues = await gate_queues(tx, QUEUES_AT, ask.location_id)
     zone = ask.zone if "zone" in ask.model_fields_set else before.zone
-    await tx.conn.execute(SAVE_LOCATION, ask.location_id, ask.name, zone)
+    await catalog.change_location(tx.conn, ask.location_id, name=ask.name, zone=zone)
     _tell_place(tx, queues, ask.location_id)
     return await _location_changed(tx, institution_id, ask.location_id, before)
 
 
-SAVE_LOCATION = "update locations set name = coalesce($2, name), zone = $3 where id = $1"
 QUEUES_AT = "select id from queues where location_id = $1 and retired_at is null order by id"
 
 
@@ -300,10 +287,10 @@ async def edit_desk(tx: Tx, actor: Actor, ask: EditDesk) -> AdminLocation:
         token = await tx.conn.fetchval(AT_DESK, ask.desk_id)
         if token is not None:
             raise errors.DeskInUse(token=token)
-    await tx.conn.execute(SAVE_DESK, ask.desk_id, ask.name, tx.now if ask.retired else None)
+    await catalog.change_desk(tx.conn, ask.desk_id, name=ask.name, retired_at=tx.now if ask.retired else None)
     serving = {row["queue_id"] for row in await tx.conn.fetch(SERVED_FROM, ask.desk_id)}
     if ask.retired:
-        await tx.conn.execute(SERVES_NO_MORE, ask.desk_id)
+        await queue.take_desk_away(tx.conn, ask.desk_id)
     for one in queues:
         await _desk_changed(tx, actor, one, ask.desk_id, serves=one in serving)
     _tell_place(tx, queues, location_id)
@@ -312,9 +299,7 @@ async def edit_desk(tx: Tx, actor: Actor, ask: EditDesk) -> AdminLocation:
 
 LOCATION_OF_DESK = "select location_id from desks where id = $1"
 AT_DESK = "select token from tickets where desk_id = $1 and state in ('called', 'in_consultation')"
-SAVE_DESK = "update desks set name = coalesce($2, name), retired_at = $3 where id = $1"
 SERVED_FROM = "select queue_id from serving where desk_id = $1"
-SERVES_NO_MORE = "delete from serving where desk_id = $1"
 
 
 async def _desk_changed(tx: Tx, actor: Actor, queue_id: int, desk_id: int, serves: bool) -> None:
@@ -363,7 +348,7 @@ async def edit_doctor(tx: Tx, actor: Actor, ask: EditDoctor) -> AdminDoctor:
     queues = await gate_queues(tx, QUEUES_OF_DOCTOR, ask.doctor_id)
     before = (await doctor_rows(tx.conn, institution_id, ask.doctor_id))[0]
     after = AdminDoctor(doctor=ask.doctor_id, name=ask.name)
-    await tx.conn.execute(SAVE_DOCTOR, ask.doctor_id, ask.name)
+    await catalog.change_doctor(tx.conn, ask.doctor_id, name=ask.name)
     for one in queues:
         line, _ = await load_line(tx, actor, one)
         await line.settle()
@@ -373,7 +358,6 @@ async def edit_doctor(tx: Tx, actor: Actor, ask: EditDoctor) -> AdminDoctor:
 
 
 INSTITUTION_OF_DOCTOR = "select institution_id from doctors where id = $1"
-SAVE_DOCTOR = "update doctors set name = $2 where id = $1"
 QUEUES_OF_DOCTOR = """
 select q.id from queues q
 where q.retired_at is null and (
@@ -466,11 +450,9 @@ async def edit_queue(tx: Tx, actor: Actor, ask: EditQueue) -> AdminQueue:
     owner = ask.owner if "owner" in ask.model_fields_set else before.owner
     served_by = before.doctors if ask.doctors is None else ask.doctors
     doctors = await _doctors(tx, institution_id, owner, served_by)
-    await tx.conn.execute(SAVE_QUEUE, ask.queue_id, ask.name, owner)
-    await tx.conn.execute(DISMISS_DOCTORS, ask.queue_id, doctors)
-    await tx.conn.execute(APPOINT_DOCTORS, ask.queue_id, doctors)
+    await queue.change_queue(tx.conn, ask.queue_id, name=ask.name, owner=owner, doctors=doctors)
     gone = sorted(set(before.doctors) - set(doctors))
-    tx.ended += [f"{AGAIN}user:{row['id']}" for row in await tx.conn.fetch(ACCOUNTS_OF_DOCTORS, gone)]
+    tx.ended += [f"{access.AGAIN}user:{row['id']}" for row in await tx.conn.fetch(ACCOUNTS_OF_DOCTORS, gone)]
     line, _ = await load_line(tx, actor, ask.queue_id)
     # The patient's own page shows the queue's name.
     line.tell(events.QueueUpdated(), *(one for one in await line.shown() if one.has_account))
@@ -479,13 +461,6 @@ async def edit_queue(tx: Tx, actor: Actor, ask: EditQueue) -> AdminQueue:
     return await _queue_configured(tx, institution_id, ask.queue_id, before)
 
 
-AGAIN = "again:"
-"""Before an actor's key: cut their sockets, and let them come again as what they are now."""
-SAVE_QUEUE = "update queues set name = coalesce($2, name), doctor_id = $3 where id = $1"
-DISMISS_DOCTORS = "delete from queue_doctors where queue_id = $1 and not doctor_id = any($2::bigint[])"
-APPOINT_DOCTORS = """
-insert into queue_doctors (queue_id, doctor_id) select $1, unnest($2::bigint[]) on conflict do nothing
-"""
 ACCOUNTS_OF_DOCTORS = "select id from users where doctor_id = any($1::bigint[]) and active"
 
 
@@ -522,12 +497,10 @@ async def retire_queue(tx: Tx, actor: Actor, ask: RetireQueue) -> Retired:
     if tickets:
         raise errors.QueueInUse(tickets=tickets)
     event = events.QueueRetired(queue=ask.queue_id)
-    for stream, rows in (
-        (events.board(ask.queue_id), await queue.board_rows(tx.conn, ask.queue_id)),
-        (events.staff(ask.queue_id), await queue.staff_rows(tx.conn, ask.queue_id)),
-    ):
-        tx.append(stream, event, drop=[row.key for row in rows])
-    await tx.conn.execute(RETIRE_QUEUE, ask.queue_id, tx.now)
+    on_board, at_desks = await queue.board_rows(tx.conn, ask.queue_id), await queue.staff_rows(tx.conn, ask.queue_id)
+    tx.append(events.board(ask.queue_id), event, drop=[row.key for row in on_board])
+    tx.append(events.staff(ask.queue_id), event, drop=[row.key for row in at_desks])
+    await queue.retire_queue(tx.conn, ask.queue_id, tx.now)
     _tell_place(tx, others, before.location)
     audit(tx, before, None)
     await tell(tx, institution_id, event, [], drop=[before.key])
@@ -537,7 +510,6 @@ async def retire_queue(tx: Tx, actor: Actor, ask: RetireQueue) -> Retired:
 COUNT_ACTIVE = """
 select count(*) from tickets where queue_id = $1 and state in ('waiting', 'called', 'in_consultation', 'on_hold')
 """
-RETIRE_QUEUE = "update queues set state = 'closed', retired_at = $2 where id = $1"
 
 
 COMMANDS: list[Command[Any, Any]] = [

@@ -1,6 +1,14 @@
 """The live queue: tickets, calls, their order and its reasons, and honest waits."""
 
-from server.queue.commands import COMMANDS, REFRESH_WAITS, RefreshWaits, add_queue
+from server.queue.commands import (
+    COMMANDS,
+    REFRESH_WAITS,
+    RefreshWaits,
+    add_queue,
+    change_queue,
+    retire_queue,
+    take_desk_away,
+)
 from server.queue.line import board_rows, patient_rows, staff_rows
 from server.queue.queries import QUERIES
 
@@ -11,6 +19,9 @@ __all__ = [
     "RefreshWaits",
     "add_queue",
     "board_rows",
+    "change_queue",
     "patient_rows",
+    "retire_queue",
     "staff_rows",
+    "take_desk_away",
 ]

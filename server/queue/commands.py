@@ -934,3 +934,35 @@ ADD_QUEUE = """
 insert into queues (institution_id, location_id, doctor_id, name, settings) values ($1, $2, $3, $4, $5) returning id
 """
 ADD_QUEUE_DOCTOR = "insert into queue_doctors (queue_id, doctor_id) values ($1, $2)"
+
+
+async def change_queue(
+    conn: Connection, queue_id: int, *, name: str | None, owner: int | None, doctors: Sequence[int]
+) -> None:
+    """Rename a queue, where a name is given, and set whose it is and all who serve it."""
+    await conn.execute(CHANGE_QUEUE, queue_id, name, owner)
+    await conn.execute(DISMISS_DOCTORS, queue_id, doctors)
+    await conn.execute(APPOINT_DOCTORS, queue_id, doctors)
+
+
+CHANGE_QUEUE = "update queues set name = coalesce($2, name), doctor_id = $3 where id = $1"
+DISMISS_DOCTORS = "delete from queue_doctors where queue_id = $1 and not doctor_id = any($2::bigint[])"
+APPOINT_DOCTORS = """
+insert into queue_doctors (queue_id, doctor_id) select $1, unnest($2::bigint[]) on conflict do nothing
+"""
+
+
+async def retire_queue(conn: Connection, queue_id: int, at: datetime) -> None:
+    """Close a queue for good."""
+    await conn.execute(RETIRE_QUEUE, queue_id, at)
+
+
+RETIRE_QUEUE = "update queues set state = 'closed', retired_at = $2 where id = $1"
+
+
+async def take_desk_away(conn: Connection, desk_id: int) -> None:
+    """Note that no queue is served from this desk any more."""
+    await conn.execute(TAKE_DESK_AWAY, desk_id)
+
+
+TAKE_DESK_AWAY = "delete from serving where desk_id = $1"
