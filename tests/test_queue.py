@@ -8,6 +8,7 @@ import pytest
 
 from server import errors
 from server.access import Actor, Role
+from server.patients import NewPatient, add_patient
 from tests.world import World
 
 
@@ -24,11 +25,8 @@ def streams(queue: int) -> tuple[str, str]:
 
 
 async def known_patient(world: World, name: str = "Known") -> int:
-    return int(
-        await world.pool.fetchval(
-            "insert into patients (institution_id, name) values ($1, $2) returning id", world.institution, name
-        )
-    )
+    async with world.pool.acquire() as conn, conn.transaction():
+        return (await add_patient(conn, world.institution, NewPatient(name=name))).id
 
 
 # Joining

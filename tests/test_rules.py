@@ -209,6 +209,11 @@ def test_a_decision_taken_back_is_not_in_force() -> None:
     assert rules.in_force([(AT[0], "undo", None, "call")]) == ()
 
 
+def test_a_call_explains_nothing_once_the_ticket_was_put_back() -> None:
+    called, back = (AT[0], "call", "Bus", None), (AT[1], "return", "Not there", None)
+    assert rules.in_force([called, back]) == (("return", "Not there"),)
+
+
 # Hours and tokens
 
 MONDAY = datetime(2026, 3, 2)

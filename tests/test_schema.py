@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import inspect
 import pkgutil
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +18,7 @@ import workers
 from server import errors, store
 from server.config import ROOT
 from tests.conftest import Postgres
+from tests.test_queue import known_patient
 from tests.world import World
 
 CATALOGUE = {
@@ -122,10 +124,12 @@ def statements() -> dict[str, str]:
             if info.name.endswith("__main__"):
                 continue
             module = importlib.import_module(info.name)
+            source = inspect.getsource(module)
             for name, value in vars(module).items():
-                if name.isupper() and isinstance(value, str) and KEYWORDS.match(value):
-                    found.setdefault(value, f"{info.name}.{name}")
-    return {name: sql for sql, name in found.items()}
+                here = re.search(rf"^{name}\b.* = ", source, re.MULTILINE)
+                if here and name.isupper() and isinstance(value, str) and KEYWORDS.match(value):
+                    found[f"{info.name}.{name}"] = value
+    return found
 
 
 async def test_every_statement_fits_the_schema(database_url: str) -> None:
@@ -244,9 +248,7 @@ async def test_a_patient_never_stands_twice_in_a_queue_nor_a_token_twice_on_a_da
     joined = await world.join(await world.queue())
     copy = (COPY_TICKET, joined.ticket_id, None, None)
     await violates(world, "tickets_one_active_per_patient", *copy, None, "A999", None)
-    patient = await world.pool.fetchval(
-        "insert into patients (institution_id, name) values ($1, 'B') returning id", world.institution
-    )
+    patient = await known_patient(world)
     await violates(world, "tickets_token_unique", *copy, patient, joined.token, None)
     await violates(world, "tickets_emergency_first", *copy, patient, "A999", 0)
     await world.pool.execute(*copy, patient, "A999", None)

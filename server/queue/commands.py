@@ -310,7 +310,6 @@ async def _complete(line: Line, ticket: Ticket) -> Ticket:
         undo=_undo(line, Step.complete, ticket),
     )
     line.tell(events.ConsultationCompleted(ticket=ticket.id, token=ticket.token), done)
-    await line.frees(ticket)
     return await line.save(done)
 
 
@@ -394,6 +393,7 @@ async def complete(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
     """The consultation is over."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
     _must(Step.complete, ticket)
+    await line.frees(ticket)
     return await _moved(line, await _complete(line, ticket))
 
 
@@ -580,26 +580,27 @@ async def _go_on(line: Line, ticket: Ticket, target: Line, keep_wait: bool) -> T
     if keep_wait:
         kept = Reason(code="kept-wait", detail=f"Transferred from {line.name}, keeps the time waited.")
         standing = replace(standing, reasons=(*standing.reasons, kept))
+    link = await line.tx.conn.fetchrow(TAKE_LINK, ticket.id)
+    assert link is not None
     new = NewTicket(
         ticket.patient.id,
-        await line.tx.conn.fetchval(TAKE_SECRET, ticket.id),
+        link["secret_hash"],
         ticket.urgency,
         ticket.reason,
         ticket.requirements,
         arrived,
         standing,
-        await line.tx.conn.fetchval(ORIGIN, ticket.id),
+        link["origin_id"],
     )
     await _begin_day(target)
     joined = await target.ticket(await _insert(target, new, ticket.token))
     return await target.save_by_standing(replace(joined, undo=_undo(line, Step.transfer, ticket)))
 
 
-TAKE_SECRET = """
-with old as (select id, secret_hash from tickets where id = $1)
-update tickets t set secret_hash = null from old where t.id = old.id returning old.secret_hash
+TAKE_LINK = """
+with old as (select id, secret_hash, coalesce(origin_id, id) as origin_id from tickets where id = $1)
+update tickets t set secret_hash = null from old where t.id = old.id returning old.secret_hash, old.origin_id
 """
-ORIGIN = "select coalesce(origin_id, id) from tickets where id = $1"
 LINK_TRANSFER = "update tickets set transferred_to = $2 where id = $1"
 
 
@@ -712,7 +713,7 @@ async def _undo_transfer(tx: Tx, actor: Actor, transfer: Any) -> Moved:
     kept = _may_undo(target, new)
     if kept["step"] != Step.transfer or new.state is not State.waiting:
         raise errors.NothingToUndo(state=new.state)
-    secret_hash = await tx.conn.fetchval(TAKE_SECRET, new.id)
+    secret_hash = await tx.conn.fetchval(TAKE_LINK, new.id)
     gone = await target.save(replace(new, state=State.cancelled, ended_at=tx.now, undo=None))
     await target.decide(new, "undo", None, undid=Step.transfer)
     target.tell(events.TicketCancelled(ticket=new.id, token=new.token), gone)

@@ -182,11 +182,17 @@ DECIDED_BY: Mapping[str, frozenset[str]] = {
 """The kinds of decisions that a step leaves, where they are not called as the step is."""
 
 
+SETS_ASIDE = frozenset({"return", "hold"})
+"""Kinds of decisions after which an earlier call explains nothing any more."""
+
+
 def in_force(decisions: Sequence[tuple[datetime, str, str | None, str | None]]) -> tuple[tuple[str, str | None], ...]:
     """(kind, reason) of the decisions that nobody took back, of (at, kind, reason, step undone) in order."""
     held: list[tuple[datetime, str, str | None]] = []
     for at, kind, reason, undid in decisions:
         if undid is None:
+            if kind in SETS_ASIDE:
+                held = [one for one in held if one[1] not in DECIDED_BY[Step.call]]
             held.append((at, kind, reason))
             continue
         # One command leaves all its decisions at one instant.
@@ -237,14 +243,22 @@ def _sentence(first: Told, second: Told) -> str:
             f"{first.token} brought {first.score.total:g} points and {second.token} {second.score.total:g}; "
             f"each minute of waiting adds {first.score.per_minute:g}."
         )
-    for kind, reason in second.decisions:
-        if kind == "place":
-            return f"{second.token} was given another place by hand: {reason or 'no reason given'}."
-        if kind in SET_BACK:
-            return f"{second.token} {SET_BACK[kind]}{': ' + reason if reason else ''}."
+    if set_back := _set_back(second):
+        return set_back
     if first.joined_at <= second.joined_at:
         return f"{first.token} arrived first."
     return f"{first.token} went first though {second.token} arrived earlier; the facts below say what happened to each."
+
+
+def _set_back(second: Told) -> str | None:
+    """What was decided about the one that went second; a return tells less than what it returned from."""
+    told = [(kind, reason) for kind, reason in second.decisions if kind == "place" or kind in SET_BACK]
+    if not told:
+        return None
+    kind, reason = next((one for one in reversed(told) if one[0] != "return"), told[-1])
+    if kind == "place":
+        return f"{second.token} was given another place by hand: {reason or 'no reason given'}."
+    return f"{second.token} {SET_BACK[kind]}{': ' + reason if reason else ''}."
 
 
 # Hours and tokens
