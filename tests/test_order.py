@@ -301,6 +301,29 @@ async def test_calling_out_of_turn_leaves_a_decision_with_its_reason(still: Worl
     assert decision.facts == {"passed_over": ["A001"]}
 
 
+@pytest.mark.parametrize("order", ["fifo", "urgent_first", "scored"])
+async def test_every_departure_from_arrival_order_has_its_reason_and_nothing_else_has_one(
+    still: World, order: str
+) -> None:
+    dice, queue = random.Random(order), await still.queue(order=order)
+    arrived: list[str] = []
+    departures = 0
+    for turn in range(30):
+        still.clock.forward(minutes=dice.randrange(1, 15))
+        urgency = dice.choice(["routine", "routine", "urgent", "emergency"])
+        arrived.append((await still.join(queue, urgency=urgency)).token)
+        if turn % 4 == 0:
+            continue
+        called = (await still.call_next(queue)).ticket
+        earlier = arrived[: arrived.index(called.token)]
+        arrived.remove(called.token)
+        decisions = (await still.ask("show-ticket", ticket_id=called.ticket)).decisions
+        assert [one.facts["passed_over"] for one in decisions] == ([earlier[:20]] if earlier else [])
+        assert all(one.reason for one in decisions)
+        departures += len(decisions)
+    assert departures > 0
+
+
 async def test_calling_in_turn_leaves_no_decision(still: World) -> None:
     queue = await still.queue()
     first, _ = await still.join(queue), await still.join(queue)
