@@ -237,7 +237,7 @@ async def call_next(tx: Tx, actor: Actor, ask: CallNext) -> Moved:
     """Call whoever is first in this queue to the asker's desk; who was there before is completed by the same press.
 
     Raises `QueueEmpty` (and completes nobody), `QueuePaused`, `DeskUnknown`, and `DeskBusy` where the settings want a
-    called patient settled by hand or another queue has called somebody to this desk.
+    called patient settled by hand or a patient of another queue is at this desk.
     """
     line = await open_line(tx, actor, ask.queue_id)
     if line.state == "paused":
