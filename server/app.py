@@ -1,6 +1,6 @@
 """Assembly: the parts of one web process, wired and given their lifetime. Only entry points import this module."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server import administration, audit, contract, demo, devices, patients, publish, queue, store, web
 from server.config import ROOT, Config
+from server.doors import Doors
 from server.fanout import DirectServer, make_server
 from server.live import Live
 from server.pages import Clients, build_hash
@@ -87,17 +88,23 @@ class App:
             stack.push_async_callback(client.aclose)
             publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
             kept = Store(pool, publisher, base_url=config.base_url)
+            doors = Doors(config, client)
             sio = make_server(
-                cors_allowed_origins=list(config.allowed_origins) or None,
+                cors_allowed_origins=origins(config),
                 transports=list(config.transports),
                 ping_interval=20,
                 ping_timeout=20,
+                enter=doors.enter,
+                left=doors.left,
+                heard=doors.heard,
             )
-            live = await stack.enter_async_context(Live(sio, kept, publisher, COMMANDS, self.clients.build).running())
+            live = await stack.enter_async_context(
+                Live(sio, kept, publisher, COMMANDS, self.clients.build, doors).running()
+            )
             # Builds the tables that the first estimate would otherwise wait for.
             ranges(Pace(), [], 1, 1)
             self.store, self.publisher, self.live = kept, publisher, live
-            edge = web.build(
+            self.inner = web.build(
                 config=config,
                 store=kept,
                 commands=COMMANDS,
@@ -108,9 +115,10 @@ class App:
                     "/asyncapi.json": contract.asyncapi(COMMANDS),
                 },
                 checks={"postgresql": _select_one(pool), "redis": client.ping},
-                collect=lambda: figures(live, publisher, sio, pool),
+                collect=lambda: figures(live, publisher, sio, pool, doors),
+                doors=doors,
+                around=lambda router: socketio.ASGIApp(sio, other_asgi_app=router),
             )
-            self.inner = socketio.ASGIApp(sio, other_asgi_app=edge)
             yield
             await sio.shutdown()
 
@@ -127,7 +135,23 @@ def _select_one(pool: Pool) -> Callable[[], Awaitable[object]]:
     return check
 
 
-def figures(live: Live, publisher: Publisher, sio: DirectServer, pool: Pool) -> Iterable[Metric]:
+def origins(config: Config) -> Callable[[str, Mapping[str, Any]], bool]:
+    """Whether a page of this origin may open a socket: one of ours, or one that is allowed by name.
+
+    A list of origins would shut out our own pages, whose browsers name theirs as well. Which of our two schemes a page
+    came by is unknown behind a proxy that is not trusted to tell it.
+    """
+    named = frozenset({config.base_url, *config.allowed_origins})
+    schemes = ("https",) if config.secure_cookies else ("https", "http")
+
+    def allowed(origin: str, environ: Mapping[str, Any]) -> bool:
+        host = environ.get("HTTP_HOST", "")
+        return origin in named or origin in [f"{scheme}://{host}" for scheme in schemes]
+
+    return allowed
+
+
+def figures(live: Live, publisher: Publisher, sio: DirectServer, pool: Pool, doors: Doors) -> Iterable[Metric]:
     """What the live parts count, for `/metrics`; labels hold kinds and never ids of people."""
     sockets = GaugeMetricFamily("callboard_sockets", "Open sockets by kind of credential.", labels=["kind"])
     kinds: dict[str, int] = {}
@@ -154,5 +178,11 @@ def figures(live: Live, publisher: Publisher, sio: DirectServer, pool: Pool) -> 
     yield CounterMetricFamily("callboard_events_repaired", "Events published by repair.", value=publisher.repaired)
     yield CounterMetricFamily("callboard_publish_failures", "Events Redis did not take.", value=publisher.failed)
     yield GaugeMetricFamily("callboard_publish_backlog", "Committed events not published yet.", value=publisher.backlog)
+    shut = CounterMetricFamily(
+        "callboard_doors_shut", "Requests, events and connections beyond a limit.", labels=["door"]
+    )
+    for door, times in doors.refused.items():
+        shut.add_metric([door], times)
+    yield shut
     yield GaugeMetricFamily("callboard_database_connections", "Open connections.", value=pool.get_size())
     yield GaugeMetricFamily("callboard_database_idle", "Idle connections.", value=pool.get_idle_size())

@@ -41,6 +41,8 @@ Data = Annotated[
     Path, typer.Option("--data", help="Folder of `callboard up`.", file_okay=False, envvar="CALLBOARD_DATA")
 ]
 DATA = ROOT / "data"
+SPARE = 2000
+"""Connections of one process beyond its sockets: requests, and sockets that are just being refused."""
 
 
 def main() -> None:
@@ -259,6 +261,7 @@ def _serve(config: Config, fd: int | None, drain: float) -> None:
     from server import logs
     from server.app import create_app
     from server.fanout import UVICORN
+    from server.wire import PunctualHttpProtocol
 
     logs.configure(level=config.log_level, json=config.log_json)
     settings = uvicorn.Config(
@@ -266,13 +269,14 @@ def _serve(config: Config, fd: int | None, drain: float) -> None:
         host=config.host,
         port=config.port,
         loop="uvloop",
-        http="httptools",
+        http=PunctualHttpProtocol,
         lifespan="on",
         proxy_headers=True,
         forwarded_allow_ips=config.trusted_proxies,
         access_log=False,
         server_header=False,
         log_config=None,
+        limit_concurrency=config.sockets_most + SPARE,
         timeout_graceful_shutdown=drain,  # type: ignore[arg-type]  # any number of seconds will do
         **{name: value for name, value in UVICORN.items() if name != "timeout_graceful_shutdown"},
     )

@@ -4,14 +4,35 @@ Invariant: a `Config` that exists is usable: every value is checked here, and a 
 before any connection is opened.
 """
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `schema.sql` and `clients/`."""
+
+
+class Rate(NamedTuple):
+    """How often something may happen: so many at once, and so many a second from then on."""
+
+    per_second: float
+    at_once: int
+
+
+def rate(text: Any) -> Any:
+    """A rate spelt `20/400`, twenty a second and four hundred at once; None for `off`."""
+    if not isinstance(text, str) or text == "off":
+        return None if text == "off" else text
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)/(\d+)", text)
+    if not found or not float(found[1]) or not int(found[2]):
+        raise ValueError("Should be like 20/400 (20 a second, 400 at once), or off")
+    return Rate(float(found[1]), int(found[2]))
+
+
+Limited = Annotated[Rate | None, NoDecode, BeforeValidator(rate)]
 
 
 class Config(BaseSettings):
@@ -31,6 +52,14 @@ class Config(BaseSettings):
         default=["websocket", "polling"],
         description="Long-polling needs one web process or a sticky proxy; leave it out otherwise.",
     )
+    limit_address: Limited = Field(default=Rate(200, 6000), description="Requests of one address.")
+    limit_person: Limited = Field(default=Rate(20, 400), description="What one person asks, over HTTP and sockets.")
+    limit_device: Limited = Field(default=Rate(20, 400), description="The same of one enrolled device.")
+    limit_ticket: Limited = Field(default=Rate(10, 200), description="The same of the holder of one ticket.")
+    limit_stranger: Limited = Field(default=Rate(1 / 3, 100), description="Commands of one address's strangers.")
+    limit_socket: Limited = Field(default=Rate(20, 300), description="Events of one socket.")
+    sockets_per_address: int = Field(default=2000, ge=1, description="Sockets of one address, in one process.")
+    sockets_most: int = Field(default=20_000, ge=1, description="Sockets of one process.")
     pool_size: int = Field(default=16, ge=2, le=200, description="PostgreSQL connections of one process.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = Field(default=True, description="One JSON object a line; off is for people's eyes.")

@@ -36,6 +36,8 @@ from typing_extensions import override
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from server import errors
+
 EXTENSION = "callboard.direct"
 NAMESPACE = "/"
 INBOUND_MAX = 64 * 1024  # bytes of one message from a client
@@ -263,6 +265,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
     server: DirectEngine
     queue: Any
     closing: bool
+    closed: bool
 
     def __init__(self, server: DirectEngine, sid: str) -> None:
         super().__init__(server, sid)
@@ -317,7 +320,9 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
 
     def arrived(self, wire: DirectWebSocketProtocol, text: str) -> None:
         """Handle a message from the client after its earlier ones; a pong at once."""
-        if text == "3":
+        if not self.server.heard(self.sid):
+            self.cut(self.server.reason.SERVER_DISCONNECT)
+        elif text == "3":
             self.schedule_ping()
         elif self.inbox is None:
             self.inbox = deque((text,))
@@ -368,7 +373,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         try:
             await super().handle_post_request(environ)
-        except (ValueError, RecursionError) as malformed:
+        except (ValueError, RecursionError, errors.TooSlow) as malformed:
             raise exceptions.UnknownPacketError from malformed
 
     @override
@@ -427,6 +432,7 @@ class DirectSocket(AsyncSocket):  # type: ignore[misc]
                 self.post(last)
             self.closed = True
             self.server.sockets.pop(self.sid, None)
+            self.server.left(self.sid)
             if wire is not None:
                 wire.finish()
 
@@ -466,11 +472,23 @@ class DirectEngine(engineio.AsyncServer):  # type: ignore[misc]
 
     service_task_handle: asyncio.Task[None] | None
 
-    def __init__(self, *, write_bound: int = WRITE_BOUND, queue_bound: int = QUEUE_BOUND, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        write_bound: int = WRITE_BOUND,
+        queue_bound: int = QUEUE_BOUND,
+        enter: Callable[[str, dict[str, Any]], bool] = lambda sid, environ: True,
+        left: Callable[[str], None] = lambda sid: None,
+        heard: Callable[[str], bool] = lambda sid: True,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.write_bound = write_bound
         self.queue_bound = queue_bound
         self.cut_slow = 0
+        self.enter = enter
+        self.left = left
+        self.heard = heard
         self.admitted: Callable[[str], bool] = lambda sid: True
         self.flush: Callable[[], None] = lambda: None  # writes what a broadcast has collected
         # (since when, sid), both in order of time, since every client waits equally long.
@@ -527,9 +545,17 @@ class DirectEngine(engineio.AsyncServer):  # type: ignore[misc]
 
     @override
     async def _handle_connect(self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None) -> Any:
+        if jsonp_index is not None:  # a foreign page may run as a script what it may not read
+            return self._bad_request("no JSONP")
         if self.service_task_handle is None:
             self.service_task_handle = self.start_background_task(self._service_task)
         sid = self.generate_id()
+        if not self.enter(sid, environ):
+            return {
+                "status": "503 SERVICE UNAVAILABLE",
+                "headers": [("Content-Type", "text/plain"), ("Retry-After", "5")],
+                "response": b"too many connections",
+            }
         socket = self.sockets[sid] = DirectSocket(self, sid)
         opening = {
             "sid": sid,
@@ -542,6 +568,7 @@ class DirectEngine(engineio.AsyncServer):  # type: ignore[misc]
         refusal = await self._trigger_event("connect", sid, environ, run_async=False)
         if refusal is not None and refusal is not True:
             self.sockets.pop(sid, None)
+            self.left(sid)
             return self._unauthorized(refusal or None)
         socket.schedule_ping()
         if transport == "websocket":
@@ -788,7 +815,11 @@ UVICORN: dict[str, Any] = {
 
 
 def make_server(**options: Any) -> DirectServer:
-    """Return a Socket.IO server with a `DirectManager`; options are python-socketio's, `write_bound`, `queue_bound`."""
+    """Return a Socket.IO server with a `DirectManager`; options are python-socketio's and `DirectEngine`'s.
+
+    `enter` is asked before a connection is opened, with its id and environ; `left` hears of the end of each that was;
+    `heard` is asked with each message of a WebSocket, and where it says no, the connection is cut.
+    """
     payload.Payload.max_decode_packets = 256  # their total size is bounded; clients send what they have in one POST
     quiet = logging.getLogger("callboard.socketio")
     quiet.setLevel(logging.ERROR)
@@ -798,6 +829,7 @@ def make_server(**options: Any) -> DirectServer:
         "serializer": TextPacket,
         "async_handlers": False,  # a client's commands run one after the other, in its order
         "max_http_buffer_size": INBOUND_MAX,
+        "cors_credentials": False,  # other origins' pages sign in by token
         "logger": quiet,
         "engineio_logger": quiet,
     }

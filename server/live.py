@@ -25,7 +25,9 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 
 from server import access, asks, errors, events, logs
 from server.access import AGAIN, Actor, Origin, Role
+from server.config import Config
 from server.contract import CallShown, Nothing, Subscribe, Unsubscribe
+from server.doors import FORGIVEN, Doors
 from server.events import BoardsShown, ShownBoard, Stream
 from server.fanout import NAMESPACE, DirectServer
 from server.publish import CONTROL, CaughtUp, Publisher, channel, note
@@ -57,8 +59,11 @@ class Socket:
     """One connection, and the streams it follows."""
 
     actor: Actor
+    eio_sid: str = ""
     origin: Origin = access.NOWHERE
     streams: set[str] = field(default_factory=set)
+    refused: int = 0
+    """Events beyond its limit."""
 
 
 @dataclass(slots=True)
@@ -102,12 +107,19 @@ class Live:
     """Everything about the sockets of one process."""
 
     def __init__(
-        self, sio: DirectServer, store: Store, publisher: Publisher, commands: Sequence[Command[Any, Any]], build: str
+        self,
+        sio: DirectServer,
+        store: Store,
+        publisher: Publisher,
+        commands: Sequence[Command[Any, Any]],
+        build: str,
+        doors: Doors | None = None,
     ) -> None:
         self.sio = sio
         self.store = store
         self.publisher = publisher
         self.build = build
+        self.doors = doors or Doors(Config())
         self.sockets: dict[str, Socket] = {}
         self.feeds: dict[str, Feed] = {}
         self._ended: dict[str, float] = {}
@@ -167,7 +179,8 @@ class Live:
         if self._has_ended(actor):
             # It ended between the look at the database and now; credentials do not come back to life.
             raise Refused(errors.NotAuthenticated.title, errors.problem(errors.NotAuthenticated()))
-        self.sockets[sid] = Socket(actor, origin_of(environ, sid))
+        eio_sid = str(self.sio.manager.eio_sid_from_sid(sid, NAMESPACE))
+        self.sockets[sid] = Socket(actor, eio_sid, origin_of(environ, sid))
 
     async def _disconnect(self, sid: str, reason: str | None = None) -> None:
         socket = self.sockets.pop(sid, None)
@@ -183,6 +196,7 @@ class Live:
         try:
             if socket is None:
                 raise errors.NotAuthenticated()
+            self._meter(sid, socket)
             given = args[0] if args else {}
             if len(args) > 1 or not isinstance(given, dict):
                 raise asks.wrong(("", "Send one object."))
@@ -195,6 +209,17 @@ class Live:
         except Exception:
             log.exception("socket-command-failed", command=name[:60])
             return {"problem": errors.problem(errors.Internal())}
+
+    def _meter(self, sid: str, socket: Socket) -> None:
+        """Count an event; a socket that goes on and on beyond its limit is cut. Raises `TooMany`."""
+        try:
+            self.doors.event(socket.eio_sid, socket.actor)
+        except errors.TooMany:
+            socket.refused += 1
+            if socket.refused == FORGIVEN:
+                log.warning("socket-flooded", actor=socket.actor.key)
+                self._spawn(self._cut(sid))
+            raise
 
     async def _answer(self, name: str, sid: str, socket: Socket, given: dict[str, Any]) -> Any:
         if own := self._own.get(name):

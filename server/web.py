@@ -7,7 +7,6 @@ no address, body or credential is ever logged, only the route's template. This m
 
 import asyncio
 import hmac
-import math
 import re
 import time
 import uuid
@@ -33,6 +32,7 @@ from server import access, asks, errors, logs
 from server.access import Actor, Origin, Role
 from server.config import Config
 from server.contract import PEOPLE, Operation
+from server.doors import Doors, sender
 from server.pages import PAGES, Clients
 from server.store import LOST, Command, Download, Query, Store, permit
 
@@ -41,14 +41,15 @@ BODY_LIMIT = 64 * 1024
 """Bytes of a request's body that are read at most."""
 PART_TIMEOUT = 2.0
 """Seconds in which a part must answer `/readyz`."""
-STRANGERS = 100
-"""Commands that one address may give within five minutes without a credential: screens asking for a code."""
+BODY_WITHIN = 20.0
+"""Seconds in which a request's body must have arrived."""
 SESSION_COOKIE = "callboard_session"
 CSRF_COOKIE = "callboard_csrf"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 PROBLEM = "application/problem+json"
-QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+SOCKETS = "/socket.io/"
+QUIET = frozenset({"/healthz", "/readyz", "/metrics", SOCKETS})
 """Addresses that machines ask every few seconds; their access lines are for debugging alone."""
 
 log = logs.get("callboard.web")
@@ -93,7 +94,7 @@ def refused(refusal: errors.Refusal) -> Response:
             headers["WWW-Authenticate"] = 'Bearer realm="callboard"'
         case 405:
             headers["Allow"] = ", ".join(refusal.extra.get("allow", ()))
-        case 413:
+        case 408 | 413:
             # What is left of the body is not read, so this connection can carry no further request.
             headers["Connection"] = "close"
         case 429 | 503:
@@ -139,11 +140,13 @@ def same(one: str, other: str) -> bool:
 class Gate:
     """Finds out who asks, and that it is really they."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, doors: Doors) -> None:
+        self.store, self.doors = store, doors
 
     async def actor(self, request: Request, strangers: bool = False) -> Actor:
-        """The asker; bound to the log from here on. Raises `NotAuthenticated`, `CsrfFailed`, `Unavailable`.
+        """The asker; bound to the log from here on.
+
+        Raises `NotAuthenticated`, `CsrfFailed`, `Unavailable`, and `TooMany` for one who asks too often.
 
         Where `strangers` may ask, a cookie that is spent, or that the page does not vouch for, counts for nothing:
         a screen asks for its code in a browser where a doctor has signed in.
@@ -164,6 +167,7 @@ class Gate:
         if by_cookie and request.method not in SAFE and not same(proof or "", actor.csrf):
             raise errors.CsrfFailed()
         logs.bind(actor=actor.key, institution=actor.institution_id)
+        self.doors.ask(actor, request.scope, request.method not in SAFE)
         return actor
 
 
@@ -198,16 +202,14 @@ def path_model(declared: Command[Any, Any] | Query[Any, Any]) -> type[BaseModel]
 class CommandEndpoint:
     """Carries out one declared command."""
 
-    def __init__(self, command: Command[Any, Any], store: Store, gate: Gate, strangers: "Attempts") -> None:
-        self.command, self.store, self.gate, self.strangers = command, store, gate, strangers
+    def __init__(self, command: Command[Any, Any], store: Store, gate: Gate) -> None:
+        self.command, self.store, self.gate = command, store, gate
         self.path = path_model(command)
 
     async def __call__(self, request: Request) -> Response:
         """Know the asker, then the key, then the ask; only then carry it out."""
         actor = await self.gate.actor(request, Role.anonymous in self.command.allow)
         permit(self.command, actor)
-        if actor.role is Role.anonymous:
-            self.strangers.begin(sender(request))
         key = asks.idempotency_key(request.headers.get("idempotency-key"))
         ask = await self.ask(request)
         reply = await self.store.execute(self.command, actor, ask, key)
@@ -255,7 +257,10 @@ class QueryEndpoint:
 
 
 async def json_body(request: Request) -> dict[str, Any]:
-    """The object in the body. Raises `BodyTooLarge`, `UnsupportedMediaType`, `MalformedJson`, `InvalidRequest`."""
+    """The object in the body.
+
+    Raises `BodyTooLarge`, `TooSlow`, `UnsupportedMediaType`, `MalformedJson`, `InvalidRequest`.
+    """
     body = await read_body(request)
     if body:
         kind, _, parameters = request.headers.get("content-type", "").partition(";")
@@ -315,56 +320,23 @@ class OpenedSession(Session):
     token: str = Field(repr=False)
 
 
-class Attempts:
-    """Tries of the last minutes, by whatever they have in common; each process counts its own."""
-
-    def __init__(self, most: int, seconds: float = 300.0) -> None:
-        self.most, self.seconds = most, seconds
-        self._failed: dict[str, list[float]] = {}
-
-    def begin(self, who: str) -> None:
-        """Count a try as failed until it proves otherwise, so that many at once gain nothing. Raises `TooMany`."""
-        now = time.monotonic()
-        if len(self._failed) >= 10_000:
-            self._failed = {key: times for key, times in self._failed.items() if times[-1] > now - self.seconds}
-        recent = [at for at in self._failed.get(who, ()) if at > now - self.seconds]
-        if len(recent) >= self.most:
-            raise errors.TooMany(retry_after=math.ceil(recent[0] + self.seconds - now))
-        self._failed[who] = [*recent, now]
-
-    def take_back(self, who: str) -> None:
-        """Take the last try back."""
-        self._failed[who].pop()
-        if not self._failed[who]:
-            del self._failed[who]
-
-
-def sender(request: Request) -> str:
-    """The address that a request comes from, as a trusted proxy tells it."""
-    return request.client.host if request.client else ""
-
-
 class SessionAddress:
     """Signing in, who is signed in, signing out."""
 
     def __init__(self, store: Store, gate: Gate, config: Config) -> None:
         self.store, self.gate, self.config = store, gate, config
-        # By account and sender together, so that nobody can lock somebody else out.
-        self.of_account, self.of_sender = Attempts(10), Attempts(100)
 
     async def open(self, request: Request) -> Response:
         """Sign in: a cookie for a page, the same token for a program. Raises `WrongSignIn`, `TooMany`."""
         ask = asks.validate(SignIn, await json_body(request))
-        address = sender(request)
-        account = f"{address} {ask.email.strip().lower()}"
-        self.of_account.begin(account)
-        self.of_sender.begin(address)
+        sign_ins = self.gate.doors.sign_ins
+        one = await sign_ins.begin(ask.email, sender(request.scope))
         try:
             signed_in = await access.sign_in(self.store.pool, ask.email, ask.password)
         except LOST as lost:
-            self.take_back(address, account)
+            await sign_ins.void(one)
             raise errors.Unavailable() from lost
-        self.take_back(address, account)
+        await sign_ins.right(one)
         actor = signed_in.actor
         logs.bind(actor=actor.key, institution=actor.institution_id)
         response = Json(
@@ -376,11 +348,6 @@ class SessionAddress:
         cookie(SESSION_COOKIE, signed_in.token, httponly=True)
         cookie(CSRF_COOKIE, actor.csrf)
         return response
-
-    def take_back(self, address: str, account: str) -> None:
-        """Count a try for nothing: the password fitted, or nobody could tell."""
-        self.of_account.take_back(account)
-        self.of_sender.take_back(address)
 
     async def show(self, request: Request) -> Response:
         """Who is signed in."""
@@ -505,9 +472,10 @@ async def document(content: bytes, _request: Request) -> Response:
 class Edge:
     """Around every request: its id, its log line, its figures, its headers, and the answer to whatever it raises."""
 
-    def __init__(self, app: ASGIApp, config: Config, meters: Meters) -> None:
+    def __init__(self, app: ASGIApp, config: Config, meters: Meters, doors: Doors) -> None:
         self.app = app
         self.meters = meters
+        self.doors = doors
         self.origins = frozenset(config.allowed_origins)
         self.headers = {
             "X-Content-Type-Options": "nosniff",
@@ -524,7 +492,7 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens inside."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self.shake_hands(scope, receive, send)
             return
         headers = Headers(scope=scope)
         inbound = headers.get("x-request-id", "")
@@ -538,10 +506,11 @@ class Edge:
             send, {**self.headers, "X-Request-ID": request_id, **self.cors(headers)}, scope["method"] == "HEAD"
         )
         try:
+            self.doors.request(scope)
             if preflight := self.preflight(scope["method"], headers):
                 await preflight(scope, receive, answer)
             else:
-                await self.app(scope, receive, answer)
+                await self.app(scope, punctual(scope, receive), answer)
         except errors.Refusal as refusal:
             await answer.instead(refusal, scope, receive)
         except ClientDisconnect:
@@ -551,6 +520,17 @@ class Edge:
             await answer.instead(errors.Internal(request_id=request_id), scope, receive)
         finally:
             self.account(scope, answer.status, time.perf_counter() - began)
+
+    async def shake_hands(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a WebSocket through to whoever opens it, unless its address knocks too often."""
+        try:
+            if scope["type"] == "websocket":
+                self.doors.request(scope)
+        except errors.TooMany as refusal:
+            await receive()
+            await refused(refusal)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
     def account(self, scope: Scope, status: int, seconds: float) -> None:
         """One log line and one count for a request that is over."""
@@ -593,6 +573,31 @@ class Edge:
 
 AGENT = 200
 """Characters of a browser's own name that the audit trail keeps."""
+
+
+def punctual(scope: Scope, receive: Receive) -> Receive:
+    """The receiving side of a request whose body must have arrived in time; raises `TooSlow`.
+
+    Long-polling sockets read their bodies without a limit of their own.
+    """
+    until = time.monotonic() + BODY_WITHIN
+    waits = scope["method"] not in SAFE
+
+    async def received() -> Message:
+        nonlocal waits
+        if not waits:
+            return await receive()
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                message = await receive()
+        except TimeoutError:
+            raise errors.TooSlow() from None
+        waits = message.get("more_body", False)
+        return message
+
+    return received
+
+
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -627,7 +632,9 @@ class Answer:
 def template(scope: Scope) -> str:
     """The route's path with its variables unfilled; the path itself may hold a ticket's secret."""
     route = scope.get("route")
-    return route.path if isinstance(route, Route) else "(none)"
+    if isinstance(route, Route):
+        return route.path
+    return SOCKETS if scope["path"].startswith(SOCKETS) else "(none)"
 
 
 # Assembly
@@ -644,16 +651,19 @@ def build(
     checks: Mapping[str, Check] | None = None,
     registry: CollectorRegistry | None = None,
     collect: Callable[[], Iterable[Metric]] | None = None,
+    doors: Doors | None = None,
+    around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     routes: Sequence[BaseRoute] = (),
     lifespan: Lifespan[Any] | None = None,
 ) -> Edge:
     """The whole HTTP side as one ASGI application.
 
     `documents` are served as JSON under their keys (`/openapi.json`), `checks` are what `/readyz` awaits, `collect`
-    gives the other parts' figures to `/metrics`, `routes` come before all others.
+    gives the other parts' figures to `/metrics`, `around` puts the sockets' server before the routes, `routes` come
+    before all others.
     """
-    gate = Gate(store)
-    strangers = Attempts(STRANGERS)
+    doors = doors or Doors(config)
+    gate = Gate(store, doors)
     meters = Meters(registry or CollectorRegistry(), collect)
     session = SessionAddress(store, gate, config)
     table: dict[str, dict[str, Endpoint]] = {
@@ -663,7 +673,7 @@ def build(
         "/metrics": {"GET": meters.show},
     }
     endpoints: list[tuple[Command[Any, Any] | Query[Any, Any], Endpoint]] = [
-        *((command, CommandEndpoint(command, store, gate, strangers)) for command in commands),
+        *((command, CommandEndpoint(command, store, gate)) for command in commands),
         *((query, QueryEndpoint(query, store, gate)) for query in queries),
     ]
     for declared, endpoint in endpoints:
@@ -682,4 +692,4 @@ def build(
     paths = sorted(table, key=lambda path: ["{" in part for part in path.split("/")])
     declared_routes = [Route(path, Address(table[path])) for path in paths]
     router = Router([*routes, *declared_routes], redirect_slashes=False, default=nowhere, lifespan=lifespan)
-    return Edge(router, config, meters)
+    return Edge(around(router), config, meters, doors)

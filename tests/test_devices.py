@@ -8,7 +8,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from server import access, devices, logs, web
+from server import access, devices, logs
 from server.access import ANONYMOUS, Role
 from server.app import COMMANDS
 from tests.doors import NUMBERS, STRANGER, Closed, House, Peer, Somebody, holder, screen, served
@@ -21,10 +21,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def house(postgres: Any, redis_server: Any) -> AsyncIterator[House]:
     url = postgres.fresh()
     logs.configure(level="warning")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(web, "STRANGERS", 100_000)
-        async with served(url, redis_server.fresh()) as house:
-            yield house
+    async with served(url, redis_server.fresh()) as house:
+        yield house
     postgres.drop(url)
 
 

@@ -486,12 +486,6 @@ async def test_guessing_a_password_ends_after_ten_tries_for_that_account_alone(w
     await world.sign_in("desk@example.org")
 
 
-def test_failures_are_forgotten_in_time() -> None:
-    attempts = web.Attempts(1, seconds=0.0)
-    attempts.begin("a")
-    attempts.begin("a")
-
-
 async def test_cookie_nobody_vouches_for_is_a_stranger_where_strangers_may(world: World) -> None:
     await world.sign_in()
     assert (await world.http.post("/api/v1/doors/7/knock", json={"name": "Ada"})).status_code == 200
