@@ -68,7 +68,7 @@ class Actor:
 
     @property
     def credential(self) -> str:
-        """How a command that ends a credential names it: a person may have other sessions, a ticket get another link."""
+        """How a command that ends a credential names it: others of the same person or ticket may go on."""
         if self.link:
             return f"link:{self.link}"
         return f"session:{self.session_id}" if self.session_id else self.key
@@ -162,7 +162,7 @@ async def password_fits(stored: str | None, password: str) -> bool:
 # Sessions
 
 AGAIN = "again:"
-"""Before the key of an actor whose rights have changed: their sockets are cut, and let in again with those they have."""
+"""Before the key of an actor whose rights have changed: their sockets are cut, and let in again with the new ones."""
 
 SESSION_LIFE = timedelta(days=14)
 

@@ -183,6 +183,8 @@ class Town:
                 return {"ticket_id": ticket, "queue_id": await self.queue_of(world)}, owner
             case "prioritize":
                 return {"ticket_id": ticket, "urgency": "urgent", "reason": "A fever."}, owner
+            case "renew-link":
+                return {"ticket_id": ticket}, None
             case "why-before":
                 return {"ticket_id": ticket, "before": (await world.join(queue)).ticket_id}, owner
         assert name in DECLARED

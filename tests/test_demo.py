@@ -13,8 +13,8 @@ import pytest
 
 from server import access, demo, errors, people, replay
 from server.access import ANONYMOUS, Role
-from server.catalog import NewPatient
 from server.config import ROOT, Config
+from server.patients import NewPatient
 from server.replay import Kind, NothingToPlay, Player
 from server.store import connect, migrate
 from tests.doors import person, served

@@ -10,6 +10,7 @@ from server.patients.records import (
     add_patient,
     edit_patient,
     patient_record,
+    register_patient,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "add_patient",
     "edit_patient",
     "patient_record",
+    "register_patient",
 ]

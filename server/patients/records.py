@@ -116,19 +116,26 @@ def _of(institution_id: int, keys: "set[str] | list[str]") -> list[str]:
 
 
 ADD_PATIENT = """
-with next as (
-    insert into patient_numbers (institution_id, last) values ($1, 1)
-    on conflict (institution_id) do update set last = patient_numbers.last + 1 returning last
-)
-insert into patients (institution_id, number, name, phone, birth_date, birth_year, found_by)
-select $1, 'P' || lpad(last::text, greatest(6, length(last::text)), '0'), $2, $3, $4, $5, $6 from next
+insert into patients (institution_id, name, phone, birth_date, birth_year, found_by) values ($1, $2, $3, $4, $5, $6)
 returning id, number
 """
 
 
-async def access_patient(conn: Connection, institution_id: int, patient_id: int) -> Person:
+async def register_patient(tx: Tx, institution_id: int, new: NewPatient) -> Person:
+    """A new patient of the institution, whoever else may be there already."""
+    person = await add_patient(tx.conn, institution_id, new)
+    tx.about(f"patient:{person.id}", None, _trail(new), patient=person.id)
+    return person
+
+
+def _trail(patient: "NewPatient | PatientRecord") -> dict[str, Any]:
+    """What the audit trail compares of a record."""
+    return patient.model_dump(mode="json", include={"name", "phone", "birth_date", "birth_year"})
+
+
+async def access_patient(tx: Tx, institution_id: int, patient_id: int) -> Person:
     """A patient of this institution, whom nobody corrects until the transaction ends. Raises `NotFound`."""
-    row = await conn.fetchrow(PATIENT_UNCHANGED, patient_id, institution_id)
+    row = await tx.conn.fetchrow(PATIENT_UNCHANGED, patient_id, institution_id)
     if row is None:
         raise errors.NotFound(NO_PATIENT)
     return Person(**dict(row))
@@ -330,7 +337,7 @@ class Registered(Reply):
     duplicates: list[FoundPatient]
 
 
-async def register_patient(tx: Tx, actor: Actor, ask: RegisterPatient) -> Registered:
+async def register(tx: Tx, actor: Actor, ask: RegisterPatient) -> Registered:
     """Register somebody who is not there yet. Raises `PossibleDuplicate` with candidates, unless confirmed."""
     institution_id = _institution(actor, ask.institution_id)
     _must_be_born(tx, ask)
@@ -340,7 +347,8 @@ async def register_patient(tx: Tx, actor: Actor, ask: RegisterPatient) -> Regist
     duplicates = await _duplicates(tx.conn, institution_id, ask)
     if duplicates and not ask.confirm_new:
         raise errors.PossibleDuplicate(candidates=[one.model_dump(mode="json") for one in duplicates])
-    person = await add_patient(tx.conn, institution_id, ask)
+    person = await register_patient(tx, institution_id, ask)
+    tx.institution_id = institution_id
     return Registered(patient=await patient_record(tx.conn, actor, person.id), duplicates=duplicates)
 
 
@@ -423,7 +431,10 @@ async def edit_patient(tx: Tx, actor: Actor, ask: EditPatient) -> PatientRecord:
         after.born,
         found_by(row["institution_id"], after),
     )
-    return await patient_record(tx.conn, actor, before.id)
+    saved = await patient_record(tx.conn, actor, before.id)
+    tx.institution_id = row["institution_id"]
+    tx.about(f"patient:{saved.id}", _trail(before), _trail(saved), patient=saved.id)
+    return saved
 
 
 def _corrected(before: PatientRecord, ask: EditPatient) -> NewPatient:
@@ -445,8 +456,16 @@ update patients set name = $2, phone = $3, birth_date = $4, birth_year = $5, fou
 
 
 COMMANDS: list[Command[Any, Any]] = [
-    Command("register-patient", register_patient, RegisterPatient, Registered, STAFF, "POST /patients", status=201),
+    Command("register-patient", register, RegisterPatient, Registered, STAFF, "POST /patients", status=201),
 ]
 QUERIES: list[Query[Any, Any]] = [
-    Query("search-patients", search_patients, SearchPatients, FoundPatients, STAFF, "GET /patients"),
+    Query(
+        "search-patients",
+        search_patients,
+        SearchPatients,
+        FoundPatients,
+        STAFF,
+        "GET /patients",
+        patients=lambda found: [one.id for one in found.items],
+    ),
 ]

@@ -1,7 +1,7 @@
 """The live queue: tickets, calls, their order and its reasons, and honest waits."""
 
+from server.queue import commands, queries, reception
 from server.queue.commands import (
-    COMMANDS,
     REFRESH_WAITS,
     RefreshWaits,
     add_queue,
@@ -10,7 +10,9 @@ from server.queue.commands import (
     take_desk_away,
 )
 from server.queue.line import board_rows, patient_rows, staff_rows
-from server.queue.queries import QUERIES
+
+COMMANDS = [*commands.COMMANDS, *reception.COMMANDS]
+QUERIES = [*queries.QUERIES, *reception.QUERIES]
 
 __all__ = [
     "COMMANDS",

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from server import access, errors, events
 from server.access import DESK, STAFF, Actor, Role
 from server.events import QueueState, Reason, StaffTicket, State, Urgency
-from server.patients import NewPatient, access_patient, add_patient
+from server.patients import NewPatient, access_patient, register_patient
 from server.queue import rules
 from server.queue.line import Desk, Line, Ticket, Turn, dumps, load_line, open_line
 from server.queue.rules import Step
@@ -80,9 +80,9 @@ async def join_queue(tx: Tx, actor: Actor, ask: JoinQueue) -> Joined:
     line = await open_line(tx, actor, ask.queue_id)
     await _takes_in(line, ask.urgency)
     person = (
-        await add_patient(tx.conn, line.institution_id, ask.patient)
+        await register_patient(tx, line.institution_id, ask.patient)
         if ask.patient
-        else await access_patient(tx.conn, line.institution_id, ask.patient_id or 0)
+        else await access_patient(tx, line.institution_id, ask.patient_id or 0)
     )
     if ask.patient_id:
         await _refuse_second_ticket(line, person.id)

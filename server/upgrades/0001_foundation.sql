@@ -79,7 +79,7 @@ create table patients (
     -- Known of more people than the date; that of the date, where there is one.
     birth_year      smallint,
     -- What the record is found by: see server/patients/spelling.py.
-    found_by        text[]      collate "C" not null,
+    found_by        text[]      collate "C" not null default '{}',
     created_at      timestamptz not null default now(),
     -- A card's number is one person's.
     constraint patients_number_unique unique (institution_id, number),
@@ -101,6 +101,17 @@ create table patient_numbers (
     institution_id  bigint  primary key references institutions,
     last            bigint  not null
 );
+
+-- Every patient gets the institution's next number, by whichever way the record is made.
+create function number_patient() returns trigger language plpgsql as $$
+begin
+    insert into patient_numbers as n (institution_id, last) values (new.institution_id, 1)
+    on conflict (institution_id) do update set last = n.last + 1
+    returning 'P' || lpad(last::text, greatest(6, length(last::text)), '0') into new.number;
+    return new;
+end $$;
+create trigger patients_numbered before insert on patients
+    for each row when (new.number is null) execute function number_patient();
 
 create table users (
     id              bigint      generated always as identity primary key,
@@ -244,6 +255,8 @@ create table queues (
     -- The owner; null is a pool that several doctors serve.
     doctor_id       bigint,
     name            text             not null,
+    -- The part of the house that it belongs to, for reception to look at alone.
+    department      text,
     settings        jsonb            not null default '{}',
     state           text             not null default 'open',
     message         text,
@@ -262,6 +275,7 @@ create table queues (
     -- Closed for good: it is in no list and on no board, while its tickets keep it.
     retired_at      timestamptz,
     constraint queues_name_length check (char_length(name) between 1 and 60),
+    constraint queues_department_length check (char_length(department) between 1 and 60),
     constraint queues_state_known check (state in ('open', 'paused', 'closed')),
     constraint queues_message_length check (char_length(message) <= 200),
     constraint queues_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id),

@@ -20,8 +20,8 @@ import asyncpg
 
 from server import demo, store
 from server.access import Actor, Role
-from server.catalog import NewPatient
 from server.embedded import start_postgres, start_redis
+from server.patients import NewPatient
 from server.queue.commands import COMMANDS, CallNext, JoinQueue
 from server.store import Command, Pool, Store
 from tests.bench import harness
