@@ -169,6 +169,8 @@ OUT_OF_REACH = re.compile(
     r"|events_version_unique|tickets_token_unique|pairings_code_unique|patients_number_unique"
     # A later link ends the one before it in the same transaction, under the institution's lock.
     r"|invitations_one_open"
+    # One process seals at a time, under an advisory lock.
+    r"|seals_no_fork"
 )
 """Unique constraints that no request can violate, so that a violation is a bug and not a refusal."""
 
