@@ -168,6 +168,7 @@ class Hello(BaseModel):
     at: datetime
     build: str
     actor: dict[str, Any]
+    live: bool = Field(description="Whether events reach this process now; a page that is told no says it is stale.")
 
 
 class CallShown(BaseModel):
@@ -283,7 +284,11 @@ SECURITY_SCHEMES: dict[str, Schema] = {
     "device": {"type": "http", "scheme": "Device", "description": "An enrolled board's or kiosk's credential."},
     "ticket": {"type": "http", "scheme": "Ticket", "description": "The secret in a ticket's link."},
     "pairing": {"type": "http", "scheme": "Pairing", "description": "The secret that a screen got with its code."},
+    "invitation": {"type": "http", "scheme": "Invitation", "description": "The secret in an invitation's link."},
 }
+
+
+BY_LINK = (Role.device, Role.ticket, Role.pairing, Role.invitation)
 
 
 def security(allow: frozenset[Role], unsafe: bool) -> list[Schema]:
@@ -291,7 +296,7 @@ def security(allow: frozenset[Role], unsafe: bool) -> list[Schema]:
     ways: list[Schema] = []
     if allow & PEOPLE:
         ways += [{"cookie": [], "csrf": []} if unsafe else {"cookie": []}, {"bearer": []}]
-    ways += [{role.value: []} for role in (Role.device, Role.ticket, Role.pairing) if role in allow]
+    ways += [{role.value: []} for role in BY_LINK if role in allow]
     return [{}, *ways] if Role.anonymous in allow else ways
 
 

@@ -140,6 +140,8 @@ class Live:
         self._linked = asyncio.Event()
         self._shown: dict[tuple[int, int], Mark] = {}
         self._to_tell: set[tuple[int, int]] = set()
+        self._shown_epochs: dict[int, str] = {}
+        """The epochs that `shown` streams had when this process told its boards' marks."""
         sio.on("connect", self._connect)
         sio.on("disconnect", self._disconnect)
         sio.on("*", self._event)
@@ -236,7 +238,7 @@ class Live:
     async def _hello(self, sid: str, socket: Socket, given: dict[str, Any]) -> dict[str, Any]:
         asks.validate(Nothing, given)
         actor = {"role": socket.actor.role, "id": socket.actor.id, "institution_id": socket.actor.institution_id}
-        return {"at": self.store.now(), "build": self.build, "actor": actor}
+        return {"at": self.store.now(), "build": self.build, "actor": actor, "live": self._linked.is_set()}
 
     async def end(self, actors: Sequence[str]) -> None:
         """Cut every socket of these actors or credentials, those included that are just being let in.
@@ -289,6 +291,7 @@ class Live:
         except BaseException:
             socket.streams.discard(stream.name)
             self._leave(sid, stream.name)
+            self._board_left(socket.actor, stream.name)
             raise
         if stream.kind == "board" and socket.actor.device_kind == "board" and sid in self.sockets:
             self._note_board(socket.actor, stream.id)
@@ -489,6 +492,7 @@ class Live:
             await asyncio.sleep(CHECK_EVERY)
             await self._checked(self._drop_idle())
             await self._checked(self._compare())
+            await self._checked(self._tell_anew())
             if time.monotonic() >= credentials_at:
                 credentials_at = time.monotonic() + CREDENTIALS_EVERY
                 await self._checked(self._end_revoked())
@@ -517,9 +521,17 @@ class Live:
         for feed, before, position in zip(feeds, sent, positions, strict=True):
             if position != before and (feed.epoch, feed.last) == before:
                 self._resync(feed)
-            if position is None and feed.stream.kind == "shown":
-                # It lives in Redis alone and is lost with it: boards that are here are told of anew.
-                self._to_tell |= {key for key in self._shown if key[0] == feed.stream.id}
+
+    async def _tell_anew(self) -> None:
+        """What boards have shown lives in Redis alone: where it was lost, tell of the boards that are here again."""
+        queues = sorted({queue for queue, _ in self._shown})
+        positions = await self.publisher.positions([events.shown(queue).name for queue in queues])
+        lost = {
+            queue
+            for queue, position in zip(queues, positions, strict=True)
+            if (position[0] if position else "") != self._shown_epochs.get(queue)
+        }
+        self._to_tell |= {key for key in self._shown if key[0] in lost}
 
     async def _end_revoked(self) -> None:
         sessions = [socket.actor.session_id for socket in self.sockets.values() if socket.actor.session_id]
@@ -595,7 +607,8 @@ class Live:
                 )
                 rows.append(row)
         if rows:
-            await self.publisher.tell(stream, BoardsShown(), rows, self.store.now())
+            epoch = await self.publisher.tell(stream, BoardsShown(), rows, self.store.now())
+            self._shown_epochs[queue_id] = epoch
         for row in rows:
             mark = self._shown[queue_id, row.device]
             mark.shown, mark.spoken = max(mark.shown, row.shown), max(mark.spoken, row.spoken)
