@@ -1,11 +1,11 @@
 """Who is asking, and which streams they may join.
 
 Invariants: default deny: an `Actor` exists only for a credential that is valid now, and a stream without a rule here
-can be joined by nobody. Credentials are 256 random bits, stored as SHA-256 only; passwords as argon2id. What is
-foreign to an actor's institution looks the same as what does not exist.
+can be joined by nobody. Credentials are 256 random bits, stored as SHA-256 only; a session
+ends where nobody uses it, and in two weeks whoever does. What is foreign to an actor's institution looks the same as
+what does not exist.
 """
 
-import asyncio
 import hashlib
 import secrets
 from contextvars import ContextVar
@@ -14,9 +14,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-import argon2
-
-from server import errors, events
+from server import errors, events, passwords
 
 
 class Role(StrEnum):
@@ -135,29 +133,8 @@ def digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-_hasher = argon2.PasswordHasher()
-_hashing = asyncio.Semaphore(2)
-_NOBODY = _hasher.hash(secrets.token_urlsafe(16))
-
-
-async def hash_password(password: str) -> str:
-    """argon2id with the library's parameters, in a thread: it takes tens of milliseconds and 64 MiB."""
-    async with _hashing:
-        return await asyncio.to_thread(_hasher.hash, password)
-
-
-async def password_fits(stored: str | None, password: str) -> bool:
-    """Whether the password is the stored one; takes as long where there is no such account."""
-
-    def verify() -> bool:
-        try:
-            return _hasher.verify(stored or _NOBODY, password) and stored is not None
-        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
-            return False
-
-    async with _hashing:
-        return await asyncio.to_thread(verify)
-
+hash_password = passwords.hash_password
+password_fits = passwords.fits
 
 # Sessions
 
@@ -165,6 +142,11 @@ AGAIN = "again:"
 """Before the key of an actor whose rights have changed: their sockets are cut, and let in again with the new ones."""
 
 SESSION_LIFE = timedelta(days=14)
+"""How long a session lasts at most; then its owner signs in again."""
+SESSION_IDLE = timedelta(hours=12)
+"""How long a session lasts in which nobody asks for anything: longer than a shift, shorter than the night and a day."""
+NOTE_USE_EVERY = timedelta(minutes=5)
+"""How exactly the last use of a session is known; more exact would cost a write for each request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +164,12 @@ async def sign_in(db: Db, email: str, password: str) -> SignedIn:
     user = await db.fetchrow(USER_BY_EMAIL, email.strip().lower())
     if not await password_fits(user["password_hash"] if user else None, password) or user is None:
         raise errors.WrongSignIn()
+    if passwords.outdated(user["password_hash"]):
+        kept = user["password_hash"]
+        await db.execute(KEEP_PASSWORD, user["id"], kept, await passwords.hash_password(password))
     token, token_hash = new_secret()
     csrf = secrets.token_urlsafe(24)
-    expires_at = datetime.now(UTC) + SESSION_LIFE
+    expires_at = datetime.now(UTC) + SESSION_IDLE
     session_id = await db.fetchval(OPEN_SESSION, user["id"], token_hash, csrf, expires_at)
     return SignedIn(token, _person({**user, "session_id": session_id, "csrf": csrf}), user["email"], expires_at)
 
@@ -198,6 +183,7 @@ u.id, u.institution_id, u.email, u.name, u.role, u.doctor_id, u.patient_id,
 """What an actor is made of, from `users u` with `PERSON_WITH`."""
 PERSON_WITH = "left join institutions i on i.id = u.institution_id left join second_factors f on f.user_id = u.id"
 USER_BY_EMAIL = f"select u.password_hash, {PERSON} from users u {PERSON_WITH} where u.email = $1 and u.active"  # noqa: S608 (a constant)
+KEEP_PASSWORD = "update users set password_hash = $3 where id = $1 and password_hash = $2"
 OPEN_SESSION = "insert into sessions (user_id, token_hash, csrf, expires_at) values ($1, $2, $3, $4) returning id"
 
 
@@ -252,16 +238,31 @@ def _person(row: Any) -> Actor:
 
 
 async def by_token(db: Db, token: str) -> Actor | None:
-    """The person whose open session this token is."""
-    row = await db.fetchrow(PERSON_BY_TOKEN, digest(token))
-    return _person(row) if row else None
+    """The person whose open session this token is; it is in use, and lasts on from here."""
+    row = await db.fetchrow(PERSON_BY_TOKEN, digest(token), SESSION_IDLE - NOTE_USE_EVERY, SESSION_LIFE)
+    if row is None:
+        return None
+    if row["used_long_ago"]:
+        await in_use(db, row["session_id"])
+    return _person(row)
 
 
 PERSON_BY_TOKEN = f"""
-select s.id as session_id, s.csrf, {PERSON}
+select s.id as session_id, s.csrf, s.expires_at < least(now() + $2, s.created_at + $3) as used_long_ago, {PERSON}
 from sessions s join users u on u.id = s.user_id {PERSON_WITH}
 where s.token_hash = $1 and s.revoked_at is null and s.expires_at > now() and u.active
 """  # noqa: S608 (a constant)
+
+
+async def in_use(db: Db, session_id: int) -> None:
+    """Let a session last on: it is being used."""
+    await db.execute(EXTEND_SESSION, session_id, SESSION_IDLE, SESSION_LIFE)
+
+
+EXTEND_SESSION = """
+update sessions set expires_at = least(now() + $2, created_at + $3)
+where id = $1 and revoked_at is null and expires_at > now()
+"""
 
 
 async def by_device(db: Db, credential: str) -> Actor | None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import StringConstraints
 
-from server import access, errors
+from server import errors, passwords
 from server.access import Role
 from server.store import Connection
 
@@ -130,7 +130,7 @@ async def add_user(
     demo: bool = False,
 ) -> int:
     """A new account; demo accounts exist only in a database that `callboard up` made. Raises `NameTaken`."""
-    hashed = await access.hash_password(password)
+    hashed = await passwords.hash_password(password)
     if await conn.fetchval(EMAIL_TAKEN, email.strip().lower()):
         raise errors.NameTaken()
     return int(

@@ -64,6 +64,8 @@ class Socket:
     streams: set[str] = field(default_factory=set)
     refused: int = 0
     """Events beyond its limit."""
+    used_at: float = field(default_factory=time.monotonic)
+    """When its session was last noted as in use."""
 
 
 @dataclass(slots=True)
@@ -230,10 +232,18 @@ class Live:
         if command is None:
             raise errors.UnknownEvent()
         permit(command, socket.actor)
+        await self._note_use(socket)
         key = asks.idempotency_key(given.pop("idempotency_key", None))
         logs.bind(actor=socket.actor.key, institution=socket.actor.institution_id, command=name)
         reply: BaseModel = await self.store.execute(command, socket.actor, asks.validate(command.ask, given), key)
         return orjson.Fragment(reply.model_dump_json())
+
+    async def _note_use(self, socket: Socket) -> None:
+        """A command is a person's; following streams is not, and keeps nobody signed in over night."""
+        now = time.monotonic()
+        if socket.actor.session_id and now - socket.used_at > access.NOTE_USE_EVERY.total_seconds():
+            socket.used_at = now
+            await access.in_use(self.store.pool, socket.actor.session_id)
 
     async def _hello(self, sid: str, socket: Socket, given: dict[str, Any]) -> dict[str, Any]:
         asks.validate(Nothing, given)

@@ -10,7 +10,7 @@ from typing import Annotated
 import asyncpg
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from server import audit, catalog, devices, errors, patients, publish, store
+from server import audit, catalog, devices, errors, passwords, patients, publish, store
 from server.access import SYSTEM, Role
 from server.app import ROWS
 from server.asks import validate
@@ -38,7 +38,7 @@ class NewUser(BaseModel):
     name: Name
     institution: Name | None
     zone: str = "UTC"
-    password: str = Field(min_length=10, max_length=1000, repr=False)
+    password: str = Field(min_length=passwords.SHORTEST, max_length=passwords.LONGEST, repr=False)
 
 
 @asynccontextmanager
@@ -56,8 +56,10 @@ async def opened(config: Config) -> AsyncIterator[Store]:
 async def add_user(database_url: str, new: NewUser) -> str:
     """Add an account, and the institution, doctor or patient that it needs; answers what was done.
 
-    Raises `InvalidRequest` where the role and the institution do not go together, `NotFound`, `NameTaken`.
+    Raises `WeakPassword`, `InvalidRequest` where the role and the institution do not go together, `NotFound`,
+    `NameTaken`.
     """
+    passwords.check(new.password, new.name, new.email, new.institution)
     conn: Connection = await asyncpg.connect(database_url)
     try:
         async with conn.transaction():

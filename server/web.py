@@ -333,6 +333,9 @@ class SessionAddress:
         one = await sign_ins.begin(ask.email, sender(request.scope))
         try:
             signed_in = await access.sign_in(self.store.pool, ask.email, ask.password)
+        except errors.SecondFactorNeeded:
+            await sign_ins.void(one)
+            raise
         except LOST as lost:
             await sign_ins.void(one)
             raise errors.Unavailable() from lost

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
-from server import access
+from server import access, passwords
 from server.cli import app
 from server.config import ROOT
 
@@ -84,7 +84,7 @@ def test_a_user_that_was_added_can_sign_in(callboard, database_url):
         "select u.email, u.role, u.password_hash, i.name from users u join institutions i on i.id = u.institution_id",
     )
     assert (email, role, institution) == ("ada@clinic.test", "admin", "Clinic")
-    assert asyncio.run(access.password_fits(stored, "correct horse"))
+    assert asyncio.run(passwords.fits(stored, "correct horse"))
 
 
 def test_an_institution_is_made_once_and_then_found_by_name_or_id(callboard, database_url):

@@ -23,7 +23,7 @@ from prometheus_client.core import GaugeMetricFamily
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
-from server import access, asks, errors, logs, web
+from server import asks, errors, logs, passwords, web
 from server.access import ANYBODY, Actor, Role
 from server.config import ROOT, Config
 from server.events import Urgency
@@ -222,7 +222,7 @@ async def edge(url: str, folder: Path, **settings: Any) -> AsyncIterator[World]:
 def clinic_url(postgres: Any) -> Iterator[str]:
     """One database for all of these tests, with two people who can sign in."""
     url = postgres.fresh()
-    password_hash = asyncio.run(access.hash_password("right horse"))
+    password_hash = asyncio.run(passwords.hash_password("right horse"))
     postgres.execute(SEED.replace("$1", f"'{password_hash}'"), database=url.split("@/")[1].split("?")[0])
     yield url
     postgres.drop(url)
