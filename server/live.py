@@ -142,8 +142,6 @@ class Live:
         self._linked = asyncio.Event()
         self._shown: dict[tuple[int, int], Mark] = {}
         self._to_tell: set[tuple[int, int]] = set()
-        self._shown_epochs: dict[int, str] = {}
-        """The epochs that `shown` streams had when this process told its boards' marks."""
         sio.on("connect", self._connect)
         sio.on("disconnect", self._disconnect)
         sio.on("*", self._event)
@@ -533,15 +531,16 @@ class Live:
                 self._resync(feed)
 
     async def _tell_anew(self) -> None:
-        """What boards have shown lives in Redis alone: where it was lost, tell of the boards that are here again."""
-        queues = sorted({queue for queue, _ in self._shown})
-        positions = await self.publisher.positions([events.shown(queue).name for queue in queues])
-        lost = {
-            queue
-            for queue, position in zip(queues, positions, strict=True)
-            if (position[0] if position else "") != self._shown_epochs.get(queue)
-        }
-        self._to_tell |= {key for key in self._shown if key[0] in lost}
+        """Tell again of boards that are here where Redis has forgotten it, or was told otherwise by another process."""
+        for queue_id in {queue for queue, _ in self._shown}:
+            devices = self._boards_here(queue_id)
+            kept = await self.publisher.rows_of(events.shown(queue_id).name, [f"d:{device}" for device in devices])
+            for device in devices:
+                row, mark = kept.get(f"d:{device}"), self._shown.get((queue_id, device))
+                if mark and not (
+                    row and row["connected"] and row["shown"] >= mark.shown and row["spoken"] >= mark.spoken
+                ):
+                    self._to_tell.add((queue_id, device))
 
     async def _end_revoked(self) -> None:
         sessions = [socket.actor.session_id for socket in self.sockets.values() if socket.actor.session_id]
@@ -617,8 +616,7 @@ class Live:
                 )
                 rows.append(row)
         if rows:
-            epoch = await self.publisher.tell(stream, BoardsShown(), rows, self.store.now())
-            self._shown_epochs[queue_id] = epoch
+            await self.publisher.tell(stream, BoardsShown(), rows, self.store.now())
         for row in rows:
             mark = self._shown[queue_id, row.device]
             mark.shown, mark.spoken = max(mark.shown, row.shown), max(mark.spoken, row.spoken)

@@ -458,6 +458,8 @@ class Publisher:
 
     async def rows_of(self, stream: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Those of the named rows that a stream's view has."""
+        if not names:
+            return {}
         found = await cast(Awaitable[list[bytes | None]], self.redis.hmget(keys(stream)[1], list(names)))
         return {name: orjson.loads(row) for name, row in zip(names, found, strict=True) if row is not None}
 

@@ -493,6 +493,22 @@ async def test_marks_are_taken_up_by_a_new_process_and_told_anew_after_redis_was
     await told(house, device, True, 2, 0)
 
 
+async def test_marks_are_told_anew_by_a_process_that_has_no_staff(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "CHECK_EVERY", 0.05)
+    await house.web()
+    device, auth = await house.wall_board()
+    staff = await house.board(0, stream=f"shown:{house.queue}")
+    board = await house.board(1, auth=auth)
+    await board.reaches(await house.join(2))
+    await shown(board, 2, spoken=True)
+    await told(house, device, True, 2, 2)
+    before = staff.epoch
+    await house.world.publisher.redis.flushall()
+    await until(lambda: staff.epoch != before and staff.rows.get(f"d:{device}", {}).get("spoken") == 2)
+
+
 async def test_a_board_that_leaves_before_it_is_noted_is_not_taken_for_present(house: House) -> None:
     device, auth = await house.wall_board()
     for _ in range(5):
