@@ -13,7 +13,7 @@ from arq import Worker, cron
 from arq.connections import RedisSettings
 from redis.exceptions import RedisError
 
-from server import access, audit, logs, publish, store
+from server import access, audit, errors, logs, publish, store
 from server.app import ROWS
 from server.config import Config
 from server.publish import Publisher
@@ -44,7 +44,10 @@ async def refresh_waits(ctx: dict[str, Any]) -> None:
     """Tell the waits anew of queues where somebody waits and nothing has happened for a while."""
     things: Store = ctx["store"]
     for row in await things.pool.fetch(STALE_WAITS, float(REFRESH_AFTER)):
-        await things.execute(REFRESH_WAITS, access.SYSTEM, RefreshWaits(queue_id=row["id"]))
+        try:
+            await things.execute(REFRESH_WAITS, access.SYSTEM, RefreshWaits(queue_id=row["id"]))
+        except errors.Refusal as refusal:
+            log.warning("waits-not-refreshed", queue=row["id"], code=refusal.code)
 
 
 STALE_WAITS = """
