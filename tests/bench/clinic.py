@@ -51,7 +51,7 @@ class Clinic:
         return [{"queue_id": self.queue, "desk_id": self.desks[one % len(self.desks)]} for one in range(count)]
 
 
-class _Nobody:
+class Nobody:
     """Publishes nothing: what is committed here is found in PostgreSQL by whoever subscribes."""
 
     def hand_over(self, committed: Any) -> None:
@@ -98,7 +98,7 @@ async def clinic(waiting: int, copies: int = 0) -> AsyncIterator[Clinic]:
 async def _fill(url: str, told: dict[str, Any], waiting: int) -> None:
     pool = await store.connect(url, 4)
     await pool.execute("""update institutions set settings = '{"max_length": 50000, "walk_ins_per_day": 100000}'""")
-    things = Store(pool, _Nobody())
+    things = Store(pool, Nobody())
     actor = Actor(Role.system, institution_id=told["ids"]["institution"])
     for number in range(waiting):
         patient = NewPatient(name=f"Patient {number}")
@@ -166,7 +166,7 @@ async def _ready(http: aiohttp.ClientSession, url: str) -> None:
             await asyncio.sleep(0.05)
 
 
-class _One:
+class One:
     """A pool of one connection, whose statements can be listened to."""
 
     def __init__(self, conn: Any) -> None:
@@ -185,7 +185,7 @@ async def recorded(place: Clinic, calls: int) -> list[Statement]:
     conn = await asyncpg.connect(place.copies[0], server_settings={"timezone": "UTC", "jit": "off"})
     statements: list[Statement] = []
     conn.add_query_logger(lambda query: statements.append((query.query, tuple(query.args or ()))))
-    things = Store(cast(Pool, _One(conn)), _Nobody())
+    things = Store(cast(Pool, One(conn)), Nobody())
     institution = await conn.fetchval("select id from institutions")
     statements.clear()
     for call in place.calls(calls):

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.bench import clinic, harness
+from tests.bench import clinic, harness, records
 from tests.bench.wire import EVENT
 
 SERVERS = ("ours", "stock", "node", "picows")
@@ -157,8 +157,24 @@ def _must_be_exact(positions: list[Any], version: int) -> None:
             raise RuntimeError(f"{count} boards that had version {version} of {now} got {first}-{final}")
 
 
+async def patient_search(quick: bool) -> list[Row]:
+    """What a receptionist types, as it is typed, among a hundred thousand patients."""
+    count, searches = (500, 30) if quick else (100_000, 300)
+    middle = Row(f"patient search among {count:,}, p50", "ms", {})
+    last = Row(f"patient search among {count:,}, p99 (at most 30 ms)", "ms", {})
+    async with records.records(count) as conn:
+        asked = records.typed(searches)
+        await records.searched(conn, asked)
+        ours, statements = await records.searched(conn, asked)
+        for who, seconds in (("ours", ours), ("the SQL alone", await records.alone(conn, statements))):
+            middle.figures[who] = statistics.median(seconds) * 1000
+            last.figures[who] = sorted(seconds)[int(len(seconds) * 0.99) - 1] * 1000
+    return [middle, last]
+
+
 ROWS: dict[str, Callable[[bool], Awaitable[list[Row]]]] = {
     "fan-out-1000": fan_out_1000,
     "fan-out-5000": fan_out_5000,
     "hot-queue": hot_queue,
+    "patient-search": patient_search,
 }

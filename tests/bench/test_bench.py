@@ -35,3 +35,8 @@ async def test_the_live_queue_is_measured_beside_its_floors() -> None:
     measured = await rows.hot_queue(quick=True)
     assert [len(row.figures) for row in measured] == [2, 2, 2, 3]
     assert all(row.figures["ours"] > 0 for row in measured)
+
+
+async def test_patient_search_is_measured_beside_its_sql() -> None:
+    measured = await rows.patient_search(quick=True)
+    assert [set(row.figures) for row in measured] == [{"ours", "the SQL alone"}] * 2
