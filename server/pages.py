@@ -23,8 +23,10 @@ from server import errors
 
 PAGES: dict[str, str] = {
     "/": "index.html",
+    "/admin": "admin/index.html",
     "/board": "board/index.html",
     "/console": "console/index.html",
+    "/reception": "reception/index.html",
     "/t/{secret}": "ticket/index.html",
 }
 """Every page's address and its file under `clients/`."""

@@ -12,7 +12,9 @@ const Front = () => html`
     </header>
     <nav aria-label=${t("front.title")}>
       <a href="/board"><strong>${t("front.board")}</strong><span>${t("front.board.text")}</span></a>
+      <a href="/reception"><strong>${t("front.reception")}</strong><span>${t("front.reception.text")}</span></a>
       <a href="/console"><strong>${t("front.console")}</strong><span>${t("front.console.text")}</span></a>
+      <a href="/admin"><strong>${t("front.admin")}</strong><span>${t("front.admin.text")}</span></a>
     </nav>
     <p class="front-note"><strong>${t("front.ticket")}</strong> ${t("front.ticket.text")}</p>
   </main>

@@ -112,6 +112,14 @@ function dated(at, options) {
 export const clockTime = (at) => dated(at, { hour: "2-digit", minute: "2-digit" });
 /** @param {number} at */
 export const longDate = (at) => dated(at, { weekday: "long", day: "numeric", month: "long" });
+/** To the second, for records. @param {number} at */
+export const stamp = (at) => dated(at, { dateStyle: "medium", timeStyle: "medium" });
+
+/**
+ * A day, or the day of an instant: "14 March 1961". A birth is a day and no instant, so no zone may move it.
+ * @param {string} iso
+ */
+export const fullDate = (iso) => dated(Date.parse(iso), { day: "numeric", month: "long", year: "numeric", ...(iso.length === 10 ? { timeZone: "UTC" } : {}) });
 
 /**
  * A span in words, as coarse as a person would say it.

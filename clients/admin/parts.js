@@ -1,0 +1,159 @@
+// @ts-check
+/** Owns the pieces that the back office is put together from: panes, sheets, fields, and what is shown only once. */
+import { signal } from "@preact/signals";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+
+import { t } from "../shared/i18n.js";
+import { html } from "../shared/ui.js";
+import { hush, pending, toast } from "./work.js";
+
+/** The sheet that is open, as a function that draws it; one at a time. */
+export const sheet = signal(/** @type {(() => any) | null} */ (null));
+
+/** @param {() => any} draw */
+export function ask(draw) {
+  if (toast.peek()?.kind === "problem") hush();
+  sheet.value = draw;
+}
+export const close = () => void (sheet.value = null);
+
+/**
+ * A modal sheet with a form; the browser keeps the focus inside and closes it on Escape.
+ * @param {{title: string, action?: string, danger?: boolean, disabled?: boolean, children?: any, onSubmit?: () => Promise<boolean> | boolean}} props
+ *   `onSubmit` answers whether the sheet is done with
+ */
+export function Sheet({ title, action, danger = false, disabled = false, children, onSubmit }) {
+  const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  useLayoutEffect(() => {
+    const before = /** @type {HTMLElement | null} */ (document.activeElement);
+    if (!ref.current?.open) ref.current?.showModal();
+    return () => before?.focus?.();
+  }, []);
+  /** @param {Event} event */
+  const submit = async (event) => {
+    event.preventDefault();
+    const mine = sheet.peek();
+    // What it did may have opened the next sheet, such as the link that it made.
+    if ((await onSubmit?.()) && sheet.peek() === mine) close();
+  };
+  const busy = pending.value !== "";
+  const problem = toast.value?.kind === "problem" ? toast.value.text : "";
+  return html`
+    <dialog ref=${ref} class="sheet" aria-labelledby="sheet-title" onClose=${close}>
+      <form onSubmit=${submit}>
+        <h2 id="sheet-title">${title}</h2>
+        ${children}
+        <div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div>
+        <div class="sheet-foot">
+          <button class="button" type="button" onClick=${close}>${action ? t("console.cancel") : t("console.close")}</button>
+          ${action && html`<button class=${`button ${danger ? "danger" : "main"}`} type="submit" aria-busy=${busy} disabled=${busy || disabled}>${busy ? t("console.working") : action}</button>`}
+        </div>
+      </form>
+    </dialog>
+  `;
+}
+
+/** A question before what can't be taken back. @param {{title: string, text: string, action: string, onSubmit: () => Promise<boolean> | boolean}} props */
+export const Confirm = ({ title, text, action, onSubmit }) => html`<${Sheet} title=${title} action=${action} danger onSubmit=${onSubmit}><p class="sheet-note">${text}</p><//>`;
+
+/**
+ * @param {{label: string, value: string, onChange: (text: string) => void, type?: string, required?: boolean, max?: number, note?: string, name?: string, autocomplete?: string, pattern?: string}} props
+ */
+export function Text({ label, value, onChange, type = "text", required = true, max = 120, note = "", name = "", autocomplete = "off", pattern }) {
+  return html`
+    <label class="field">
+      <span>${label}</span>
+      <input type=${type} name=${name} value=${value} maxlength=${max} required=${required} pattern=${pattern} autocomplete=${autocomplete} spellcheck=${false}
+        onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => onChange(event.currentTarget.value)} />
+      ${note && html`<small class="soft">${note}</small>`}
+    </label>
+  `;
+}
+
+/** @param {{label: string, value: string, options: {value: string, text: string}[], onChange: (value: string) => void, note?: string, disabled?: boolean}} props */
+export function Choice({ label, value, options, onChange, note = "", disabled = false }) {
+  return html`
+    <label class="field">
+      <span>${label}</span>
+      <select value=${value} disabled=${disabled} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => onChange(event.currentTarget.value)}>
+        ${options.map((one) => html`<option key=${one.value} value=${one.value} selected=${one.value === value}>${one.text}</option>`)}
+      </select>
+      ${note && html`<small class="soft">${note}</small>`}
+    </label>
+  `;
+}
+
+/** @param {{label: string, checked: boolean, onChange: (on: boolean) => void, disabled?: boolean}} props */
+export const Check = ({ label, checked, onChange, disabled = false }) =>
+  html`<label class="check"><input type="checkbox" checked=${checked} disabled=${disabled} onChange=${() => onChange(!checked)} /><span>${label}</span></label>`;
+
+/**
+ * Several of a list, in no order. @param {{legend: string, options: {id: number, name: string}[], value: number[], onChange: (ids: number[]) => void, none?: string}} props
+ */
+export function Several({ legend, options, value, onChange, none = "" }) {
+  return html`
+    <fieldset class="several">
+      <legend>${legend}</legend>
+      ${options.map((one) => html`<${Check} key=${one.id} label=${one.name} checked=${value.includes(one.id)} onChange=${(/** @type {boolean} */ on) => onChange(on ? [...value, one.id] : value.filter((id) => id !== one.id))} />`)}
+      ${none && value.length === 0 && html`<small class="soft">${none}</small>`}
+    </fieldset>
+  `;
+}
+
+/** A pane: its title, what it is for, what can be added. @param {{title: string, lead?: string, back?: {href: string, text: string} | null, actions?: any, children?: any}} props */
+export function Pane({ title, lead = "", back = null, actions = null, children }) {
+  return html`
+    ${back && html`<a class="back" href=${back.href}><span class="arrow" aria-hidden="true">←</span> ${back.text}</a>`}
+    <header class="pane-head">
+      <div><h1 id="pane-title" tabindex="-1">${title}</h1>${lead && html`<p class="soft">${lead}</p>`}</div>
+      ${actions && html`<div class="pane-actions">${actions}</div>`}
+    </header>
+    ${children}
+  `;
+}
+
+/** @param {{title: string, note?: string, actions?: any, children?: any, id?: string}} props */
+export function Card({ title, note = "", actions = null, children, id = "" }) {
+  return html`
+    <section class="card" id=${id || null} aria-label=${title}>
+      <div class="card-head"><h2>${title}</h2>${actions}</div>
+      ${note && html`<p class="soft card-note">${note}</p>`}
+      ${children}
+    </section>
+  `;
+}
+
+/** @param {string} text */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Without a secure context there is no clipboard; the text is selected, so that the keyboard can.
+    return false;
+  }
+}
+
+/** A text to hand on, with a button that copies it. @param {{label: string, text: string}} props */
+export function Copyable({ label, text }) {
+  const ref = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const [done, setDone] = useState(false);
+  const press = async () => {
+    ref.current?.select();
+    setDone(await copy(text));
+  };
+  return html`
+    <div class="copyable">
+      <label class="field"><span>${label}</span><input ref=${ref} readonly value=${text} dir="ltr" onFocus=${() => ref.current?.select()} /></label>
+      <button class="button" type="button" onClick=${press}>${done ? t("admin.copied") : t("admin.copy")}</button>
+      <span class="aside" role="status">${done ? t("admin.copied") : ""}</span>
+    </div>
+  `;
+}
+
+/** A QR code that the server drew, as a picture: an SVG in the page could carry more than lines. @param {{svg: string, alt: string}} props */
+export function Qr({ svg, alt }) {
+  // The server draws it for the inside of a page, where it needs no namespace; a picture without one is broken.
+  const picture = svg.includes("xmlns=") ? svg : svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"');
+  return html`<img class="qr" src=${`data:image/svg+xml;charset=utf-8,${encodeURIComponent(picture)}`} alt=${alt} width="200" height="200" />`;
+}

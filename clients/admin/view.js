@@ -1,0 +1,101 @@
+// @ts-check
+/** Owns how the back office is laid out: signing in, the sections at the side, the pane, and a word on what happened. */
+import { useEffect, useRef } from "preact/hooks";
+
+import { now } from "../shared/clock.js";
+import { span, t } from "../shared/i18n.js";
+import { signOut, user } from "../shared/session.js";
+import { SignIn } from "../shared/signin.js";
+import { html } from "../shared/ui.js";
+import { Trail } from "./audit.js";
+import { Devices } from "./devices.js";
+import { close, sheet } from "./parts.js";
+import { route } from "./route.js";
+import { chosen, follow, freshAt, hush, institution, institutions, loaded, mayAdminister, stale, toast } from "./work.js";
+
+/** Each section: its name in the address, its title, and what draws it. The first is where one begins. */
+const SECTIONS = [
+  { name: "devices", title: "admin.devices", View: Devices },
+  { name: "audit", title: "admin.audit", View: Trail },
+];
+
+export function Admin() {
+  if (user.value === undefined) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
+  if (user.value === null) return html`<${SignIn} title=${t("admin.signin.lead")} />`;
+  if (!mayAdminister.value) return html`<${Elsewhere} />`;
+  return html`<${Office} />`;
+}
+
+/** Somebody who works here, but not at this. */
+const Elsewhere = () => html`
+  <main class="gate">
+    <div class="gate-card">
+      <h1>${t("admin.elsewhere")}</h1>
+      <p class="soft">${t("admin.elsewhere.text")}</p>
+      <div class="gate-foot">
+        <button class="button" type="button" onClick=${signOut}>${t("console.signout")}</button>
+        <a class="button main" href="/">${t("admin.elsewhere.go")}</a>
+      </div>
+    </div>
+  </main>
+`;
+
+function Office() {
+  const first = /** @type {typeof SECTIONS[0]} */ (SECTIONS[0]);
+  const section = SECTIONS.find((one) => one.name === route.value.section) ?? first;
+  const { of, id } = route.value;
+  const main = useRef(/** @type {HTMLElement | null} */ (null));
+  const began = useRef(false);
+  useEffect(() => {
+    document.title = `${t(section.title)} · ${t("admin.title")} · ${t("app.name")}`;
+    close();
+    // Whoever follows a link by keyboard goes on reading at the new title, not at the end of the old list.
+    if (began.current) main.current?.querySelector("h1")?.focus();
+    began.current = true;
+  }, [section.name, of, id]);
+  return html`
+    <div class="office">
+      <a class="skip" href="#main" onClick=${(/** @type {Event} */ event) => (event.preventDefault(), main.current?.querySelector("h1")?.focus())}>${t("admin.skip")}</a>
+      <header class="top">
+        <span class="top-brand"><img src="/clients/shared/icon.svg" alt="" width="28" height="28" /><strong>${institution.value?.name ?? t("admin.title")}</strong></span>
+        ${institutions.value.length > 1 && html`<${Institutions} />`}
+        <div class="top-end">
+          <span class="top-user">${user.value?.name}</span>
+          <button class="button quiet" type="button" onClick=${signOut}>${t("console.signout")}</button>
+        </div>
+      </header>
+      ${stale.value && html`<${Stale} />`}
+      <div class="panes">
+        <nav class="side" aria-label=${t("admin.sections")}>
+          ${SECTIONS.map((one) => html`<a key=${one.name} href=${`#/${one.name}`} aria-current=${one.name === section.name ? "page" : null}>${t(one.title)}</a>`)}
+        </nav>
+        <main class="pane" ref=${main} aria-labelledby="pane-title">
+          ${loaded.value ? html`<${section.View} key=${chosen.value} />` : html`<h1 id="pane-title" class="soft" tabindex="-1">${t("link.connecting")}</h1>`}
+        </main>
+      </div>
+      <${Word} />
+      ${sheet.value?.()}
+    </div>
+  `;
+}
+
+const Institutions = () => html`
+  <select class="top-select" aria-label=${t("admin.institution")} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => follow(Number(event.currentTarget.value))}>
+    ${institutions.value.map((one) => html`<option key=${one.institution} value=${one.institution} selected=${one.institution === chosen.value}>${one.name}</option>`)}
+  </select>
+`;
+
+function Stale() {
+  void now.value;
+  return html`<p class="banner is-stale" role="alert">${t("admin.stale", { age: span((Date.now() - freshAt.value) / 1_000) })}</p>`;
+}
+
+function Word() {
+  // A refusal while a sheet is open is told in the sheet: out here it would lie behind it.
+  const word = sheet.value && toast.value?.kind === "problem" ? null : toast.value;
+  return html`
+    <div class="toasts" role=${word?.kind === "problem" ? "alert" : "status"} aria-live=${word?.kind === "problem" ? "assertive" : "polite"}>
+      ${word && html`<div class=${`toast is-${word.kind}`} key=${word.text}><p>${word.text}</p><button class="button quiet" type="button" aria-label=${t("console.close")} onClick=${hush}>×</button></div>`}
+    </div>
+  `;
+}

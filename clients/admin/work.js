@@ -1,0 +1,167 @@
+// @ts-check
+/**
+ * Owns what the back office knows and does: one institution as its stream tells it, and every change asked of it.
+ *
+ * Invariant: what is shown of the institution comes from the stream alone; an answer to a change is only spoken of.
+ *
+ * @import {Feed} from "../shared/socket.js"
+ * @import {AdminDevice, AdminDoctor, AdminInstitution, AdminLocation, AdminQueue, AdminUser} from "../shared/events.js"
+ * @import {Rows} from "../shared/wire.js"
+ * @typedef {{text: string, kind: "done" | "problem"}} Toast
+ */
+import { computed, effect, signal } from "@preact/signals";
+
+import { Problem, act, get } from "../shared/api.js";
+import { t, zone } from "../shared/i18n.js";
+import { renew } from "../shared/reload.js";
+import { resume, user } from "../shared/session.js";
+import { Link } from "../shared/socket.js";
+
+/** Untouched for so long, the page may reload onto a new build. */
+const LEFT_MS = 60_000;
+
+/** The institutions that a super_admin can choose from; everybody else has one. */
+export const institutions = signal(/** @type {AdminInstitution[]} */ ([]));
+export const chosen = signal(/** @type {number | null} */ (null));
+export const toast = signal(/** @type {Toast | null} */ (null));
+export const pending = signal("");
+export const stale = signal(false);
+export const freshAt = signal(Date.now());
+/** Moves whenever settings changed at any level: whoever shows settings asks for them again. */
+export const settingsTurn = signal(0);
+
+const feed = signal(/** @type {Feed | null} */ (null));
+/** @type {Rows} */
+const NONE = new Map();
+const rows = computed(() => feed.value?.rows.value ?? NONE);
+
+/**
+ * The rows of a kind, in the order of their names.
+ * @param {string} kind
+ * @returns {any[]}
+ */
+const all = (kind) => [...rows.value].filter(([key]) => key.startsWith(`${kind}:`)).map(([, row]) => row);
+const collator = new Intl.Collator(undefined, { numeric: true });
+/** @param {{name: string}} a @param {{name: string}} b */
+const byName = (a, b) => collator.compare(a.name, b.name);
+
+export const institution = computed(() => /** @type {AdminInstitution | null} */ (rows.value.get("institution") ?? null));
+export const locations = computed(() => /** @type {AdminLocation[]} */ (all("location").sort(byName)));
+export const queues = computed(() => /** @type {AdminQueue[]} */ (all("queue").sort(byName)));
+export const doctors = computed(() => /** @type {AdminDoctor[]} */ (all("doctor").sort(byName)));
+export const users = computed(() => /** @type {AdminUser[]} */ (all("user").sort(byName)));
+export const devices = computed(() => /** @type {AdminDevice[]} */ (all("device").sort(byName)));
+export const loaded = computed(() => institution.value !== null);
+
+/** @param {string} key */
+export const row = (key) => rows.value.get(key) ?? null;
+
+/** The name of a row of the stream, by its key; null when it isn't there (any more). @param {string} key */
+export const nameOf = (key) => /** @type {string | null} */ (rows.value.get(key)?.name ?? null);
+
+export const mayAdminister = computed(() => user.value?.role === "admin" || user.value?.role === "super_admin");
+
+effect(() => void (zone.value = institution.value?.zone ?? undefined));
+
+/** @type {Link | null} */
+let link = null;
+
+/** Begin for the admin who has signed in. */
+export async function begin() {
+  if (!mayAdminister.peek()) return;
+  if (user.peek()?.institution_id) return follow(/** @type {number} */ (user.peek()?.institution_id));
+  for (let attempt = 0; user.peek(); attempt += 1) {
+    try {
+      institutions.value = (await get("/institutions")).items;
+      const first = institutions.peek()[0];
+      return first && follow(first.institution);
+    } catch (error) {
+      if (!retry(error)) return;
+      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+    }
+  }
+}
+
+/** @param {number} id an institution */
+export function follow(id) {
+  link ??= connect();
+  feed.peek()?.stop();
+  chosen.value = id;
+  feed.value = link.follow(`admin:${id}`, (events, how) => (how !== "live" || events.some((event) => event.type === "settings-changed")) && settingsTurn.value++, refused);
+}
+
+/** End: somebody else may sit down here. */
+export function end() {
+  link?.close();
+  link = null;
+  feed.value = null;
+  chosen.value = toast.value = null;
+  institutions.value = [];
+  pending.value = "";
+}
+
+function connect() {
+  const made = new Link({ auth: () => ({}), onDenied: resume, onHello: (hello) => void renew(hello.build, idle) });
+  effect(() => void (stale.value = made.stale.value));
+  effect(() => void (freshAt.value = made.freshAt.value));
+  return made;
+}
+
+let touchedAt = Date.now();
+for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => (touchedAt = Date.now()));
+
+/** Nobody is at it, and nothing would be lost by a reload. */
+const idle = () =>
+  pending.peek() === "" && document.querySelector("dialog[open], form[data-dirty]") === null && (document.hidden || Date.now() - touchedAt > LEFT_MS);
+
+/** @param {import("../shared/wire.js").ProblemBody} problem */
+function refused(problem) {
+  if (problem.code === "not-authenticated") user.value = null;
+  else if (problem.code === "not-allowed") void resume();
+}
+
+/**
+ * Whether asking again makes sense; somebody whose session has ended sees the sign-in.
+ * @param {unknown} error
+ */
+export function retry(error) {
+  if (!(error instanceof Problem)) throw error;
+  if (error.code === "not-authenticated") user.value = null;
+  return error.retryable;
+}
+
+/**
+ * Ask for one change, and say what became of it.
+ * @param {string} name what is under way; with `done`, the text's key ("admin.done.<name>")
+ * @param {string} path
+ * @param {Record<string, any>} [body]
+ * @param {Record<string, string | number>} [values] of the text
+ * @returns {Promise<any>} the answer, or null when it was refused
+ */
+export async function change(name, path, body = {}, values = {}) {
+  if (pending.peek()) return null;
+  pending.value = name;
+  try {
+    const reply = await act(path, body);
+    say({ text: t(`admin.done.${name}`, values), kind: "done" });
+    return reply ?? {};
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (error.code === "not-authenticated") user.value = null;
+    else say({ text: error.message, kind: "problem" });
+    return null;
+  } finally {
+    pending.value = "";
+  }
+}
+
+let toastTimer = 0;
+
+/** @param {Toast} word */
+export function say(word) {
+  clearTimeout(toastTimer);
+  toast.value = word;
+  toastTimer = setTimeout(() => (toast.value = null), word.kind === "problem" ? 9_000 : 6_000);
+}
+
+export const hush = () => void (toast.value = null);
