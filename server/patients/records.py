@@ -231,8 +231,8 @@ async def _candidates(conn: Connection, institution_id: int, asked: spelling.Ask
 
     if asked.number:
         await look(NUMBERED, asked.number)
-    if asked.digits:
-        await look(KEYED, _of(institution_id, spelling.phone_keys(asked.digits[-9:])))
+    for dialled in spelling.dialled(asked.digits):
+        await look(KEYED, _of(institution_id, spelling.phone_keys(dialled)))
     if not asked.words:
         if asked.years:
             await look(BORN, list(asked.years), list(asked.dates))
@@ -314,8 +314,8 @@ def _fit(row: Any, asked: spelling.Asked) -> FoundPatient:
         number = spelling.digits(row["phone"])
         if spelling.same_phone(number, asked.digits):
             ways.append((1.0, "phone"))
-        elif asked.digits in number:
-            ways.append((0.9 if number.endswith(asked.digits) else 0.8, "phone"))
+        elif inside := [one for one in spelling.dialled(asked.digits) if one in number]:
+            ways.append((0.9 if any(map(number.endswith, inside)) else 0.8, "phone"))
     born = _born(row, asked)
     if asked.words:
         doubt = 0.75 if asked.years and not born else 1.0
@@ -397,8 +397,9 @@ async def _duplicates(conn: Connection, institution_id: int, new: NewPatient) ->
             if likely := _same_person(new, names, row):
                 found[row["id"]] = _found(row, "name", likely)
     phone = spelling.digits(new.phone or "")
-    if phone and (keys := spelling.phone_keys(phone[-9:])):
-        for row in await conn.fetch(KEYED, institution_id, _of(institution_id, keys), LOOKED_AT):
+    for dialled in spelling.dialled(phone):
+        keys = _of(institution_id, spelling.phone_keys(dialled))
+        for row in await conn.fetch(KEYED, institution_id, keys, LOOKED_AT):
             if row["phone"] and spelling.same_phone(phone, spelling.digits(row["phone"])):
                 found[row["id"]] = _found(row, "phone", 1.0)
     return sorted(found.values(), key=lambda one: (-one.score, one.name, one.id))[:CANDIDATES]

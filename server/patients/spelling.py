@@ -70,14 +70,21 @@ def words(name: str) -> list[str]:
 
 
 def digits(phone: str) -> str:
-    """The digits of a phone number, without the zeros before it that depend on from where one calls."""
-    return re.sub(r"[^0-9]", "", fold(phone)).lstrip("0")
+    """The digits of a phone number."""
+    return re.sub(r"[^0-9]", "", fold(phone))
 
 
 def same_phone(one: str, other: str) -> bool:
-    """Whether two numbers (as `digits` gives them) reach the same phone, one of them perhaps without country code."""
+    """Whether two numbers (their digits) reach the same phone, one of them perhaps without country code."""
+    one, other = one.lstrip("0"), other.lstrip("0")
     tail = min(len(one), len(other), 9)
     return bool(one) and (one == other or (tail >= 7 and one[-tail:] == other[-tail:]))
+
+
+def dialled(number: str) -> list[str]:
+    """Digits as they may stand in a number kept: as typed, and without zeros that depend on where one calls from."""
+    forms = dict.fromkeys((number, number.lstrip("0")))
+    return [one[-9:] if len(one) > 9 else one for one in forms if len(one) >= 4]
 
 
 # Keys
@@ -188,7 +195,7 @@ def read(text: str) -> Asked:
     return Asked(
         words=tuple(dict.fromkeys(_letters(rest)))[:KEPT],
         number=f"P{int(numbered[1] or numbered[2]):06}" if numbered else None,
-        digits=told.lstrip("0") if len(told.lstrip("0")) >= 4 else "",
+        digits=told if len(told) >= 4 else "",
         dates=frozenset(dates),
         years=frozenset(years | {one.year for one in dates}),
     )
