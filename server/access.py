@@ -12,9 +12,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
-from server import errors, events, passwords
+from server import errors, events, passwords, totp
+from server.totp import Db
 
 
 class Role(StrEnum):
@@ -28,6 +29,7 @@ class Role(StrEnum):
     device = "device"
     ticket = "ticket"
     pairing = "pairing"
+    invitation = "invitation"
     system = "system"
     anonymous = "anonymous"
 
@@ -37,6 +39,8 @@ STAFF = frozenset({Role.doctor, Role.receptionist, Role.admin, Role.super_admin}
 DESK = frozenset({Role.receptionist, Role.admin, Role.super_admin})
 """People who work every queue of their institution."""
 ADMINS = frozenset({Role.admin, Role.super_admin})
+PEOPLE = STAFF | {Role.patient}
+"""Those who sign in."""
 ANYBODY = frozenset(Role) - {Role.system}
 """Strangers too."""
 
@@ -101,22 +105,9 @@ NOWHERE = Origin()
 ORIGIN: ContextVar[Origin] = ContextVar("callboard_origin")
 """Set by each edge for the request or socket command that it is about to pass on."""
 
-NAMED_BY_ROLE = frozenset({Role.device, Role.ticket, Role.pairing, Role.system, Role.anonymous})
+NAMED_BY_ROLE = frozenset({Role.device, Role.ticket, Role.pairing, Role.invitation, Role.system, Role.anonymous})
 ANONYMOUS = Actor(Role.anonymous)
 SYSTEM = Actor(Role.system)
-
-
-class Db(Protocol):
-    """What is needed of a pool or a connection here."""
-
-    async def fetchrow(self, query: str, *args: Any) -> Any:
-        """One row or None."""
-
-    async def fetchval(self, query: str, *args: Any) -> Any:
-        """One value or None."""
-
-    async def execute(self, query: str, *args: Any) -> Any:
-        """No answer but the status."""
 
 
 # Credentials
@@ -159,18 +150,30 @@ class SignedIn:
     expires_at: datetime
 
 
-async def sign_in(db: Db, email: str, password: str) -> SignedIn:
-    """Open a session. Raises `WrongSignIn`, the same for an unknown address as for a wrong password."""
+async def sign_in(db: Db, email: str, password: str, code: str | None = None, secret_key: str = "") -> SignedIn:
+    """Open a session; `db` must keep what it is told though this fails, so give it a pool.
+
+    Raises `WrongSignIn`, the same for an unknown address as for a wrong password; once the password has proved right,
+    `SecondFactorNeeded`, `WrongCode` and `TooMany` of those who have a second factor.
+    """
     user = await db.fetchrow(USER_BY_EMAIL, email.strip().lower())
     if not await password_fits(user["password_hash"] if user else None, password) or user is None:
         raise errors.WrongSignIn()
     if passwords.outdated(user["password_hash"]):
         kept = user["password_hash"]
         await db.execute(KEEP_PASSWORD, user["id"], kept, await passwords.hash_password(password))
+    if user["second_factor"]:
+        if code is None:
+            raise errors.SecondFactorNeeded()
+        if not await totp.take(db, user["id"], code, datetime.now(UTC), secret_key):
+            raise errors.WrongCode()
     token, token_hash = new_secret()
     csrf = secrets.token_urlsafe(24)
     expires_at = datetime.now(UTC) + SESSION_IDLE
-    session_id = await db.fetchval(OPEN_SESSION, user["id"], token_hash, csrf, expires_at)
+    origin = ORIGIN.get(NOWHERE)
+    session_id = await db.fetchval(
+        OPEN_SESSION, user["id"], token_hash, csrf, expires_at, origin.address or None, origin.agent or None
+    )
     return SignedIn(token, _person({**user, "session_id": session_id, "csrf": csrf}), user["email"], expires_at)
 
 
@@ -184,15 +187,35 @@ u.id, u.institution_id, u.email, u.name, u.role, u.doctor_id, u.patient_id,
 PERSON_WITH = "left join institutions i on i.id = u.institution_id left join second_factors f on f.user_id = u.id"
 USER_BY_EMAIL = f"select u.password_hash, {PERSON} from users u {PERSON_WITH} where u.email = $1 and u.active"  # noqa: S608 (a constant)
 KEEP_PASSWORD = "update users set password_hash = $3 where id = $1 and password_hash = $2"
-OPEN_SESSION = "insert into sessions (user_id, token_hash, csrf, expires_at) values ($1, $2, $3, $4) returning id"
+OPEN_SESSION = """
+insert into sessions (user_id, token_hash, csrf, expires_at, address, agent) values ($1, $2, $3, $4, $5, $6)
+returning id
+"""
 
 
 async def sign_out(db: Db, actor: Actor) -> None:
     """End the actor's session; its token opens nothing from here on."""
-    await db.execute(END_SESSION, actor.session_id)
+    await end_session(db, actor.session_id)
+
+
+async def end_session(db: Db, session_id: int | None) -> None:
+    """End one session."""
+    await db.execute(END_SESSION, session_id)
 
 
 END_SESSION = "update sessions set revoked_at = now() where id = $1 and revoked_at is null"
+
+
+async def end_sessions_of(db: Db, user_id: int, at: datetime) -> list[str]:
+    """End every session of a person; answers their credentials."""
+    ended = await db.fetchval(END_SESSIONS_OF, user_id, at)
+    return [f"session:{one}" for one in ended]
+
+
+END_SESSIONS_OF = """
+with ended as (update sessions set revoked_at = $2 where user_id = $1 and revoked_at is null returning id)
+select coalesce(array_agg(id), '{}') from ended
+"""
 
 
 async def end_sessions_without_factor(db: Db, institution_id: int, at: datetime) -> list[str]:
@@ -321,15 +344,36 @@ async def by_pairing(db: Db, secret: str) -> Actor | None:
 PAIRING_BY_SECRET = "select id from pairings where secret_hash = $1"
 
 
+async def by_invitation(db: Db, secret: str) -> Actor | None:
+    """Whoever holds an invitation's link, one that has ended as well: its page says so."""
+    row = await db.fetchrow(INVITATION_BY_SECRET, digest(secret))
+    return Actor(Role.invitation, id=row["id"], institution_id=row["institution_id"]) if row else None
+
+
+INVITATION_BY_SECRET = """
+select n.id, u.institution_id from invitations n join users u on u.id = n.user_id where n.secret_hash = $1
+"""
+
+
+BY_SCHEME = {
+    "bearer": by_token,
+    "device": by_device,
+    "ticket": by_ticket,
+    "pairing": by_pairing,
+    "invitation": by_invitation,
+}
+"""How an Authorization field's value is looked up."""
+
+
 async def by_authorization(db: Db, header: str | None, cookie: str | None = None) -> Actor:
     """The actor of an HTTP request; a stranger where it carries no credential.
 
-    `header` is the Authorization field (Bearer, Device, Ticket or Pairing), `cookie` the session cookie.
+    `header` is the Authorization field (Bearer, Device, Ticket, Pairing or Invitation), `cookie` the session cookie.
     Raises `NotAuthenticated` where a credential was sent and opens nothing.
     """
     if header:
         scheme, _, value = header.partition(" ")
-        find = {"bearer": by_token, "device": by_device, "ticket": by_ticket, "pairing": by_pairing}.get(scheme.lower())
+        find = BY_SCHEME.get(scheme.lower())
         actor = await find(db, value.strip()) if find and value.strip() else None
     elif cookie:
         actor = await by_token(db, cookie)
@@ -341,7 +385,10 @@ async def by_authorization(db: Db, header: str | None, cookie: str | None = None
 
 
 async def by_socket_auth(db: Db, auth: Any, cookie: str | None = None) -> Actor:
-    """The actor of a socket: `auth` is Socket.IO's, with `token`, `device` or `ticket`. Raises `NotAuthenticated`."""
+    """The actor of a socket: `auth` is Socket.IO's, with `token`, `device` or `ticket`.
+
+    Raises `NotAuthenticated`, and `SecondFactorRequired` for a session that owes its second factor.
+    """
     actor: Actor | None = None
     if isinstance(auth, dict) and len(auth) == 1:
         kind, value = next(iter(auth.items()))
@@ -352,6 +399,8 @@ async def by_socket_auth(db: Db, auth: Any, cookie: str | None = None) -> Actor:
         actor = await by_token(db, cookie)
     if actor is None:
         raise errors.NotAuthenticated()
+    if actor.owes_factor:
+        raise errors.SecondFactorRequired()
     return actor
 
 

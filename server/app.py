@@ -87,7 +87,7 @@ class App:
             client = publish.connect(config.redis_url)
             stack.push_async_callback(client.aclose)
             publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
-            kept = Store(pool, publisher, base_url=config.base_url)
+            kept = Store(pool, publisher, base_url=config.base_url, secret_key=config.secret_key)
             doors = Doors(config, client)
             sio = make_server(
                 cors_allowed_origins=origins(config),

@@ -23,6 +23,12 @@ Label = Annotated[
 ]
 
 
+Email = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, to_lower=True, max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s]+$"),
+]
+
+
 async def add_institution(conn: Connection, name: str, zone: str = "UTC", languages: tuple[str, ...] = ("en",)) -> int:
     """A new tenant. Raises `InvalidRequest` for a zone nobody knows."""
     if zone not in available_timezones():
@@ -145,3 +151,36 @@ ADD_USER = """
 insert into users (institution_id, email, name, role, password_hash, doctor_id, patient_id, demo)
 values ($1, $2, $3, $4, $5, $6, $7, $8) returning id
 """
+
+
+async def add_invited(
+    conn: Connection, *, institution_id: int, email: str, name: str, role: str, doctor_id: int | None
+) -> int:
+    """A new account without a password, which nobody can sign in to yet. Raises `NameTaken`."""
+    if await conn.fetchval(EMAIL_TAKEN, email):
+        raise errors.NameTaken()
+    return int(await conn.fetchval(ADD_USER, institution_id, email, name, role, None, doctor_id, None, False))
+
+
+async def change_user(conn: Connection, user_id: int, *, name: str, role: str, doctor_id: int | None) -> None:
+    """Give an account this name and role; `doctor_id` goes with the role of a doctor."""
+    await conn.execute(CHANGE_USER, user_id, name, role, doctor_id)
+
+
+CHANGE_USER = "update users set name = $2, role = $3, doctor_id = $4 where id = $1"
+
+
+async def set_password(conn: Connection, user_id: int, hashed: str | None) -> None:
+    """Let an account be opened by this password from here on; by none where None is given."""
+    await conn.execute(SET_PASSWORD, user_id, hashed)
+
+
+SET_PASSWORD = "update users set password_hash = $2 where id = $1"
+
+
+async def set_active(conn: Connection, user_id: int, *, active: bool) -> None:
+    """Let an account be used, or not."""
+    await conn.execute(SET_ACTIVE, user_id, active)
+
+
+SET_ACTIVE = "update users set active = $2 where id = $1"

@@ -61,6 +61,9 @@ class Config(BaseSettings):
     sockets_per_address: int = Field(default=2000, ge=1, description="Sockets of one address, in one process.")
     sockets_most: int = Field(default=20_000, ge=1, description="Sockets of one process.")
     pool_size: int = Field(default=16, ge=2, le=200, description="PostgreSQL connections of one process.")
+    secret_key: str = Field(
+        default="", repr=False, description="Masks the secrets of second factors in the database; 32 random characters."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = Field(default=True, description="One JSON object a line; off is for people's eyes.")
 

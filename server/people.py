@@ -5,27 +5,18 @@ Invariant: it goes through the same commands as the API where there is one, as t
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Annotated
 
 import asyncpg
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 from server import audit, catalog, devices, errors, passwords, patients, publish, store
-from server.access import SYSTEM, Role
+from server.access import PEOPLE, SYSTEM, Role
 from server.app import ROWS
 from server.asks import validate
-from server.catalog import Name
+from server.catalog import Email, Name
 from server.config import Config
 from server.publish import Publisher
 from server.store import Connection, Store
-
-PEOPLE = frozenset({Role.patient, Role.doctor, Role.receptionist, Role.admin, Role.super_admin})
-"""Roles of those who sign in."""
-
-Email = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, to_lower=True, max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s]+$"),
-]
 
 
 class NewUser(BaseModel):
@@ -50,7 +41,7 @@ async def opened(config: Config) -> AsyncIterator[Store]:
         client = publish.connect(config.redis_url)
         stack.push_async_callback(client.aclose)
         publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
-        yield Store(pool, publisher, base_url=config.base_url)
+        yield Store(pool, publisher, base_url=config.base_url, secret_key=config.secret_key)
 
 
 async def add_user(database_url: str, new: NewUser) -> str:

@@ -77,7 +77,9 @@ class Pending:
 class Tx:
     """An open transaction, and what the command in it wants told."""
 
-    def __init__(self, conn: Connection, actor: Actor, now: datetime, fixed: bool, base_url: str = "") -> None:
+    def __init__(
+        self, conn: Connection, actor: Actor, now: datetime, fixed: bool, base_url: str = "", secret_key: str = ""
+    ) -> None:
         self.conn = conn
         self.actor = actor
         self.base_url = base_url
@@ -93,6 +95,13 @@ class Tx:
         self._patients: set[int] = set()
         self.ended: list[str] = []
         """Keys of actors whose credentials this command ends; their sockets are cut once it is committed."""
+        self.secret_key = secret_key
+        """What secrets are masked with that must be read again; empty where the deployment has none."""
+        self.kept: list[tuple[str, tuple[Any, ...]]] = []
+
+    def regardless(self, statement: str, *args: Any) -> None:
+        """Have this carried out even though the command is refused, which takes all else back: a try is counted."""
+        self.kept.append((statement, args))
 
     async def gate(self, *streams: events.Stream[Any]) -> None:
         """Wait until no other command works on these streams; take every gate that a command needs in one call."""
@@ -261,6 +270,8 @@ class Command(Generic[Ask, Reply]):
     status: int = 200
     once: bool = False
     """Its reply holds a secret that is given out once, so it is never stored and an idempotency key is refused."""
+    owing: bool = False
+    """Open to a session that owes its second factor, too."""
 
 
 @dataclass(frozen=True)
@@ -290,11 +301,17 @@ class Store:
     """The pool, and the two ways in: `execute` for commands, `read` for queries."""
 
     def __init__(
-        self, pool: Pool, outbox: Outbox, base_url: str = "", clock: Callable[[], datetime] | None = None
+        self,
+        pool: Pool,
+        outbox: Outbox,
+        base_url: str = "",
+        clock: Callable[[], datetime] | None = None,
+        secret_key: str = "",
     ) -> None:
         self.pool = pool
         self.outbox = outbox
         self.base_url = base_url
+        self.secret_key = secret_key
         self._clock = clock
 
     def now(self) -> datetime:
@@ -350,9 +367,11 @@ class Store:
         done: list[Committed] = []
         async with self.pool.acquire(timeout=ACQUIRE_WITHIN) as borrowed:
             conn = cast(Connection, borrowed)
+            tx: Tx | None = None
             try:
                 async with conn.transaction():
-                    tx = Tx(conn, actor, self.now(), fixed=self._clock is not None, base_url=self.base_url)
+                    fixed = self._clock is not None
+                    tx = Tx(conn, actor, self.now(), fixed, self.base_url, self.secret_key)
                     yield tx, done
             except asyncpg.IntegrityConstraintViolationError as violation:
                 if violation.constraint_name == "replies_pkey":
@@ -361,9 +380,13 @@ class Store:
                 if refusal is None:
                     raise
                 raise refusal() from violation
+            except errors.Refusal:
+                for statement, args in tx.kept if tx else ():
+                    await conn.execute(statement, *args)
+                raise
             # At once, with no await since the commit: giving the connection back can wait, fail or be cancelled.
             self.outbox.hand_over(done)
-            if tx.ended:
+            if tx is not None and tx.ended:
                 self.outbox.end(tx.ended)
 
     async def read(self, query: Query[Ask, Reply], actor: Actor, ask: Ask) -> Reply:
@@ -455,7 +478,12 @@ LOST = (
 
 
 def permit(declared: "Command[Any, Any] | Query[Any, Any]", actor: Actor) -> None:
-    """Default deny: raise `NotAuthenticated` or `NotAllowed` unless the declaration names the role; the system may."""
+    """Default deny: raise `NotAuthenticated` or `NotAllowed` unless the declaration names the role; the system may.
+
+    Raises `SecondFactorRequired` for a session that owes its second factor and is to set it up first.
+    """
+    if actor.owes_factor and not (isinstance(declared, Command) and declared.owing):
+        raise errors.SecondFactorRequired()
     if actor.role in declared.allow or actor.role is Role.system:
         return
     if actor.role is Role.anonymous:

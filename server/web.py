@@ -293,6 +293,11 @@ class SignIn(BaseModel):
 
     email: Annotated[str, StringConstraints(min_length=3, max_length=320)]
     password: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(repr=False)
+    code: Annotated[str, StringConstraints(min_length=6, max_length=40)] | None = Field(
+        default=None,
+        repr=False,
+        description="Of the authenticator app, or a recovery code; see `second-factor-needed`.",
+    )
 
 
 class SessionUser(BaseModel):
@@ -305,6 +310,10 @@ class SessionUser(BaseModel):
     institution_id: int | None
     doctor_id: int | None
     patient_id: int | None
+    second_factor: bool = False
+    owes_second_factor: bool = Field(
+        default=False, description="The institution requires one: until it is set up, the session opens nothing else."
+    )
 
 
 class Session(BaseModel):
@@ -332,7 +341,7 @@ class SessionAddress:
         sign_ins = self.gate.doors.sign_ins
         one = await sign_ins.begin(ask.email, sender(request.scope))
         try:
-            signed_in = await access.sign_in(self.store.pool, ask.email, ask.password)
+            signed_in = await access.sign_in(self.store.pool, ask.email, ask.password, ask.code, self.store.secret_key)
         except errors.SecondFactorNeeded:
             await sign_ins.void(one)
             raise
@@ -392,7 +401,7 @@ OPERATIONS = (
         access.ANYBODY,
         SignIn,
         OpenedSession,
-        refusals=(errors.WrongSignIn,),
+        refusals=(errors.WrongSignIn, errors.SecondFactorNeeded, errors.WrongCode),
     ),
     Operation("session", "GET /session", "Tell who is signed in.", PEOPLE, reply=Session),
     Operation("sign-out", "DELETE /session", "Sign out.", PEOPLE, status=204, refusals=(errors.CsrfFailed,)),
@@ -410,6 +419,8 @@ def session_user(actor: Actor, email: str) -> SessionUser:
         institution_id=actor.institution_id,
         doctor_id=actor.doctor_id,
         patient_id=actor.patient_id,
+        second_factor=actor.second_factor,
+        owes_second_factor=actor.owes_factor,
     )
 
 

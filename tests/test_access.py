@@ -19,65 +19,79 @@ NOBODY = 2**40
 """An id that nothing has."""
 
 DOORS = """
-                           stranger patient doctor other_doctor receptionist admin super_admin board kiosk holder other_holder waiting_screen their_doctor their_receptionist their_admin their_board their_holder
-join-queue                 401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-call-next                  401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-call-ticket                401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-recall                     401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-start                      401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-complete                   401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-no-show                    401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-return-ticket              401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-hold                       401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-transfer                   401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-prioritize                 401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-cancel                     401      403     yes    403          yes          yes   yes         403   403   yes    404          403            404          404                404         403         404
-undo                       401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-set-queue-state            401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-set-queue-settings         401      403     403    403          yes          yes   yes         403   403   403    403          403            403          404                404         403         403
-open-pairing               yes      yes     yes    yes          yes          yes   yes         yes   yes   yes    yes          yes            yes          yes                yes         yes         yes
-enroll-device              401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-revoke-device              401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-set-replay                 401      403     404    404          404          404   404         403   403   403    403          403            404          404                404         403         403
-list-queues                401      403     yes    yes          yes          yes   yes         403   403   403    403          403            yes          yes                yes         403         403
-show-queue                 401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-queue-history              401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-queue-stats                401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-register-patient           401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-search-patients            401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-correct-patient            401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-show-patient               401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-location-overview          401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-renew-link                 401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-show-ticket                401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-why-before                 401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-my-ticket                  401      403     403    403          403          403   403         403   403   yes    yes          403            403          403                403         403         yes
-pairing-state              401      403     403    403          403          403   403         403   403   403    403          yes            403          403                403         403         403
-list-devices               401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                yes         403         403
-show-device                401      403     403    403          403          403   403         yes   yes   403    403          403            403          403                403         yes         403
-show-replay                401      403     404    404          404          404   404         403   403   403    403          403            404          404                404         403         403
-session                    401      yes     yes    yes          yes          yes   yes         403   403   403    403          403            yes          yes                yes         403         403
-sign-out                   401      yes     yes    yes          yes          yes   yes         403   403   403    403          403            yes          yes                yes         403         403
-create-institution         401      403     403    403          403          403   yes         403   403   403    403          403            403          403                403         403         403
-edit-institution           401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-create-location            401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-edit-location              401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-create-desk                401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-edit-desk                  401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-create-doctor              401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-edit-doctor                401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-create-queue               401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-edit-queue                 401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-retire-queue               401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-list-institutions          401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                yes         403         403
-list-locations             401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-list-desks                 401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-list-doctors               401      403     yes    yes          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
-set-institution-settings   401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-set-location-settings      401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-show-institution-settings  401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-show-location-settings     401      403     403    403          403          yes   yes         403   403   403    403          403            403          403                404         403         403
-show-queue-settings        401      403     yes    403          yes          yes   yes         403   403   403    403          403            404          404                404         403         403
+                           stranger patient               doctor                other_doctor          receptionist          admin                 super_admin           board kiosk holder other_holder waiting_screen invited their_doctor          their_receptionist    their_admin           their_board their_holder
+join-queue                 401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+call-next                  401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+call-ticket                401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+recall                     401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+start                      401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+complete                   401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+no-show                    401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+return-ticket              401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+hold                       401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+transfer                   401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+prioritize                 401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+cancel                     401      403                   yes                   403                   yes                   yes                   yes                   403   403   yes    404          403            403     404                   404                   404                   403         404
+undo                       401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+set-queue-state            401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+set-queue-settings         401      403                   403                   403                   yes                   yes                   yes                   403   403   403    403          403            403     403                   404                   404                   403         403
+open-pairing               yes      yes                   yes                   yes                   yes                   yes                   yes                   yes   yes   yes    yes          yes            yes     yes                   yes                   yes                   yes         yes
+enroll-device              401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+revoke-device              401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+set-replay                 401      403                   404                   404                   404                   404                   404                   403   403   403    403          403            403     404                   404                   404                   403         403
+list-queues                401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     yes                   yes                   yes                   403         403
+show-queue                 401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+queue-history              401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+queue-stats                401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+register-patient           401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+search-patients            401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+correct-patient            401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+show-patient               401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+location-overview          401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+renew-link                 401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+show-ticket                401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+why-before                 401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+my-ticket                  401      403                   403                   403                   403                   403                   403                   403   403   yes    yes          403            403     403                   403                   403                   403         yes
+pairing-state              401      403                   403                   403                   403                   403                   403                   403   403   403    403          yes            403     403                   403                   403                   403         403
+list-devices               401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
+show-device                401      403                   403                   403                   403                   403                   403                   yes   yes   403    403          403            403     403                   403                   403                   yes         403
+show-replay                401      403                   404                   404                   404                   404                   404                   403   403   403    403          403            403     404                   404                   404                   403         403
+session                    401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     yes                   yes                   yes                   403         403
+sign-out                   401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     yes                   yes                   yes                   403         403
+create-institution         401      403                   403                   403                   403                   403                   yes                   403   403   403    403          403            403     403                   403                   403                   403         403
+edit-institution           401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+create-location            401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+edit-location              401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+create-desk                401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+edit-desk                  401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+create-doctor              401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+edit-doctor                401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+create-queue               401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+edit-queue                 401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+retire-queue               401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+list-institutions          401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
+list-locations             401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+list-desks                 401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+list-doctors               401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+set-institution-settings   401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+set-location-settings      401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+show-institution-settings  401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+show-location-settings     401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+show-queue-settings        401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+invite-user                401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+accept-invitation          401      403                   403                   403                   403                   403                   403                   403   403   403    403          403            yes     403                   403                   403                   403         403
+edit-user                  401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+deactivate-user            401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+activate-user              401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+reset-user                 401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+end-session                401      404                   404                   404                   404                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+show-invitation            401      403                   403                   403                   403                   403                   403                   403   403   403    403          403            yes     403                   403                   403                   403         403
+list-users                 401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+list-sessions              401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     yes                   yes                   yes                   403         403
+list-user-sessions         401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+set-up-totp                401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     yes                   yes                   yes                   403         403
+confirm-totp               401      second-factor-missing second-factor-missing second-factor-missing second-factor-missing second-factor-missing second-factor-missing 403   403   403    403          403            403     second-factor-missing second-factor-missing second-factor-missing 403         403
+remove-totp                401      second-factor-missing second-factor-missing second-factor-missing second-factor-missing second-factor-missing second-factor-missing 403   403   403    403          403            403     second-factor-missing second-factor-missing second-factor-missing 403         403
 """  # noqa: E501
 """What each may do to the first clinic's queues, tickets and devices; `their` people belong to a second clinic.
 The doctor serves the queue and the other doctor does not; the holder holds the very ticket, the other holder another.
@@ -103,6 +117,8 @@ def table(text: str) -> dict[str, dict[str, str]]:
 
 
 DOOR, STREAM = table(DOORS), table(STREAMS)
+OWNER = {"show-invitation": "invited", "accept-invitation": "invited"}
+"""Whose column holds the very thing that is asked about; otherwise the holder's."""
 DECLARED = {one.name: one for one in (*COMMANDS, *QUERIES, *web.OPERATIONS) if one.name != "sign-in"}
 ON_SOCKETS = {one.name: one for one in COMMANDS}
 REFUSALS = {str(one.status): one for one in (errors.NotAuthenticated, errors.NotAllowed, errors.NotFound)}
@@ -153,6 +169,8 @@ class Town:
                 return {"code": code, "location_id": world.location, "name": f"Board {next(NUMBERS)}"}, None
             case "revoke-device":
                 return {"device_id": (await world.device(f"Board {next(NUMBERS)}"))[0]}, None
+        if name in ("show-invitation", "accept-invitation"):
+            return ({"password": PASSWORD} if name == "accept-invitation" else {}), await self.invited(world)
         if (ask := await self.ready_to_administer(name, world)) is not None:
             return ask, None
         queue = await self.queue_of(world)
@@ -190,6 +208,18 @@ class Town:
         assert name in DECLARED
         return {"ticket_id": ticket}, owner
 
+    async def invited(self, world: World) -> Somebody:
+        """Whoever holds a fresh invitation's link."""
+        email = f"invited{next(NUMBERS)}@clinic.example"
+        reply = await world.do("invite-user", "admin", email=email, name="Somebody", role="receptionist")
+        return Somebody(f"Invitation {reply.link.rpartition('/')[2]}")
+
+    async def account(self, world: World) -> int:
+        """Somebody who works there and has a session."""
+        email = f"staff{next(NUMBERS)}@clinic.example"
+        await world.account(Role.receptionist, email)
+        return int(await world.pool.fetchval("select id from users where email = $1", email))
+
     async def ready_to_administer(self, name: str, world: World) -> dict[str, Any] | None:
         """The same for what the back office asks; None for anything else."""
         label = f"Thing {next(NUMBERS)}"
@@ -224,7 +254,32 @@ class Town:
                 return {"queue_id": await self.queue_of(world), "name": label}
             case "retire-queue" | "show-queue-settings":
                 return {"queue_id": await self.queue_of(world)}
+        return await self.ready_for_people(name, world, label)
+
+    async def ready_for_people(self, name: str, world: World, label: str) -> dict[str, Any] | None:
+        """The same for what is asked about people, their sessions and second factors."""
+        match name:
+            case "invite-user":
+                email = f"invited{next(NUMBERS)}@clinic.example"
+                return {"institution_id": world.institution, "email": email, "name": label, "role": "receptionist"}
+            case "edit-user":
+                return {"user_id": await self.account(world), "name": label}
+            case "deactivate-user" | "activate-user" | "reset-user" | "list-user-sessions":
+                return {"user_id": await self.account(world)}
+            case "list-users":
+                return {"institution_id": world.institution}
+            case "end-session":
+                id_ = await world.pool.fetchval(A_SESSION, await self.account(world))
+                return {"session_id": id_}
+            case "list-sessions" | "set-up-totp":
+                return {}
+            case "confirm-totp" | "remove-totp":
+                await world.pool.execute("delete from second_factors")
+                return {"code": "000000"}
         return None
+
+
+A_SESSION = "select id from sessions where user_id = $1"
 
 
 EMAIL = "select u.email from users u join sessions s on s.user_id = u.id where s.token_hash = $1"
@@ -242,7 +297,7 @@ async def town(postgres: Any, redis_server: Any) -> AsyncIterator[Town]:
         town.patient = await home.pool.fetchval("select patient_id from tickets where id = $1", joined.ticket_id)
         async with home.pool.acquire() as conn:
             branch = await catalog.add_location(conn, home.institution, "Branch")  # type: ignore[arg-type]
-        town.everybody = {
+        everybody = {
             "stranger": STRANGER,
             "patient": await house.sign_in(Role.patient, patient_id=town.patient),
             "doctor": await house.sign_in(Role.doctor, doctor_id=home.doctors[0]),
@@ -262,6 +317,7 @@ async def town(postgres: Any, redis_server: Any) -> AsyncIterator[Town]:
             "their_board": await house.enrolled(world=theirs),
             "their_holder": holder(await theirs.join(await town.queue_of(theirs))),
         }
+        town.everybody = {**everybody, "invited": await town.invited(home)}
         yield town
     postgres.drop(url)
 
@@ -273,7 +329,7 @@ async def test_every_command_query_and_stream_has_its_row() -> None:
 
 async def test_every_role_has_its_column(town: Town) -> None:
     roles = {"their_doctor": "doctor", "their_admin": "admin", "holder": "ticket", "board": "device"}
-    roles |= {"waiting_screen": "pairing", "stranger": "anonymous", "kiosk": "device"}
+    roles |= {"waiting_screen": "pairing", "invited": "invitation", "stranger": "anonymous", "kiosk": "device"}
     columns = {roles.get(name, name) for row in DOOR.values() for name in row}
     assert {role.value for role in Role} - columns == {"system"}
     assert DOOR["join-queue"].keys() <= town.everybody.keys()
@@ -294,7 +350,7 @@ async def test_door_opens_to_exactly_these_over_http(town: Town, name: str) -> N
     for who, expected in DOOR[name].items():
         if expected == "yes":
             ask, owner = await town.ready(name)
-        asker = owner if who == "holder" and owner else town.everybody[who]
+        asker = owner if owner and who == OWNER.get(name, "holder") else town.everybody[who]
         if name == "sign-out" and expected == "yes":
             asker = await town.signed_in_anew(asker)
         answer = await town.house.ask(DECLARED[name], asker, ask)
@@ -310,7 +366,7 @@ async def test_door_opens_to_exactly_these_over_sockets(town: Town, name: str) -
     for who, cell in expected.items():
         if cell == "yes":
             ask, owner = await town.ready(name)
-        peer = await town.house.knock(owner if who == "holder" and owner else town.everybody[who])
+        peer = await town.house.knock(owner if owner and who == OWNER.get(name, "holder") else town.everybody[who])
         answer = await peer.call(name, ask)
         found[who] = told(answer.get("problem"))
         await peer.ws.close()
@@ -398,6 +454,8 @@ IDS = (
     "institution_id",
     "doctor_id",
     "owner",
+    "user_id",
+    "session_id",
 )
 
 

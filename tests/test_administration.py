@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
-from server import errors, events
+from server import access, errors, events
 from server.access import Actor, Role
-from tests.world import World
+from server.app import create_app
+from server.asks import validate
+from server.config import Config
+from tests.doors import Closed, person, served
+from tests.world import BY_NAME, PASSWORD, World
 
 
 def admin_of(world: World) -> str:
@@ -171,8 +175,6 @@ async def test_receptionist_of_one_location_works_no_other(world: World) -> None
             await ask
     assert [one.id for one in (await world.ask("list-queues", limited)).items] == [here]
     assert [one.location for one in (await world.ask("list-locations", limited)).items] == [world.location]
-    from server import access
-
     joins = [
         await access.may_join(world.pool, limited, stream(one))
         for stream in (events.board, events.staff, events.shown)
@@ -259,3 +261,197 @@ async def test_wrong_values_are_refused_at_every_level(world: World) -> None:
     ):
         with pytest.raises(errors.InvalidRequest):
             await world.do(command, "admin", **ask)
+
+
+# People
+
+
+async def invited(world: World, role: str = "receptionist", **more: Any) -> tuple[int, Actor, str]:
+    """Somebody new: their id, themselves with the link in hand, and their address."""
+    email = f"{role}{len(await world.fresh_rows(admin_of(world)))}@clinic.example"
+    reply = await world.do("invite-user", "admin", email=email, name="Noor Haddad", role=role, **more)
+    actor = await access.by_invitation(world.pool, reply.link.rpartition("/")[2])
+    assert actor is not None
+    return reply.user_id, actor, email
+
+
+async def joined_staff(world: World, role: str = "receptionist", **more: Any) -> tuple[int, str]:
+    """Somebody new who has set their password: their id and address."""
+    user, actor, email = await invited(world, role, **more)
+    await world.do("accept-invitation", actor, password=PASSWORD)
+    return user, email
+
+
+async def signs_in(world: World, email: str) -> Actor:
+    """A person in a new session."""
+    return (await access.sign_in(world.pool, email, PASSWORD)).actor
+
+
+async def test_each_step_of_an_account_adds_up_for_admins(world: World) -> None:
+    await joined_staff(world, "admin")
+    async with world.verify(admin_of(world)):
+        user, actor, email = await invited(world, "doctor")
+        await world.do("accept-invitation", actor, password=PASSWORD)
+        await world.do("edit-user", "admin", user_id=user, name="Dr. Haddad", location_ids=[world.location])
+        await world.do("edit-user", "admin", user_id=user, role="receptionist", location_ids=[])
+        await world.do("edit-user", "admin", user_id=user, role="doctor", doctor_id=world.doctors[0])
+        await world.do("deactivate-user", "admin", user_id=user)
+        await world.do("activate-user", "admin", user_id=user)
+        await world.do("reset-user", "admin", user_id=user)
+    row = (await world.fresh_rows(admin_of(world)))[f"user:{user}"]
+    assert (row["role"], row["doctor"], row["state"], row["email"]) == ("doctor", world.doctors[0], "invited", email)
+
+
+async def test_invited_person_signs_in_once_the_link_has_set_a_password(world: World) -> None:
+    user, actor, email = await invited(world, location_ids=[world.location])
+    told = await world.ask("show-invitation", actor)
+    assert (told.email, told.institution, told.role) == (email, world.name, "receptionist")
+    with pytest.raises(errors.WrongSignIn):
+        await signs_in(world, email)
+    with pytest.raises(errors.WeakPassword):
+        await world.do("accept-invitation", actor, password="noor.haddad")
+    await world.do("accept-invitation", actor, password=PASSWORD)
+    person = await signs_in(world, email)
+    assert (person.id, person.role, person.location_ids) == (user, Role.receptionist, {world.location})
+    for again in (world.do("accept-invitation", actor, password=PASSWORD), world.ask("show-invitation", actor)):
+        with pytest.raises(errors.InvitationEnded):
+            await again
+
+
+async def test_two_who_accept_one_invitation_set_one_password(world: World) -> None:
+    _, actor, email = await invited(world)
+    words = ("correct horse battery", "staple orchard violin")
+    answers = await asyncio.gather(
+        *(world.do("accept-invitation", actor, password=word) for word in words), return_exceptions=True
+    )
+    assert sorted(isinstance(one, errors.InvitationEnded) for one in answers) == [False, True]
+    kept = await world.pool.fetchval("select password_hash from users where email = $1", email)
+    winner = next(word for word, one in zip(words, answers, strict=True) if not isinstance(one, Exception))
+    assert [await access.password_fits(kept, word) for word in words] == [word == winner for word in words]
+
+
+async def test_invitation_ends_after_a_week_with_a_newer_one_and_with_its_account(still: World) -> None:
+    old, late = await invited(still), await invited(still, "doctor")
+    still.clock.forward(days=6, hours=23) if still.clock else None
+    await still.ask("show-invitation", late[1])
+    await still.do("reset-user", "admin", user_id=old[0])
+    put_out = await invited(still, "admin")
+    await still.do("deactivate-user", "admin", user_id=put_out[0])
+    still.clock.forward(hours=1, seconds=1) if still.clock else None
+    for _, actor, _ in (old, late, put_out):
+        with pytest.raises(errors.InvitationEnded):
+            await still.do("accept-invitation", actor, password=PASSWORD)
+
+
+async def test_admin_cannot_reach_above_or_beside_the_institution(world: World) -> None:
+    theirs = await world.other()
+    foreign, _ = await joined_staff(theirs)
+    await world.account(Role.super_admin, "root@clinic.example")
+    root = await world.pool.fetchval("select id from users where role = 'super_admin'")
+    patient = (await world.join(await world.queue())).ticket_id
+    record = await world.pool.fetchval("select patient_id from tickets where id = $1", patient)
+    await world.account(Role.patient, "p@clinic.example", patient_id=record)
+    account = await world.pool.fetchval("select id from users where role = 'patient'")
+    for user in (foreign, root, account):
+        for command in ("deactivate-user", "activate-user", "reset-user", "edit-user"):
+            with pytest.raises(errors.NotFound):
+                await world.do(command, "admin", user_id=user)
+    for role in ("super_admin", "patient", "system"):
+        with pytest.raises(errors.InvalidRequest):
+            await world.do("invite-user", "admin", email="a@b.example", name="Eve", role=role)
+    for ask in (
+        {"role": "receptionist", "location_ids": [theirs.location]},
+        {"role": "doctor", "doctor_id": theirs.doctors[0]},
+    ):
+        with pytest.raises(errors.NotFound):
+            await world.do("invite-user", "admin", email="a@b.example", name="Eve", **ask)
+    with pytest.raises(errors.NotFound):
+        await world.do(
+            "invite-user", "admin", email="a@b.example", name="Eve", role="admin", institution_id=theirs.institution
+        )
+
+
+async def test_address_and_doctor_have_one_account(world: World) -> None:
+    await world.do("invite-user", "admin", email="Noor@Clinic.example", name="Noor", role="admin")
+    await world.do("invite-user", "admin", email="d@c.example", name="D", role="doctor", doctor_id=world.doctors[0])
+    for ask in (
+        {"email": "noor@clinic.example", "role": "admin"},
+        {"email": "e@c.example", "role": "doctor", "doctor_id": world.doctors[0]},
+    ):
+        with pytest.raises(errors.NameTaken):
+            await world.do("invite-user", "admin", name="Noor", **ask)
+
+
+async def test_last_admin_can_neither_leave_nor_step_down(world: World) -> None:
+    user, email = await joined_staff(world, "admin")
+    await invited(world, "admin")
+    me = await signs_in(world, email)
+    for command, ask in (("deactivate-user", {}), ("edit-user", {"role": "receptionist"}), ("reset-user", {})):
+        with pytest.raises(errors.LastAdmin):
+            await world.do(command, me, user_id=user, **ask)
+    second, _ = await joined_staff(world, "admin")
+    answers = await asyncio.gather(
+        *(world.do("deactivate-user", me, user_id=one) for one in (user, second)), return_exceptions=True
+    )
+    assert sorted(isinstance(one, errors.LastAdmin) for one in answers) == [False, True]
+
+
+async def test_sessions_end_with_role_locations_reset_and_account_but_not_with_a_name(world: World) -> None:
+    await joined_staff(world, "admin")
+    user, email = await joined_staff(world)
+    for command, ask, ends in (
+        ("edit-user", {"name": "Another Name"}, False),
+        ("edit-user", {"location_ids": [world.location]}, True),
+        ("edit-user", {"role": "admin"}, True),
+        ("deactivate-user", {}, True),
+    ):
+        token = (await access.sign_in(world.pool, email, PASSWORD)).token
+        await world.do(command, "super_admin", user_id=user, **ask)
+        assert (await access.by_token(world.pool, token) is None) == ends, (command, ask)
+    with pytest.raises(errors.WrongSignIn):
+        await signs_in(world, email)
+
+
+async def test_own_sessions_are_listed_and_ended_and_nobody_elses(world: World) -> None:
+    user, email = await joined_staff(world)
+    _, other_email = await joined_staff(world, "doctor")
+    one, two, other = [await signs_in(world, address) for address in (email, email, other_email)]
+    items = (await world.ask("list-sessions", one)).items
+    assert [(item.session_id, item.current) for item in items] == [(two.session_id, False), (one.session_id, True)]
+    with pytest.raises(errors.NotFound):
+        await world.do("end-session", other, session_id=two.session_id)
+    await world.do("end-session", one, session_id=two.session_id)
+    assert [item.session_id for item in (await world.ask("list-user-sessions", "admin", user_id=user)).items] == [
+        one.session_id
+    ]
+    await world.do("end-session", "admin", session_id=one.session_id)
+    assert (await world.ask("list-sessions", one)).items == []
+    with pytest.raises(errors.NotFound):
+        await (await world.other()).do("end-session", "admin", session_id=other.session_id)
+
+
+async def test_put_out_persons_socket_ends_at_once_on_another_server(postgres: Any, redis_server: Any) -> None:
+    url = postgres.fresh()
+    async with served(url, redis_server.fresh()) as house:
+        world = house.world
+        config = Config(database_url=url, redis_url=house.app.config.redis_url)
+        queue = await world.queue()
+        user, email = await joined_staff(world, "doctor", doctor_id=world.doctors[0])
+        signed_in = await access.sign_in(world.pool, email, PASSWORD)
+        peer = await house.knock(person(signed_in.token))
+        await peer.follow(f"staff:{queue}")
+        elsewhere = create_app(config)
+        async with elsewhere._router.lifespan_context(elsewhere):
+            assert elsewhere.store is not None
+            actor = world.actors["admin"]
+            command, ask = BY_NAME["edit-queue"], {"queue_id": queue, "doctors": [world.doctors[1]]}
+            await elsewhere.store.execute(command, actor, validate(command.ask, ask))
+            await peer.gone()
+            back = await house.knock(person(signed_in.token))
+            assert (await back.call("subscribe", {"stream": f"staff:{queue}"}))["problem"]["code"] == "not-allowed"
+            command = BY_NAME["deactivate-user"]
+            await elsewhere.store.execute(command, actor, validate(command.ask, {"user_id": user}))
+            await back.gone()
+        with pytest.raises(Closed):
+            await house.knock(person(signed_in.token))
+    postgres.drop(url)

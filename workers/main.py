@@ -83,7 +83,9 @@ async def start_up(ctx: dict[str, Any]) -> None:
     client = publish.connect(config.redis_url)
     stack.push_async_callback(client.aclose)
     publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
-    ctx.update(publisher=publisher, store=Store(pool, publisher, base_url=config.base_url))
+    ctx.update(
+        publisher=publisher, store=Store(pool, publisher, base_url=config.base_url, secret_key=config.secret_key)
+    )
 
 
 async def shut_down(ctx: dict[str, Any]) -> None:

@@ -1,9 +1,9 @@
 """The back office: places, people, devices, settings at three levels, second factors, and how the system is."""
 
-from server.administration import levels, places
+from server.administration import factors, levels, places, users
 from server.administration.rows import admin_rows
 
-COMMANDS = [*places.COMMANDS, *levels.COMMANDS]
-QUERIES = [*places.QUERIES, *levels.QUERIES]
+COMMANDS = [*places.COMMANDS, *levels.COMMANDS, *users.COMMANDS, *factors.COMMANDS]
+QUERIES = [*places.QUERIES, *levels.QUERIES, *users.QUERIES]
 
 __all__ = ["COMMANDS", "QUERIES", "admin_rows"]
