@@ -10,11 +10,13 @@ import { html } from "../shared/ui.js";
 import { Trail } from "./audit.js";
 import { Devices } from "./devices.js";
 import { close, sheet } from "./parts.js";
+import { Places } from "./places.js";
 import { route } from "./route.js";
 import { chosen, follow, freshAt, hush, institution, institutions, loaded, mayAdminister, stale, toast } from "./work.js";
 
 /** Each section: its name in the address, its title, and what draws it. The first is where one begins. */
 const SECTIONS = [
+  { name: "places", title: "admin.places", View: Places },
   { name: "devices", title: "admin.devices", View: Devices },
   { name: "audit", title: "admin.audit", View: Trail },
 ];

@@ -1,0 +1,226 @@
+// @ts-check
+/**
+ * Owns the institution, its locations with their desks, its doctors and its queues: made, changed, and closed for good.
+ *
+ * @import {AdminDoctor, AdminInstitution, AdminLocation, AdminQueue} from "../shared/events.js"
+ */
+import { useState } from "preact/hooks";
+
+import { language, t } from "../shared/i18n.js";
+import { html } from "../shared/ui.js";
+import { Card, Choice, Confirm, Pane, Several, Sheet, Text, ask } from "./parts.js";
+import { go, route } from "./route.js";
+import { Settings } from "./settings.js";
+import { change, chosen, doctors, institution, locations, nameOf, queues, row } from "./work.js";
+
+/** Languages offered for announcements: those of the pages first, then what hospitals ask for most. */
+const LANGUAGES = ["en", "ar", "hi", "bn", "de", "el", "es", "fa", "fr", "id", "it", "ja", "ko", "nl", "pa", "pl", "ps", "pt", "ro", "ru", "so", "sv", "sw", "ta", "te", "th", "tl", "tr", "uk", "ur", "vi", "zh"];
+
+/** @param {string} tag */
+const languageName = (tag) => new Intl.DisplayNames([language.value], { type: "language" }).of(tag) ?? tag;
+
+const zones = () => (Intl.supportedValuesOf ? ["UTC", ...Intl.supportedValuesOf("timeZone")] : ["UTC"]);
+
+export function Places() {
+  const { of, id } = route.value;
+  if (of === "location" && id) return html`<${Location} key=${id} location=${row(`location:${id}`)} />`;
+  if (of === "queue" && id) return html`<${Queue} key=${id} queue=${row(`queue:${id}`)} />`;
+  return html`<${Institution} institution=${institution.value} />`;
+}
+
+/** What has gone, or never was. */
+const Gone = () => html`<${Pane} title=${t("admin.gone")} back=${{ href: "#/places", text: t("admin.places") }}><p class="soft">${t("admin.gone.text")}</p><//>`;
+
+// The institution
+
+/** @param {{institution: AdminInstitution}} props */
+function Institution({ institution: one }) {
+  const [name, setName] = useState("");
+  return html`
+    <${Pane} title=${t("admin.places")} lead=${t("admin.places.lead")}>
+      <${Card} title=${t("admin.locations")}>
+        <ul class="entries">
+          ${locations.value.map(
+            (at) => html`<li key=${at.location} class="entry is-link">
+              <a class="entry-link" href=${`#/places/location/${at.location}`}>${at.name}</a>
+              <span class="soft">${queues.value.filter((queue) => queue.location === at.location).map((queue) => queue.name).join(", ") || t("admin.locations.noqueues")}</span>
+              <span class="soft">${t("admin.desks.n", { n: at.desks.length })}</span>
+            </li>`,
+          )}
+        </ul>
+        <${Add} label=${t("admin.locations.new")} value=${name} onChange=${setName} onAdd=${() => change("location", "/locations", { name: name.trim(), institution_id: chosen.peek() }, { name: name.trim() })} />
+      <//>
+      <${Doctors} />
+      <${About} key=${`${one.name}|${one.zone}|${one.languages}`} institution=${one} />
+      <${Card} title=${t("admin.set.title")} note=${t("admin.set.institution")}><${Settings} level="institution" id=${one.institution} above=${null} /><//>
+    <//>
+  `;
+}
+
+/** A name, and a button that adds it. @param {{label: string, value: string, max?: number, onChange: (text: string) => void, onAdd: () => Promise<any>}} props */
+function Add({ label, value, max = 120, onChange, onAdd }) {
+  /** @param {Event} event */
+  const submit = async (event) => {
+    event.preventDefault();
+    if (await onAdd()) onChange("");
+  };
+  return html`<form class="inline-form" onSubmit=${submit} data-dirty=${value ? "" : null}><${Text} label=${label} value=${value} max=${max} onChange=${onChange} /><button class="button" type="submit">${t("admin.add")}</button></form>`;
+}
+
+/** @param {{institution: AdminInstitution}} props */
+function About({ institution: one }) {
+  const [name, setName] = useState(one.name);
+  const [zone, setZone] = useState(one.zone);
+  const [spoken, setSpoken] = useState(one.languages);
+  const dirty = name !== one.name || zone !== one.zone || String(spoken) !== String(one.languages);
+  /** @param {Event} event */
+  const submit = (event) => {
+    event.preventDefault();
+    void change("institution", `/institutions/${one.institution}`, { name: name.trim(), zone, languages: spoken });
+  };
+  /** @param {number} at @param {number} to */
+  const move = (at, to) => {
+    const next = spoken.filter((_, index) => index !== at);
+    next.splice(to, 0, /** @type {string} */ (spoken[at]));
+    setSpoken(next);
+  };
+  return html`
+    <${Card} title=${t("admin.institution.about")}>
+      <form class="form" onSubmit=${submit} data-dirty=${dirty ? "" : null} data-testid="admin-institution">
+        <div class="form-row">
+          <${Text} label=${t("admin.name")} value=${name} onChange=${setName} />
+          <${Zone} value=${zone} onChange=${setZone} />
+        </div>
+        <fieldset class="languages">
+          <legend>${t("admin.languages")}</legend>
+          <small class="soft">${t("admin.languages.text")}</small>
+          <ol>
+            ${spoken.map(
+              (tag, at) => html`<li key=${tag}><span>${languageName(tag)}</span>
+                <button class="button quiet" type="button" disabled=${at === 0} aria-label=${t("admin.languages.earlier", { name: languageName(tag) })} onClick=${() => move(at, at - 1)}>↑</button>
+                <button class="button quiet" type="button" disabled=${spoken.length === 1} aria-label=${t("admin.languages.remove", { name: languageName(tag) })} onClick=${() => setSpoken(spoken.filter((other) => other !== tag))}>×</button>
+              </li>`,
+            )}
+          </ol>
+          ${spoken.length < 5 && html`<${Choice} label=${t("admin.languages.add")} value="" options=${[{ value: "", text: "–" }, ...LANGUAGES.filter((tag) => !spoken.includes(tag)).map((tag) => ({ value: tag, text: languageName(tag) }))]} onChange=${(/** @type {string} */ tag) => tag && setSpoken([...spoken, tag])} />`}
+        </fieldset>
+        <div class="form-foot"><button class="button main" type="submit" disabled=${!dirty}>${t("console.save")}</button></div>
+      </form>
+    <//>
+  `;
+}
+
+/** A time zone; empty for the one above, where there is one. @param {{value: string, onChange: (zone: string) => void, above?: string}} props */
+function Zone({ value, onChange, above = "" }) {
+  const known = zones();
+  const options = (known.includes(value) || !value ? known : [value, ...known]).map((one) => ({ value: one, text: one.replaceAll("_", " ") }));
+  return html`<${Choice} label=${t("admin.zone")} value=${value} options=${above ? [{ value: "", text: t("admin.zone.above", { zone: above.replaceAll("_", " ") }) }, ...options] : options} onChange=${onChange} />`;
+}
+
+function Doctors() {
+  const [name, setName] = useState("");
+  return html`
+    <${Card} title=${t("admin.doctors")} note=${t("admin.doctors.text")}>
+      <ul class="chips">${doctors.value.map((one) => html`<li key=${one.doctor}><button class="button" type="button" aria-label=${t("admin.rename.name", { name: one.name })} onClick=${() => ask(() => html`<${Named} title=${t("admin.doctors.rename")} name=${one.name} path=${`/doctors/${one.doctor}`} />`)}>${one.name}</button></li>`)}</ul>
+      <${Add} label=${t("admin.doctors.new")} value=${name} onChange=${setName} onAdd=${() => change("doctor", "/doctors", { name: name.trim(), institution_id: chosen.peek() }, { name: name.trim() })} />
+    <//>
+  `;
+}
+
+/** @param {{title: string, name: string, path: string, max?: number, children?: any}} props */
+function Named({ title, name: before, path, max = 120, children }) {
+  const [name, setName] = useState(before);
+  const submit = async () => Boolean(await change("rename", path, { name: name.trim() }, { name: name.trim() }));
+  return html`<${Sheet} title=${title} action=${t("console.save")} onSubmit=${submit}><${Text} label=${t("admin.name")} value=${name} max=${max} onChange=${setName} />${children}<//>`;
+}
+
+// A location
+
+/** @param {{location: AdminLocation | null}} props */
+function Location({ location: one }) {
+  const [desk, setDesk] = useState("");
+  const [queue, setQueue] = useState("");
+  if (!one) return html`<${Gone} />`;
+  const above = institution.value;
+  return html`
+    <${Pane} title=${one.name} back=${{ href: "#/places", text: t("admin.places") }} actions=${html`<button class="button" type="button" onClick=${() => ask(() => html`<${EditLocation} location=${one} />`)}>${t("admin.locations.edit")}</button>`}>
+      <div class="two">
+        <${Card} title=${t("admin.queues")}>
+          <ul class="entries">${queues.value.filter((queue) => queue.location === one.location).map((queue) => html`<li key=${queue.queue} class="entry is-link"><a class="entry-link" href=${`#/places/queue/${queue.queue}`}>${queue.name}</a><span class="soft">${served(queue)}</span></li>`)}</ul>
+          <${Add} label=${t("admin.queues.new")} value=${queue} max=${60} onChange=${setQueue} onAdd=${() => change("queue", "/queues", { location_id: one.location, name: queue.trim() }, { name: queue.trim() })} />
+        <//>
+        <${Card} title=${t("admin.desks")}>
+          <ul class="chips">${one.desks.map((at) => html`<li key=${at.desk}><button class="button" type="button" aria-label=${t("admin.rename.name", { name: at.name })} onClick=${() => ask(() => html`<${EditDesk} desk=${at} />`)}>${at.name}</button></li>`)}</ul>
+          <${Add} label=${t("admin.desks.new")} value=${desk} max=${60} onChange=${setDesk} onAdd=${() => change("desk", "/desks", { location_id: one.location, name: desk.trim() }, { name: desk.trim() })} />
+        <//>
+      </div>
+      <${Card} title=${t("admin.set.title")} note=${t("admin.set.location")}><${Settings} level="location" id=${one.location} above=${above ? { level: "institution", id: above.institution } : null} /><//>
+    <//>
+  `;
+}
+
+/** Who serves a queue. @param {AdminQueue} queue */
+const served = (queue) => (queue.owner ? nameOf(`doctor:${queue.owner}`) : queue.doctors.map((id) => nameOf(`doctor:${id}`)).filter(Boolean).join(", ")) || t("admin.queues.nobody");
+
+/** @param {{location: AdminLocation}} props */
+function EditLocation({ location: one }) {
+  const [name, setName] = useState(one.name);
+  const [zone, setZone] = useState(one.zone ?? "");
+  const submit = async () => Boolean(await change("rename", `/locations/${one.location}`, { name: name.trim(), zone: zone || null }, { name: name.trim() }));
+  return html`<${Sheet} title=${t("admin.locations.edit")} action=${t("console.save")} onSubmit=${submit}><${Text} label=${t("admin.name")} value=${name} onChange=${setName} /><${Zone} value=${zone} onChange=${setZone} above=${institution.value?.zone ?? "UTC"} /><//>`;
+}
+
+/** @param {{desk: {desk: number, name: string}}} props */
+const EditDesk = ({ desk }) => html`
+  <${Named} title=${t("admin.desks.edit")} name=${desk.name} path=${`/desks/${desk.desk}`} max=${60}>
+    <button class="button" type="button" onClick=${() => ask(() => html`<${Confirm} key="down" title=${t("admin.desks.retire.title", { name: desk.name })} text=${t("admin.desks.retire.text")} action=${t("admin.desks.retire")} onSubmit=${async () => Boolean(await change("retire", `/desks/${desk.desk}`, { retired: true }, { name: desk.name }))} />`)}>${t("admin.desks.retire")}</button>
+  <//>
+`;
+
+// A queue
+
+/** @param {{queue: AdminQueue | null}} props */
+function Queue({ queue: one }) {
+  if (!one) return html`<${Gone} />`;
+  const retire = async () => {
+    const done = Boolean(await change("retire", `/queues/${one.queue}/retire`, {}, { name: one.name }));
+    if (done) go(`/places/location/${one.location}`);
+    return done;
+  };
+  return html`
+    <${Pane} title=${one.name} lead=${served(one)} back=${{ href: `#/places/location/${one.location}`, text: nameOf(`location:${one.location}`) ?? t("admin.location") }}>
+      <${Serving} key=${JSON.stringify(one)} queue=${one} />
+      <${Card} title=${t("admin.set.title")} note=${t("admin.set.queue")}><${Settings} level="queue" id=${one.queue} above=${{ level: "location", id: one.location }} /><//>
+      <${Card} title=${t("admin.queues.retire")} note=${t("admin.queues.retire.text")}>
+        <div><button class="button danger" type="button" onClick=${() => ask(() => html`<${Confirm} title=${t("admin.queues.retire.title", { name: one.name })} text=${t("admin.queues.retire.text")} action=${t("admin.queues.retire")} onSubmit=${retire} />`)}>${t("admin.queues.retire")}</button></div>
+      <//>
+    <//>
+  `;
+}
+
+/** @param {{queue: AdminQueue}} props */
+function Serving({ queue: one }) {
+  const [name, setName] = useState(one.name);
+  const [owner, setOwner] = useState(String(one.owner ?? ""));
+  const [serving, setServing] = useState(one.doctors);
+  const dirty = name !== one.name || owner !== String(one.owner ?? "") || String([...serving].sort()) !== String([...one.doctors].sort());
+  /** @param {Event} event */
+  const submit = (event) => {
+    event.preventDefault();
+    const doctors = owner ? [...new Set([...serving, Number(owner)])] : serving;
+    void change("rename", `/queues/${one.queue}`, { name: name.trim(), owner: owner ? Number(owner) : null, doctors }, { name: name.trim() });
+  };
+  const named = doctors.value.map((/** @type {AdminDoctor} */ doctor) => ({ id: doctor.doctor, name: doctor.name }));
+  return html`
+    <${Card} title=${t("admin.queues.about")}>
+      <form class="form" onSubmit=${submit} data-dirty=${dirty ? "" : null}>
+        <div class="form-row">
+          <${Text} label=${t("admin.name")} value=${name} max=${60} onChange=${setName} />
+          <${Choice} label=${t("admin.queues.owner")} value=${owner} options=${[{ value: "", text: t("admin.queues.pool") }, ...named.map((each) => ({ value: String(each.id), text: each.name }))]} onChange=${setOwner} />
+        </div>
+        <${Several} legend=${t("admin.queues.doctors")} options=${named} value=${serving} onChange=${setServing} none=${t("admin.queues.nobody")} />
+        <div class="form-foot"><button class="button main" type="submit" disabled=${!dirty}>${t("console.save")}</button></div>
+      </form>
+    <//>
+  `;
+}

@@ -1,0 +1,207 @@
+// @ts-check
+/**
+ * Owns a level's settings: what is set there, what it inherits and from where, and taking a value back to what is above.
+ *
+ * @typedef {"institution" | "location" | "queue"} Level
+ * @typedef {{own: Record<string, any>, effective: Record<string, any>, origin: Record<string, string>}} Answer
+ * @typedef {{weekday: number, opens: string, closes: string}} Opening
+ */
+import { useEffect, useState } from "preact/hooks";
+
+import { get } from "../shared/api.js";
+import { language, number, t } from "../shared/i18n.js";
+import { html } from "../shared/ui.js";
+import { change, pending, retry, settingsTurn } from "./work.js";
+
+/** Each setting, in the order in which it is read, and what kind of answer it takes. */
+const SETTINGS = [
+  { name: "order", kind: "order" },
+  { name: "weights", kind: "weights" },
+  { name: "hours", kind: "hours" },
+  { name: "max_length", kind: "number", min: 1, max: 100_000 },
+  { name: "walk_ins_per_day", kind: "number", min: 0, max: 1_000_000 },
+  { name: "token_prefix", kind: "prefix" },
+  { name: "token_digits", kind: "number", min: 1, max: 6 },
+  { name: "show_waits", kind: "switch" },
+  { name: "call_next_completes", kind: "switch" },
+];
+const ORDERS = ["urgent_first", "fifo", "scored"];
+const WEIGHTS = ["per_minute", "urgent", "elderly", "elderly_from", "child", "child_to", "requirement"];
+const DAYS = [0, 1, 2, 3, 4, 5, 6];
+/** Always open, said at a level whose hours are limited above: a day that closes when it opens lasts until the next. */
+const ROUND_THE_CLOCK = DAYS.map((weekday) => ({ weekday, opens: "00:00", closes: "00:00" }));
+
+/** A weekday's name; 0 is Monday. @param {number} weekday @param {"long" | "short"} [form] */
+const dayName = (weekday, form = "long") => new Intl.DateTimeFormat(language.value, { weekday: form, timeZone: "UTC" }).format(Date.UTC(2024, 0, 1 + weekday));
+
+/** @param {Opening[] | null} hours */
+const alwaysOpen = (hours) => hours === null || DAYS.every((day) => hours.some((one) => one.weekday === day && one.opens.startsWith("00:00") && one.closes.startsWith("00:00")));
+
+/**
+ * A value in words.
+ * @param {string} kind
+ * @param {any} value
+ */
+function inWords(kind, value) {
+  if (kind === "order") return t(`order-rule.${value}`);
+  if (kind === "switch") return t(value ? "admin.yes" : "admin.no");
+  if (kind === "number") return number(value);
+  if (kind === "prefix") return value || t("admin.set.prefix.none");
+  if (kind === "hours") return alwaysOpen(value) ? t("admin.set.hours.always") : value.map((/** @type {Opening} */ one) => `${dayName(one.weekday, "short")} ${one.opens.slice(0, 5)}–${one.closes.slice(0, 5)}`).join(", ") || t("admin.set.hours.never");
+  return t("admin.set.weights.some", { urgent: value.urgent, elderly: value.elderly, child: value.child });
+}
+
+/** @param {{level: Level, id: number, above: {level: Level, id: number} | null}} props */
+export function Settings({ level, id, above }) {
+  const [answer, setAnswer] = useState(/** @type {Answer | null} */ (null));
+  const [higher, setHigher] = useState(/** @type {Answer | null} */ (null));
+  const [draft, setDraft] = useState(/** @type {Record<string, any>} */ ({}));
+  const turn = settingsTurn.value;
+  const path = `/${level}s/${id}/settings`;
+  useEffect(() => {
+    let current = true;
+    const load = async () => {
+      try {
+        const [mine, theirs] = await Promise.all([get(path), above ? get(`/${above.level}s/${above.id}/settings`) : null]);
+        if (!current) return;
+        setAnswer(mine);
+        setHigher(theirs);
+      } catch (error) {
+        if (retry(error) && current) setTimeout(load, 2_000);
+      }
+    };
+    void load();
+    return () => void (current = false);
+  }, [path, turn]);
+  if (!answer) return html`<p class="soft">${t("link.connecting")}</p>`;
+  const dirty = Object.keys(draft);
+  /** @param {Event} event */
+  const submit = async (event) => {
+    event.preventDefault();
+    if (await change("settings", path, draft)) setDraft({});
+  };
+  /** @param {string} name */
+  const reset = async (name) => {
+    if (await change("reset", path, { [name]: null })) setDraft(({ [name]: _, ...rest }) => rest);
+  };
+  return html`
+    <form class="settings" data-dirty=${dirty.length > 0 ? "" : null} onSubmit=${submit} data-testid="admin-settings">
+      ${SETTINGS.map(
+        (one) => html`<${Setting} key=${one.name} ...${one} level=${level} origin=${answer.origin[one.name] ?? "default"} value=${one.name in draft ? draft[one.name] : answer.effective[one.name]}
+          inherited=${higher?.effective[one.name]} from=${higher?.origin[one.name] ?? "default"} drafted=${one.name in draft}
+          onChange=${(/** @type {any} */ value) => setDraft({ ...draft, [one.name]: value })} onReset=${() => reset(one.name)} />`,
+      )}
+      ${dirty.length > 0 &&
+      html`<div class="settings-foot">
+        <span role="status">${t("admin.set.dirty", { n: dirty.length })}</span>
+        <button class="button" type="button" onClick=${() => setDraft({})}>${t("admin.set.discard")}</button>
+        <button class="button main" type="submit" aria-busy=${pending.value === "settings"}>${t("console.save")}</button>
+      </div>`}
+    </form>
+  `;
+}
+
+/**
+ * @param {{name: string, kind: string, min?: number, max?: number, level: Level, origin: string, value: any, inherited: any, from: string, drafted: boolean, onChange: (value: any) => void, onReset: () => void}} props
+ */
+function Setting({ name, kind, min, max, level, origin, value, inherited, from, drafted, onChange, onReset }) {
+  const own = origin === level;
+  const label = `set-${name}`;
+  const note = drafted
+    ? t("admin.set.unsaved")
+    : own
+      ? inherited === undefined
+        ? t("admin.set.own")
+        : t("admin.set.own.over", { level: t(`level.${from}`), value: inWords(kind, inherited) })
+      : t(origin === "default" ? "admin.set.default" : "admin.set.inherited", { level: t(`level.${origin}`), value: inWords(kind, value) });
+  const Control = { order: Order, weights: Weights, hours: Hours, number: Figure, prefix: Prefix, switch: Switch }[kind];
+  return html`
+    <div class=${`setting ${own || drafted ? "is-own" : "is-inherited"}`} data-setting=${name} data-origin=${origin}>
+      <div class="setting-head">
+        <span class="setting-name" id=${label}>${t(`admin.set.${name}`)}</span>
+        <small class="soft">${t(`admin.set.${name}.text`)}</small>
+      </div>
+      <div class="setting-value">
+        <${Control} label=${label} value=${value} min=${min} max=${max} onChange=${onChange} />
+        <p class="setting-from"><small>${note}</small>${own && !drafted && html`<button class="as-link" type="button" onClick=${onReset}>${level === "institution" ? t("admin.set.reset.default") : t("admin.set.reset")}</button>`}</p>
+      </div>
+    </div>
+  `;
+}
+
+/** @typedef {{label: string, value: any, onChange: (value: any) => void, min?: number, max?: number}} Answered */
+/** @typedef {{currentTarget: HTMLInputElement}} Typed */
+
+/** @param {Answered} props */
+const Order = ({ label, value, onChange }) => html`
+  <select aria-labelledby=${label} value=${value} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => onChange(event.currentTarget.value)}>
+    ${ORDERS.map((one) => html`<option key=${one} value=${one} selected=${one === value}>${t(`order-rule.${one}`)}</option>`)}
+  </select>
+`;
+
+/** @param {Answered} props */
+const Figure = ({ label, value, min, max, onChange }) =>
+  html`<input type="number" aria-labelledby=${label} value=${value} min=${min} max=${max} required onInput=${(/** @type {Typed} */ event) => event.currentTarget.value !== "" && onChange(event.currentTarget.valueAsNumber)} />`;
+
+/** @param {Answered} props */
+const Prefix = ({ label, value, onChange }) =>
+  html`<input class="setting-prefix" aria-labelledby=${label} value=${value} maxlength="3" pattern="[A-Z]{0,3}" autocapitalize="characters" autocomplete="off" dir="ltr" onInput=${(/** @type {Typed} */ event) => onChange((event.currentTarget.value = event.currentTarget.value.toUpperCase().replaceAll(/[^A-Z]/g, "")))} />`;
+
+/** @param {Answered} props */
+const Switch = ({ label, value, onChange }) => html`<label class="check"><input type="checkbox" role="switch" aria-labelledby=${label} checked=${value} onChange=${() => onChange(!value)} /><span aria-hidden="true">${t(value ? "admin.yes" : "admin.no")}</span></label>`;
+
+/** @param {Answered} props */
+const Weights = ({ label, value, onChange }) => html`
+  <details role="group" aria-labelledby=${label}>
+    <summary>${inWords("weights", value)}</summary>
+    <div class="weights">
+      ${WEIGHTS.map(
+        (one) => html`<label key=${one} class="field"><span>${t(`weight.${one}`)}</span><input type="number" value=${value[one]} min=${one === "per_minute" ? 0.1 : 0} max=${one === "per_minute" ? 1000 : one.includes("_") ? 150 : 10_000} step=${one === "elderly_from" || one === "child_to" ? 1 : "any"} required
+          onInput=${(/** @type {Typed} */ event) => event.currentTarget.value !== "" && onChange({ ...value, [one]: event.currentTarget.valueAsNumber })} /></label>`,
+      )}
+    </div>
+  </details>
+`;
+
+/** The week: every opening of each day. @param {Answered} props */
+function Hours({ label, value, onChange }) {
+  const always = alwaysOpen(value);
+  const hours = /** @type {Opening[]} */ (value ?? []);
+  /** @param {number} at @param {Partial<Opening>} some */
+  const edit = (at, some) => onChange(hours.map((one, index) => (index === at ? { ...one, ...some } : one)));
+  const week = DAYS.slice(0, 5).map((weekday) => ({ weekday, opens: "08:00", closes: "17:00" }));
+  const monday = hours.filter((one) => one.weekday === 0);
+  const copied = () => onChange([...DAYS.slice(0, 5).flatMap((weekday) => monday.map((one) => ({ ...one, weekday }))), ...hours.filter((one) => one.weekday > 4)]);
+  return html`
+    <div class="hours" role="group" aria-labelledby=${label}>
+      <div class="radios">
+        ${[true, false].map((one) => html`<label key=${one} class="radio"><input type="radio" name="hours" checked=${always === one} onChange=${() => onChange(one ? ROUND_THE_CLOCK : week)} /><span>${t(one ? "admin.set.hours.always" : "admin.set.hours.week")}</span></label>`)}
+      </div>
+      ${!always &&
+      html`
+        <ul class="week">
+          ${DAYS.map(
+            (day) => html`<li key=${day}>
+              <span class="week-day">${dayName(day)}</span>
+              <div class="week-hours">
+                ${hours.every((one) => one.weekday !== day) && html`<span class="soft">${t("admin.set.hours.closed")}</span>`}
+                ${hours.map(
+                  (one, at) =>
+                    one.weekday === day &&
+                    html`<span key=${at} class="week-one">
+                      <input type="time" required aria-label=${t("admin.set.hours.opens", { day: dayName(day) })} value=${one.opens.slice(0, 5)} onChange=${(/** @type {Typed} */ event) => event.currentTarget.value && edit(at, { opens: event.currentTarget.value })} />
+                      <span aria-hidden="true">–</span>
+                      <input type="time" required aria-label=${t("admin.set.hours.closes", { day: dayName(day) })} value=${one.closes.slice(0, 5)} onChange=${(/** @type {Typed} */ event) => event.currentTarget.value && edit(at, { closes: event.currentTarget.value })} />
+                      <button class="button quiet" type="button" aria-label=${t("admin.set.hours.remove", { day: dayName(day) })} onClick=${() => onChange(hours.filter((_, index) => index !== at))}>×</button>
+                    </span>`,
+                )}
+              </div>
+              <button class="button quiet" type="button" aria-label=${t("admin.set.hours.add", { day: dayName(day) })} onClick=${() => onChange([...hours, { weekday: day, opens: "08:00", closes: "17:00" }].sort((a, b) => a.weekday - b.weekday || a.opens.localeCompare(b.opens)))}>+</button>
+            </li>`,
+          )}
+        </ul>
+        ${monday.length > 0 && html`<button class="button" type="button" onClick=${copied}>${t("admin.set.hours.copy", { from: dayName(0), to: dayName(4) })}</button>`}
+      `}
+    </div>
+  `;
+}
