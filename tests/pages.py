@@ -193,6 +193,19 @@ async def console(context: BrowserContext, clinic: Served, who: dict[str, str], 
     return page
 
 
+async def reception(context: BrowserContext, clinic: Served, email: str = "desk@clinic.test") -> Page:
+    """A receptionist's page, signed in, with every queue of the location there."""
+    await clinic.world.account(Role.receptionist, email, name="Robin Reyes")
+    page = await context.new_page()
+    await page.goto(f"{clinic.url}/reception")
+    await page.fill("input[type=email]", email)
+    await page.fill("input[type=password]", PASSWORD)
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("[data-testid=reception-column] .line, [data-testid=reception-column] .list-none")
+    await page.wait_for_selector("#find:focus")
+    return page
+
+
 async def until(page: Page, truth: str, arg: Any = None, patience: float = 15.0) -> None:
     """Return once a JavaScript expression is true; the pages' own policy forbids the polling that would do this."""
     deadline = asyncio.get_running_loop().time() + patience

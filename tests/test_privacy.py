@@ -218,7 +218,8 @@ async def test_no_trace_of_a_patient_leaves_the_staffs_sight(database_url: str, 
 
 async def check_answers(clinic: Ward) -> None:
     """Nothing that others can ask over HTTP tells it."""
-    public = ["/", "/board", "/console", "/t/x", "/metrics", "/openapi.json", "/asyncapi.json", "/readyz", "/healthz"]
+    documents = ["/metrics", "/openapi.json", "/asyncapi.json", "/readyz", "/healthz"]
+    public = ["/", "/board", "/console", "/reception", "/t/x", *documents]
     for path in public:
         answer = await clinic.house.http.get(path)
         assert answer.status_code == 200

@@ -798,7 +798,7 @@ async def test_browser_runs_a_page_from_its_import_map_and_nothing_from_elsewher
 
 async def test_no_page_of_ours_breaks_its_own_policy(clinic_url: str, browser: Browser) -> None:
     async with edge(clinic_url, ROOT / "clients") as world, listening(world.app) as address:
-        for path in ("/", "/board", "/console", "/t/nobodys-secret"):
+        for path in ("/", "/board", "/console", "/reception", "/t/nobodys-secret"):
             page = await browser.new_page()
             wrong: list[str] = []
             page.on("pageerror", lambda error, wrong=wrong: wrong.append(str(error)))

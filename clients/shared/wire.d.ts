@@ -79,6 +79,8 @@ export interface QueueItem {
   doctor: string | null;
   state: QueueState;
   waiting: number;
+  /** Whether the asker may work it. */
+  serves?: boolean;
   desks: { id: number; name: string }[];
 }
 
@@ -101,4 +103,66 @@ export interface Stats {
   no_shows: number;
   wait_mean_s: number | null;
   wait_p90_s: number | null;
+}
+
+export interface QueueOverview {
+  queue_id: number;
+  name: string;
+  department: string | null;
+  state: QueueState;
+  message: string | null;
+  doctor_id: number | null;
+  doctor: string | null;
+  doctor_ids: number[];
+  serves: boolean;
+  desks: number;
+  waiting: number;
+  urgent: number;
+  emergencies: number;
+  called: number;
+  in_consultation: number;
+  on_hold: number;
+  served: number;
+  no_shows: number;
+  cancelled: number;
+  waiting_since: string | null;
+  wait_mean_s: number | null;
+  wait_p90_s: number | null;
+}
+
+/** A location's queues with their figures of the day. */
+export interface Overview {
+  location_id: number;
+  location: string;
+  institution: string;
+  zone: string;
+  languages: string[];
+  day: string;
+  server_time: string;
+  queues: QueueOverview[];
+}
+
+export interface FoundPatient {
+  id: number;
+  number: string;
+  name: string;
+  phone: string | null;
+  birth_date: string | null;
+  birth_year: number | null;
+  match: "name" | "phone" | "number" | "birth-date";
+  score: number;
+}
+
+/** A ticket as it is printed, or shown on the screen. */
+export interface Slip {
+  ticket_id: number;
+  token: string;
+  institution: string;
+  location: string;
+  queue: string;
+  joined_at: string;
+  place: number | null;
+  wait: [number, number] | null;
+  link: string;
+  qr_svg: string;
 }

@@ -1,0 +1,109 @@
+// @ts-check
+/** Owns reception's start and its keyboard: one key a step, never while somebody is typing or answering. */
+import { effect } from "@preact/signals";
+
+import { t, use } from "../shared/i18n.js";
+import { recover } from "../shared/reload.js";
+import { resume, user } from "../shared/session.js";
+import { html, mount } from "../shared/ui.js";
+import { carry, carryKey, pickUp } from "./carry.js";
+import { begin, end } from "./desk.js";
+import { walk } from "./lines.js";
+import { back, fill, phase, restart } from "./registration.js";
+import { help } from "./sheets.js";
+import { undo } from "./steps.js";
+import { Reception, tab } from "./view.js";
+
+const URGENCIES = /** @type {const} */ (["routine", "urgent", "emergency"]);
+
+/** @param {KeyboardEvent} event */
+function onKey(event) {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || !user.peek()) return;
+  if (document.querySelector("dialog[open]")) return;
+  if (carry.peek()) return void (carryKey(event.key) && event.preventDefault());
+  const target = /** @type {HTMLElement | null} */ (event.target);
+  const urgency = /^Digit([123])$/.exec(event.code)?.[1] ?? /^Numpad([123])$/.exec(event.code)?.[1];
+  const typing = target?.closest("input:not([type=radio]):not([type=checkbox]), select, textarea, [contenteditable]");
+  if (urgency && phase.peek() === "details" && (event.altKey || !typing)) {
+    fill({ urgency: URGENCIES[Number(urgency) - 1] ?? "routine" });
+    return event.preventDefault();
+  }
+  if (event.key === "Escape" && phase.peek() !== "find" && !target?.closest(".house")) {
+    back();
+    return event.preventDefault();
+  }
+  if (event.altKey || typing) return;
+  if (onCard(event, target)) return event.preventDefault();
+  if (event.repeat) return;
+  const pressed = event.key.toLowerCase();
+  if (pressed === "n") toSearch();
+  else if (pressed === "q") toQueues();
+  else if (pressed === "p" && phase.peek() === "slip") print();
+  else if (pressed === "u") void undo();
+  else if (pressed === "?") help.value = true;
+  else return;
+  event.preventDefault();
+}
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {HTMLElement | null} target
+ */
+function onCard(event, target) {
+  const card = target?.closest(".card-main");
+  if (!card) return false;
+  if ((event.key === " " || event.key.toLowerCase() === "m") && !event.repeat) {
+    const ticket = Number(/** @type {HTMLElement} */ (card.closest("[data-ticket]")).dataset.ticket);
+    pickUp(ticket);
+    return true;
+  }
+  return event.key.startsWith("Arrow") && walk(event.key, card);
+}
+
+/** The space bar's press is undone here: released, it would open the card that it has just picked up. @param {KeyboardEvent} event */
+function onKeyUp(event) {
+  const card = /** @type {HTMLElement | null} */ (event.target)?.closest(".card-main");
+  if (card && event.key === " ") event.preventDefault();
+}
+
+function toSearch() {
+  tab.value = "register";
+  if (phase.peek() !== "find") restart();
+  requestAnimationFrame(() => document.getElementById("find")?.focus());
+}
+
+function toQueues() {
+  tab.value = "queues";
+  requestAnimationFrame(() => /** @type {HTMLElement | null} */ (document.querySelector('.card-main[tabindex="0"]'))?.focus());
+}
+
+/** @param {unknown} error */
+function failed(error) {
+  console.error(error);
+  void recover();
+}
+
+async function start() {
+  addEventListener("unhandledrejection", (event) => console.error(event.reason));
+  await use(navigator.languages);
+  document.title = `${t("reception.title")} · ${t("app.name")}`;
+  mount(html`<${Reception} />`, { fallback: html`<main class="calm-screen"><h1>${t("fault.title")}</h1><p>${t("fault.page")}</p></main>`, onError: failed });
+  document.documentElement.dataset.started = "yes";
+  addEventListener("keydown", onKey);
+  addEventListener("keyup", onKeyUp);
+  // A ticket shown anew is shown where it can be seen.
+  effect(() => void (phase.value === "slip" && (tab.value = "register")));
+  /** @type {number | null} */
+  let seated = null;
+  effect(() => {
+    const id = user.value?.id ?? null;
+    if (id === seated) return;
+    seated = id;
+    end();
+    restart();
+    if (id !== null) void begin();
+  });
+  await resume();
+}
+
+void start();

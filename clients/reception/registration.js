@@ -1,0 +1,271 @@
+// @ts-check
+/**
+ * Owns registering somebody at the desk: found while their name is typed, or new; then a ticket; then the next one.
+ *
+ * Invariant: a patient is made, and a ticket given, once, however often Enter is pressed or a cable is cut: the same
+ * request keeps its key until it is answered.
+ *
+ * @import {FoundPatient, Slip, Urgency} from "../shared/wire.js"
+ * @typedef {"find" | "details" | "twins" | "slip"} Phase
+ * @typedef {{name: string, phone: string, birth: string, urgency: Urgency, needs: readonly string[], reason: string, queue: number | null}} Form
+ */
+import { computed, effect, signal } from "@preact/signals";
+
+import { Problem, act, get, newKey } from "../shared/api.js";
+import { serverNow } from "../shared/clock.js";
+import { has, t } from "../shared/i18n.js";
+import { user } from "../shared/session.js";
+import { store, titled } from "../shared/ui.js";
+import { birthIn } from "./birth.js";
+import { busy as reloadWaits, columns, find, here, location, overview } from "./desk.js";
+
+const PAUSE_MS = 120;
+const RESULTS = 8;
+/** As the server takes phones. */
+const PHONE = /^\+?\p{Nd}[\p{Nd} ()./-]{2,38}$/u;
+/** What somebody may need; kept as these words in every language. */
+export const NEEDS = ["wheelchair", "hearing", "sight", "interpreter", "companion"];
+
+const kept = store();
+
+/** @returns {Form} */
+const empty = () => ({ name: "", phone: "", birth: "", urgency: "routine", needs: [], reason: "", queue: lastQueue() });
+
+export const phase = signal(/** @type {Phase} */ ("find"));
+export const text = signal("");
+export const results = signal(/** @type {readonly FoundPatient[]} */ ([]));
+/** What the results answer; another text than `text` while somebody types. */
+export const asked = signal("");
+/** The option that Enter takes; one behind the results is "new". */
+export const active = signal(0);
+export const patient = signal(/** @type {{id: number, name: string, number: string | null, phone: string | null, birth_date: string | null, birth_year: number | null} | null} */ (null));
+export const form = signal(/** @type {Form} */ (empty()));
+export const problem = signal(/** @type {{text: string, field: string} | null} */ (null));
+export const working = signal(false);
+export const twins = signal(/** @type {readonly FoundPatient[]} */ ([]));
+export const slip = signal(/** @type {(Slip & {name: string, doctor: string | null}) | null} */ (null));
+export const searchFailed = signal("");
+
+/** Options below the search: those found, and somebody new. */
+export const options = computed(() => (text.value.trim() ? results.value.length + 1 : 0));
+
+effect(() => void (reloadWaits.value = phase.value !== "find" || text.value !== ""));
+// A location chosen anew has other queues.
+effect(() => {
+  const ids = here.value.map((one) => one.id);
+  const { queue } = form.peek();
+  if (ids.length > 0 && (queue === null || !ids.includes(queue))) form.value = { ...form.peek(), queue: lastQueue() };
+});
+
+/** The queue that was joined last from here, else the first that takes people in. */
+function lastQueue() {
+  const all = here.peek();
+  const remembered = Number(kept.get(`callboard.joined.${location.peek()}`));
+  return (all.find((one) => one.id === remembered) ?? all.find((one) => one.state !== "closed") ?? all[0])?.id ?? null;
+}
+
+// Finding
+
+let searching = 0;
+let searchTimer = 0;
+
+/** @param {string} typed */
+export function type(typed) {
+  text.value = typed;
+  searchFailed.value = "";
+  clearTimeout(searchTimer);
+  searching += 1;
+  if (!typed.trim()) {
+    results.value = [];
+    asked.value = "";
+    active.value = 0;
+  } else searchTimer = setTimeout(search, PAUSE_MS);
+}
+
+async function search() {
+  clearTimeout(searchTimer);
+  const turn = (searching += 1);
+  const q = text.peek().trim().slice(0, 200);
+  if (!q) return;
+  try {
+    const found = await get(`/patients?q=${encodeURIComponent(q)}&limit=${RESULTS}`);
+    if (turn !== searching) return;
+    results.value = found.items;
+  } catch (error) {
+    if (turn !== searching) return;
+    if (!(error instanceof Problem)) throw error;
+    if (error.code === "not-authenticated") user.value = null;
+    results.value = [];
+    searchFailed.value = error.message;
+  }
+  asked.value = q;
+  active.value = 0;
+}
+
+/** Move the choice by one, around the end. @param {number} by */
+export const choose = (by) => void (active.value = (active.peek() + by + options.peek()) % Math.max(1, options.peek()));
+
+/** Take what is chosen; what has not been looked for yet is looked for first, so that nobody is registered twice in haste. */
+export async function take(index = -1) {
+  if (!text.peek().trim()) return;
+  if (asked.peek() !== text.peek().trim()) await search();
+  if (asked.peek() !== text.peek().trim()) return;
+  const found = results.peek()[index < 0 ? active.peek() : index];
+  if (found) known(found);
+  else fresh();
+}
+
+/** @param {FoundPatient} found */
+export function known(found) {
+  patient.value = found;
+  problem.value = null;
+  phase.value = "details";
+}
+
+/** The text becomes somebody new: mostly a name, but whoever looked for a phone or a birth has typed that. */
+export function fresh() {
+  const typed = text.peek().trim();
+  const born = birthIn(typed, serverNow());
+  const birth = born && ("birth_year" in born || "birth_date" in born) ? typed : "";
+  const phone = !birth && PHONE.test(typed) ? typed : "";
+  patient.value = null;
+  problem.value = null;
+  form.value = { ...form.peek(), name: birth || phone ? "" : typed, birth, phone };
+  phase.value = "details";
+}
+
+/** @param {Partial<Form>} change */
+export const fill = (change) => void (form.value = { ...form.peek(), ...change });
+
+/** @param {string} need */
+export const toggle = (need) => {
+  const { needs } = form.peek();
+  fill({ needs: needs.includes(need) ? needs.filter((one) => one !== need) : [...needs, need] });
+};
+
+/** One step back: from the ticket to the next person, from the form to the search, from the search to nothing. */
+export function back() {
+  if (working.peek()) return;
+  if (phase.peek() === "twins") phase.value = "details";
+  else if (phase.peek() === "details") phase.value = "find";
+  else restart();
+  problem.value = null;
+}
+
+/** Ready for the next person. */
+export function restart() {
+  if (working.peek()) return;
+  phase.value = "find";
+  type("");
+  patient.value = slip.value = problem.value = null;
+  twins.value = [];
+  form.value = empty();
+}
+
+// Registering
+
+/** @type {Map<string, string>} */
+const keys = new Map();
+
+/**
+ * @param {string} path
+ * @param {Record<string, any>} body
+ */
+async function once(path, body) {
+  const what = `${path} ${JSON.stringify(body)}`;
+  const key = keys.get(what) ?? newKey();
+  keys.set(what, key);
+  try {
+    const reply = await act(path, body, key);
+    keys.delete(what);
+    return reply;
+  } catch (error) {
+    // An answer, if not the one hoped for: the next try is another one.
+    if (error instanceof Problem && !error.retryable) keys.delete(what);
+    throw error;
+  }
+}
+
+/** Give a ticket; somebody new is registered first. @param {boolean} [confirmed] no candidate is the same person */
+export async function submit(confirmed = false) {
+  if (working.peek()) return;
+  const wrong = patient.peek() ? null : fault();
+  problem.value = wrong;
+  if (wrong || form.peek().queue === null) return;
+  working.value = true;
+  try {
+    if (!patient.peek()) await enrol(confirmed);
+    await join();
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (error.code === "not-authenticated") user.value = null;
+    else if (error.code === "possible-duplicate") {
+      twins.value = error.body.candidates ?? [];
+      phase.value = "twins";
+    } else tell(error);
+  } finally {
+    working.value = false;
+  }
+}
+
+/** What is wrong with the form, before the server is asked. */
+function fault() {
+  const { name, phone, birth } = form.peek();
+  if (!name.trim()) return { text: t("reception.wrong.name"), field: "name" };
+  if (phone.trim() && !PHONE.test(phone.trim())) return { text: t("reception.wrong.phone"), field: "phone" };
+  if (birthIn(birth, serverNow()) === null) return { text: t("reception.wrong.birth"), field: "birth" };
+  return null;
+}
+
+/** @param {Problem} error */
+function tell(error) {
+  const pointer = String(error.body.errors?.[0]?.pointer ?? "");
+  const field = pointer.includes("phone") ? "phone" : pointer.includes("birth") ? "birth" : pointer.includes("name") ? "name" : "";
+  const key = `reception.wrong.${field}`;
+  problem.value = error.code === "invalid-request" && field && has(key) ? { text: t(key), field } : { text: error.message, field: "" };
+  if (phase.peek() === "twins") phase.value = "details";
+}
+
+/** @param {boolean} confirmed */
+async function enrol(confirmed) {
+  const { name, phone, birth } = form.peek();
+  const body = { name: name.trim(), ...(phone.trim() ? { phone: phone.trim() } : {}), ...birthIn(birth, serverNow()), ...(confirmed ? { confirm_new: true } : {}) };
+  const reply = await once("/patients", body);
+  // From here on they are known: if the queue refuses them, they are not registered once more.
+  patient.value = reply.patient;
+}
+
+async function join() {
+  const who = patient.peek();
+  const { urgency, needs, reason, queue } = form.peek();
+  if (!who || queue === null) return;
+  const body = { patient_id: who.id, urgency, requirements: [...needs], ...(reason.trim() ? { reason: reason.trim() } : {}) };
+  const joined = await once(`/queues/${queue}/tickets`, body);
+  kept.set(`callboard.joined.${location.peek()}`, String(queue));
+  const item = here.peek().find((one) => one.id === queue);
+  const [title, doctor] = titled(item?.name ?? "", item?.doctor ?? null);
+  const { institution = "", location: place = item?.location ?? "" } = overview.peek() ?? {};
+  slip.value = { ...joined, queue: title, doctor, name: who.name, institution, location: place, joined_at: new Date(serverNow()).toISOString() };
+  phase.value = "slip";
+}
+
+/** Give a ticket a new link, and show it as when it was given. @param {number} ticket */
+export async function renew(ticket) {
+  const found = find(ticket);
+  const made = /** @type {Slip} */ (await act(`/tickets/${ticket}/link`));
+  const item = columns.peek().find((one) => one.id === found?.column.id)?.item;
+  const [title, doctor] = titled(made.queue, item?.doctor ?? null);
+  slip.value = { ...made, queue: title, doctor, name: found?.ticket.patient.name ?? "" };
+  phase.value = "slip";
+}
+
+// The paper
+
+export const PAPERS = /** @type {const} */ (["58", "80"]);
+export const paper = signal(kept.get("callboard.paper") === "58" ? "58" : "80");
+
+/** @param {string} width millimetres */
+export function usePaper(width) {
+  paper.value = width;
+  kept.set("callboard.paper", width);
+}
