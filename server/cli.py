@@ -94,11 +94,16 @@ def worker() -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    restored: Annotated[bool, typer.Option("--restored", help="The database was put back from a backup.")] = False,
+) -> None:
     """Bring the database to this version's schema; safe to run at every release, by several at once."""
     from server import store
 
     names = _run(store.migrate(_config(redis=False).database_url))
+    if restored:
+        _run(store.new_epochs(_config(redis=False).database_url))
+        print("Every board and page starts from what the database has now.")
     print("\n".join(f"Applied {name}." for name in names) or "The schema is up to date.")
 
 

@@ -605,6 +605,18 @@ NOTE_APPLIED = "insert into upgrades (number, name, checksum) values ($1, $2, $3
 NOTE_ORIGIN = "insert into facts (name, value) values ('origin', $1)"
 
 
+async def new_epochs(database_url: str) -> None:
+    """After PostgreSQL was put back from a backup: give every stream another epoch, so that nobody joins on to the old."""
+    conn: Connection = await asyncpg.connect(database_url)
+    try:
+        await conn.execute(NEW_EPOCHS)
+    finally:
+        await conn.close()
+
+
+NEW_EPOCHS = "update streams set epoch = encode(substring(uuid_send(gen_random_uuid()) from 1 for 6), 'hex')"
+
+
 async def connect(database_url: str, size: int) -> Pool:
     """A pool of at most `size` connections to a database that answers; raises what asyncpg raises."""
     async with asyncio.timeout(30):

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from server import access, passwords
 from server.cli import app
 from server.config import ROOT
+from server.store import NOTE_APPLIED, OPEN_STREAMS, upgrades
 
 
 @pytest.fixture
@@ -158,3 +159,19 @@ def test_up_on_a_port_that_is_taken_says_so_and_starts_nothing(tmp_path):
     assert done.returncode == 1
     assert done.stdout == f"Port {port} is taken by another program: choose another with --port.\n"
     assert not (tmp_path / "data").exists()
+
+
+def test_a_restored_database_gives_its_streams_other_epochs(callboard, database_url):
+    asyncio.run(_open_stream(database_url))
+    before = rows(database_url, "select name, epoch from streams")
+    assert callboard("migrate", "--restored").exit_code == 0
+    after = rows(database_url, "select name, epoch from streams")
+    assert before and [name for name, _ in after] == [name for name, _ in before] and after != before
+
+
+async def _open_stream(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(OPEN_STREAMS, ["board:1"])
+    for one in upgrades():
+        await connection.execute(NOTE_APPLIED, one.number, one.name, one.checksum)
+    await connection.close()
