@@ -13,7 +13,9 @@ import { effect, signal } from "@preact/signals";
 import { Problem, request } from "../shared/api.js";
 import { chime, unlock } from "../shared/chime.js";
 import { serverNow, setServerTime } from "../shared/clock.js";
-import { load, loaded, t, use, zone } from "../shared/i18n.js";
+import { fileFor, load, loaded, locale, t, use, zone } from "../shared/i18n.js";
+import { useOwn } from "../shared/language.js";
+import { bare } from "../shared/messages.js";
 import { recover, renew } from "../shared/reload.js";
 import { Link } from "../shared/socket.js";
 import { html, mount, store } from "../shared/ui.js";
@@ -52,10 +54,10 @@ const announcer = new Announcer({
   pointless: (call, waited) => waited > BEHIND_MS && !isCurrent(call),
   show(call) {
     state.presented.value = call;
-    state.spoken.value = sentence(call, document.documentElement.lang, (token) => token);
+    state.spoken.value = sentence(call, locale.peek(), (token) => token);
   },
   sound: () => chime(),
-  sentences: (call) => speechLanguages().map((lang) => ({ text: sentence(call, lang, spelled), lang })),
+  sentences: (call) => speechLanguages().map((lang) => ({ text: bare(sentence(call, lang, spelled)), lang })),
   say: (text, lang) => speak(text, lang),
   said(call) {
     acknowledge(call.stream, call.version, true);
@@ -80,9 +82,9 @@ const sentence = (call, lang, told) =>
 const spelled = (token) => Array.from(token).join(" ");
 
 function speechLanguages() {
-  const wanted = state.device.peek()?.institution.languages ?? [];
-  const ours = wanted.filter((lang) => loaded().includes(lang));
-  return ours.length > 0 ? ours : [document.documentElement.lang];
+  const wanted = (state.device.peek()?.institution.languages ?? []).filter(loaded);
+  const ours = wanted.filter((tag, at) => wanted.findIndex((one) => fileFor(one) === fileFor(tag)) === at);
+  return ours.length > 0 ? ours : [locale.peek()];
 }
 
 /** @param {Call} call */
@@ -188,7 +190,7 @@ async function lookAgain() {
 async function become(info) {
   zone.value = info.institution.zone;
   await use(info.institution.languages);
-  for (const lang of info.institution.languages) await load(lang);
+  await Promise.all(info.institution.languages.map(load));
   state.device.value = info;
   state.phase.value = "board";
   if (!link) {
@@ -272,8 +274,8 @@ async function start() {
   // Without an error object it is the browser's own complaint (a resize it put off), not a fault of the page.
   addEventListener("error", (event) => event.error && failed(event.error));
   addEventListener("unhandledrejection", (event) => failed(event.reason));
-  await use(navigator.languages);
-  document.title = `${t("board.title")} · ${t("app.name")}`;
+  await useOwn();
+  effect(() => void (document.title = `${t("board.title")} · ${t("app.name")}`));
   mount(html`<${Board} state=${state} />`, { fallback: html`<${Fault} />`, onError: failed });
   document.documentElement.dataset.started = "yes";
   void unlock();

@@ -112,7 +112,7 @@ function Hero({ call, fresh }) {
         <p class="hero-call">
           <span class="token">${call.token}</span>
           <span class="hero-desk" data-long=${long(call.desk)}>
-            <${Arrow} /><span class="aside">${t("board.to")} </span><span>${call.desk}</span>
+            <${Arrow} /><span class="aside">${t("board.to")} </span><bdi>${call.desk}</bdi>
           </span>
         </p>
       </div>
@@ -128,7 +128,7 @@ function Line({ call, current }) {
         <span class="token">${call.token}</span>
         <${Arrow} />
         <span class="aside">${t("board.to")} </span>
-        <span class="line-desk" data-long=${long(call.desk)}>${call.desk}</span>
+        <span class="line-desk" data-long=${long(call.desk)}><bdi>${call.desk}</bdi></span>
         <time class="line-at" datetime=${new Date(call.at).toISOString()}>${clockTime(call.at)}</time>
       </p>
     </li>

@@ -2,7 +2,9 @@
 /** Owns the console's start and its keyboard: one key a step, never while somebody is typing or answering. */
 import { effect } from "@preact/signals";
 
-import { t, use } from "../shared/i18n.js";
+import { t } from "../shared/i18n.js";
+import { letter } from "../shared/keys.js";
+import { useOwn } from "../shared/language.js";
 import { recover } from "../shared/reload.js";
 import { resume, user } from "../shared/session.js";
 import { html, mount } from "../shared/ui.js";
@@ -22,7 +24,7 @@ function onKey(event) {
     event.preventDefault();
     return void callNext();
   }
-  const pressed = event.key.toLowerCase();
+  const pressed = letter(event);
   if (pressed === "?") return open("keys");
   if (pressed === "u") return undo();
   const ticket = mine.peek();
@@ -51,8 +53,8 @@ function onPressed(/** @type {MouseEvent} */ event) {
 
 async function start() {
   addEventListener("unhandledrejection", (event) => console.error(event.reason));
-  await use(navigator.languages);
-  document.title = `${t("console.title")} · ${t("app.name")}`;
+  await useOwn();
+  effect(() => void (document.title = `${t("console.title")} · ${t("app.name")}`));
   mount(html`<${Console} />`, { fallback: html`<main class="calm-screen"><h1>${t("fault.title")}</h1><p>${t("fault.page")}</p></main>`, onError: failed });
   document.documentElement.dataset.started = "yes";
   addEventListener("keydown", onKey);

@@ -8,6 +8,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { coarse, now } from "../shared/clock.js";
 import { clockTime, has, number, span, t, timer } from "../shared/i18n.js";
+import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { html, titled } from "../shared/ui.js";
@@ -98,6 +99,7 @@ function Head() {
       </button>
       <div class="top-end">
         <span class="top-user">${user.value?.name}</span>
+        <${LanguageChoice} />
         <button class="button quiet top-keys" type="button" onClick=${() => open("keys")}>${t("console.keys")} <kbd>?</kbd></button>
         <button class="button quiet" type="button" onClick=${signOut}>${t("console.signout")}</button>
       </div>
@@ -143,7 +145,7 @@ function Room() {
         <h2 id="room-title">${called ? t("console.called") : t("console.inconsultation")}</h2>
         <time class="room-timer" role="timer">${since ? timer((now.value - Date.parse(since)) / 1_000) : ""}</time>
       </div>
-      <p class="room-who"><span class="token">${ticket.token}</span><span class="room-name">${ticket.patient.name}</span></p>
+      <p class="room-who"><span class="token">${ticket.token}</span><bdi class="room-name">${ticket.patient.name}</bdi></p>
       <${About} ticket=${ticket} calls />
       ${called && html`<${Shown} />`}
       <div class="steps">
@@ -269,6 +271,8 @@ function Row({ ticket, at, before, opened, onToggle }) {
 /** @param {{ticket: StaffTicket, before: StaffTicket | undefined}} props */
 function RowMore({ ticket, before }) {
   const [answer, setAnswer] = useState("");
+  // Of a score the factors are told below, one by one.
+  const reasons = ticket.order_reasons.filter((reason) => !ticket.score || reason.code !== "score");
   useEffect(() => {
     let current = true;
     setAnswer("");
@@ -279,12 +283,12 @@ function RowMore({ ticket, before }) {
     <div class="more">
       <div class="more-why">
         <h3>${t("console.why")}</h3>
-        ${ticket.order_reasons.length > 0
-          ? html`<ul>${ticket.order_reasons.map((reason, index) => html`<li key=${index}>${has(`order.${reason.code}`) ? t(`order.${reason.code}`, { detail: reason.detail }) : reason.detail || reason.code}</li>`)}</ul>`
+        ${reasons.length > 0
+          ? html`<ul>${reasons.map((reason, index) => html`<li key=${index}>${has(`order.${reason.code}`) ? t(`order.${reason.code}`, { detail: reason.detail }) : reason.detail || reason.code}</li>`)}</ul>`
           : html`<p>${t("console.why.none")}</p>`}
         ${ticket.score &&
         html`<p class="score"><strong>${t("console.why.score", { total: ticket.score.total })}</strong> ${ticket.score.factors.map((one) => html`<span key=${one.factor} class="chip">${has(`factor.${one.factor}`) ? t(`factor.${one.factor}`) : one.factor} ${one.points > 0 ? "+" : ""}${number(one.points)}</span>`)}</p>`}
-        ${before && answer && html`<p class="soft">${t("console.why.before", { token: before.token })}: ${answer}</p>`}
+        ${before && answer && html`<p class="soft">${t("console.why.before", { token: before.token })}: <bdi lang="en">${answer}</bdi></p>`}
         <p class="soft">${t("ticket.since", { time: clockTime(Date.parse(ticket.joined_at)) })}${ticket.patient.birth_year ? ` · ${t("console.born", { year: String(ticket.patient.birth_year) })}` : ""}${ticket.patient.phone ? html` · <bdi>${ticket.patient.phone}</bdi>` : ""}</p>
       </div>
       <div class="more-steps">

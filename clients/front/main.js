@@ -1,6 +1,7 @@
 // @ts-check
 /** Owns the front page: which of the pages is for whom. */
-import { t, use } from "../shared/i18n.js";
+import { t } from "../shared/i18n.js";
+import { LanguageChoice, useOwn } from "../shared/language.js";
 import { html, mount } from "../shared/ui.js";
 
 const Front = () => html`
@@ -9,6 +10,7 @@ const Front = () => html`
       <img src="/clients/shared/icon.svg" alt="" width="56" height="56" />
       <h1>${t("front.title")}</h1>
       <p>${t("front.lead")}</p>
+      <${LanguageChoice} />
     </header>
     <nav aria-label=${t("front.title")}>
       <a href="/board"><strong>${t("front.board")}</strong><span>${t("front.board.text")}</span></a>
@@ -20,6 +22,6 @@ const Front = () => html`
   </main>
 `;
 
-await use(navigator.languages);
+await useOwn();
 document.documentElement.dataset.started = "yes";
 mount(html`<${Front} />`, { fallback: html`<main class="calm-screen"><p>${t("fault.page")}</p></main>`, onError: console.error });

@@ -2,75 +2,106 @@
 /**
  * Owns every word and number a person reads: texts by key from i18n/<language>.json, plurals, times, durations.
  *
- * Invariant: the document's `lang` and `dir` follow the language in use; no other module sets them.
+ * Invariants: the document's `lang` and `dir` follow the language in use; no other module sets them. A new language is
+ * one more file beside en.json: nothing here, and no page, names the languages.
  */
 import { signal } from "@preact/signals";
 
-import { build } from "./build.js";
-import { format } from "./messages.js";
+import { direction, format } from "./messages.js";
 
 /** @typedef {Record<string, string>} Catalog */
 /** @typedef {import("./messages.js").Values} Values */
 
-const RTL = new Set(["ar", "fa", "he", "ur", "ps", "sd", "ug", "yi", "dv"]);
 const FALLBACK = "en";
-/** The languages that have a file: asking for the others would be a vain request at every start. */
-const WRITTEN = new Set(["en"]);
+
+/** Where each language's texts lie, by the hash of their content: the page's import map lists every file there is. */
+const files = texts();
 
 /** @type {Map<string, Catalog>} */
 const catalogs = new Map();
 
+/** The language in use: the name of its file. */
 export const language = signal(FALLBACK);
+/** The same with its region, where one was asked for: digits and times differ between Cairo and Dubai. */
+export const locale = signal("en-GB");
 /** The institution's time zone; the viewer's own until it is known. */
 export const zone = signal(/** @type {string | undefined} */ (undefined));
 
+/** @returns {Map<string, string>} */
+function texts() {
+  const map = JSON.parse(document.querySelector('script[type="importmap"]')?.textContent || "{}");
+  const found = new Map();
+  for (const [path, address] of Object.entries(map.imports ?? {})) {
+    const name = /^\/clients\/i18n\/([\w-]+)\.json$/.exec(path)?.[1];
+    if (name) found.set(name, address);
+  }
+  return found;
+}
+
+/** @returns {string[]} the languages that have texts */
+export const written = () => [...files.keys()];
+
 /**
- * Load a language's texts; false when there are none. Throws nothing.
- * @param {string} wanted
+ * The file that serves a language: its region's, else its own; undefined when there is none.
+ * @param {string} tag
+ */
+export const fileFor = (tag) => [tag, tag.split("-")[0] ?? tag].find((name) => files.has(name));
+
+/**
+ * Load a language's texts; false when there are none, or none came. Throws nothing.
+ * @param {string} tag
  * @returns {Promise<boolean>}
  */
-export async function load(wanted) {
-  if (catalogs.has(wanted)) return true;
-  if (!WRITTEN.has(wanted)) return false;
-  for (let attempt = 0; attempt < 3; attempt += 1) {
+export async function load(tag) {
+  const name = fileFor(tag);
+  if (!name) return false;
+  for (let attempt = 0; attempt < 3 && !catalogs.has(name); attempt += 1) {
+    if (attempt > 0) await new Promise((done) => setTimeout(done, 250 * 2 ** attempt));
     try {
-      const reply = await fetch(`/clients/i18n/${wanted}.json?v=${encodeURIComponent(build)}`);
-      if (reply.ok) {
-        catalogs.set(wanted, await reply.json());
-        return true;
-      }
+      const reply = await fetch(/** @type {string} */ (files.get(name)));
+      if (reply.ok) catalogs.set(name, await reply.json());
     } catch {
-      // Tried again below: a page without words is worse than a late one.
+      // Tried again above: a page without words is worse than a late one.
     }
-    await new Promise((done) => setTimeout(done, 500 * 2 ** attempt));
   }
-  return false;
+  return catalogs.has(name);
 }
 
 /**
- * Use the first of these languages that has texts (a region's file, else its language's), else English.
+ * Use the first of these languages that has texts, else English.
  * @param {readonly string[]} wanted
  */
 export async function use(wanted) {
   const english = load(FALLBACK);
   let chosen = FALLBACK;
-  for (const tag of wanted.flatMap((one) => [one, one.split("-")[0] ?? one])) {
-    if (tag === FALLBACK || (await load(tag))) {
+  for (const tag of wanted) {
+    if (await load(tag)) {
       chosen = tag;
       break;
     }
   }
   if (!(await english)) throw new Error("no texts");
-  language.value = chosen;
-  document.documentElement.lang = chosen;
-  document.documentElement.dir = direction(chosen);
+  language.value = fileFor(chosen) ?? FALLBACK;
+  locale.value = regional(chosen);
+  document.documentElement.lang = language.value;
+  document.documentElement.dir = direction(language.value);
 }
 
-/** @param {string} tag */
-export const direction = (tag) => (RTL.has(tag.split("-")[0] ?? "") ? "rtl" : "ltr");
+/**
+ * A tag that Intl takes. English without a country is the world's: 14:05 and "21 November", as clinics write.
+ * @param {string} tag
+ */
+function regional(tag) {
+  if (tag === "en") return "en-GB";
+  try {
+    return Intl.getCanonicalLocales(tag)[0] ?? FALLBACK;
+  } catch {
+    return fileFor(tag) ?? FALLBACK;
+  }
+}
 
-/** @returns {string[]} the languages whose texts are here */
-export const loaded = () => [...catalogs.keys()];
+/** Whether a language's texts are here. @param {string} tag */
+export const loaded = (tag) => catalogs.has(fileFor(tag) ?? "");
 
 /**
  * @param {string} key
@@ -78,9 +109,10 @@ export const loaded = () => [...catalogs.keys()];
  * @param {string} [tag]
  * @returns {string}
  */
-export function t(key, values = {}, tag = language.value) {
-  const message = catalogs.get(tag)?.[key] ?? catalogs.get(FALLBACK)?.[key];
-  return message === undefined ? key : format(message, values, tag);
+export function t(key, values = {}, tag = locale.value) {
+  const own = catalogs.get(fileFor(tag) ?? FALLBACK)?.[key];
+  const message = own ?? catalogs.get(FALLBACK)?.[key];
+  return message === undefined ? key : format(message, values, own === undefined ? FALLBACK : tag);
 }
 
 /** @param {string} key */
@@ -90,7 +122,7 @@ export const has = (key) => catalogs.get(language.value)?.[key] !== undefined ||
  * @param {number} value
  * @param {string} [tag]
  */
-export const number = (value, tag = language.value) => new Intl.NumberFormat(tag).format(value);
+export const number = (value, tag = locale.value) => new Intl.NumberFormat(tag).format(value);
 
 /** @type {Map<string, Intl.DateTimeFormat>} */
 const formats = new Map();
@@ -100,8 +132,8 @@ const formats = new Map();
  * @param {Intl.DateTimeFormatOptions} options
  */
 function dated(at, options) {
-  // English without a country is the world's: 14:05 and "21 November", as clinics write.
-  const tag = language.value === "en" ? "en-GB" : language.value;
+  // One calendar for all, the one in which births and appointments are written down.
+  const tag = new Intl.Locale(locale.value, { calendar: "gregory" }).toString();
   const key = `${tag} ${zone.value} ${JSON.stringify(options)}`;
   let made = formats.get(key);
   if (!made) formats.set(key, (made = new Intl.DateTimeFormat(tag, { timeZone: zone.value, ...options })));
@@ -139,7 +171,7 @@ export function span(seconds) {
  */
 export function timer(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
-  const two = new Intl.NumberFormat(language.value, { minimumIntegerDigits: 2 });
+  const two = new Intl.NumberFormat(locale.value, { minimumIntegerDigits: 2 });
   const [h, m, s] = [Math.floor(whole / 3_600), Math.floor(whole / 60) % 60, whole % 60];
   return h > 0 ? `${number(h)}:${two.format(m)}:${two.format(s)}` : `${number(m)}:${two.format(s)}`;
 }

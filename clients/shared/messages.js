@@ -3,8 +3,32 @@
  * Owns the form of the texts, a small part of ICU's: `{name}` and `{n, plural, one {# person} other {# people}}`.
  * Pure but for Intl, which knows each language's plurals and digits.
  *
+ * Invariant: a value that is put into a sentence never turns what stands around it: "A017" and "Room 3" read the same
+ * in a sentence that runs from right to left, and an Arabic name in one that runs from left to right.
+ *
  * @typedef {Record<string, string | number>} Values
  */
+
+const RIGHT_TO_LEFT = new Set(["ar", "fa", "he", "ur", "ps", "sd", "ug", "yi", "dv", "ckb"]);
+const LETTERS_FROM_THE_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+const TURNING_MARKS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const [ISOLATE, END] = ["\u2068", "\u2069"];
+
+/** @param {string} tag */
+export const direction = (tag) => (RIGHT_TO_LEFT.has(tag.split("-")[0] ?? "") ? "rtl" : "ltr");
+
+/**
+ * A text without the marks that keep its parts apart: for a voice, which reads no marks.
+ * @param {string} text
+ */
+export const bare = (text) => text.replace(TURNING_MARKS, "");
+
+/**
+ * @param {string} value
+ * @param {string} tag
+ */
+const apart = (value, tag) =>
+  direction(tag) === "rtl" || LETTERS_FROM_THE_RIGHT.test(value) || value !== bare(value) ? ISOLATE + bare(value) + END : value;
 
 /**
  * Fill a message.
@@ -49,7 +73,7 @@ function fill(inside, values, tag) {
   const plural = /^\s*(\w+)\s*,\s*plural\s*,\s*/.exec(inside);
   if (!plural) {
     const value = values[inside.trim()];
-    return value === undefined ? `{${inside}}` : typeof value === "number" ? written(value, tag) : value;
+    return value === undefined ? `{${inside}}` : typeof value === "number" ? written(value, tag) : apart(value, tag);
   }
   const count = Number(values[plural[1] ?? ""] ?? 0);
   const cases = casesOf(inside.slice(plural[0].length));

@@ -4,6 +4,7 @@ import { useState } from "preact/hooks";
 
 import { Problem } from "./api.js";
 import { t } from "./i18n.js";
+import { LanguageChoice } from "./language.js";
 import { signIn } from "./session.js";
 import { html } from "./ui.js";
 
@@ -34,6 +35,7 @@ export function SignIn({ title }) {
         <label class="field"><span>${t("console.password")}</span><input name="password" type="password" autocomplete="current-password" required /></label>
         <div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div>
         <button class="button main" type="submit" disabled=${busy} aria-busy=${busy}>${busy ? t("console.signing") : t("console.signin")}</button>
+        <${LanguageChoice} />
       </form>
     </main>
   `;

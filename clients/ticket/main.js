@@ -12,7 +12,8 @@ import { computed, effect, signal } from "@preact/signals";
 import { Problem, act, get, setAuthorization } from "../shared/api.js";
 import { chime, unlock } from "../shared/chime.js";
 import { setServerTime } from "../shared/clock.js";
-import { t, use, zone } from "../shared/i18n.js";
+import { t, zone } from "../shared/i18n.js";
+import { useOwn } from "../shared/language.js";
 import { recover, renew } from "../shared/reload.js";
 import { Link } from "../shared/socket.js";
 import { html, mount, store } from "../shared/ui.js";
@@ -114,7 +115,7 @@ async function read() {
 /** @param {TicketInfo} found */
 async function became(found) {
   zone.value = found.zone;
-  await use([...navigator.languages, ...found.languages]);
+  await useOwn(found.languages);
   const before = info.peek();
   if (before && before.stream !== found.stream) moved.value = true;
   info.value = found;
@@ -176,7 +177,7 @@ function failed(error) {
 
 async function start() {
   setAuthorization(`Ticket ${secret}`);
-  await use(navigator.languages);
+  await useOwn();
   mount(html`<${Ticket} model=${model} />`, { fallback: html`<main class="calm-screen"><h1>${t("fault.title")}</h1><p>${t("fault.page")}</p></main>`, onError: failed });
   document.documentElement.dataset.started = "yes";
   effect(() => (callKey.value && ringing.value ? ring() : undefined));

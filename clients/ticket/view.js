@@ -27,6 +27,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 
 import { now } from "../shared/clock.js";
 import { clockTime, number, span, t, waitRange } from "../shared/i18n.js";
+import { LanguageChoice } from "../shared/language.js";
 import { html } from "../shared/ui.js";
 import { ahead, waitLeft } from "./place.js";
 
@@ -50,7 +51,8 @@ export function Ticket({ model }) {
     <div class="page" data-state=${state}>
       <header class="head">
         <h1>${info.institution}</h1>
-        <p>${info.location} · ${model.queue.value?.name ?? info.queue.name}</p>
+        <p><bdi>${info.location}</bdi> · <bdi>${model.queue.value?.name ?? info.queue.name}</bdi></p>
+        <${LanguageChoice} among=${info.languages} />
       </header>
       ${model.stale.value && html`<${Stale} freshAt=${model.freshAt.value} />`}
       <main class="main">
@@ -100,7 +102,7 @@ function Waiting({ model, info }) {
       <h2>${t("ticket.calling")}</h2>
       ${calling.length === 0
         ? html`<p class="soft">${t("ticket.calling.none")}</p>`
-        : html`<ul class="calling">${calling.map((row) => html`<li key=${row.ticket}><span class="token">${row.token}</span><span>${row.desk}</span></li>`)}</ul>`}
+        : html`<ul class="calling">${calling.map((row) => html`<li key=${row.ticket}><span class="token">${row.token}</span><bdi>${row.desk}</bdi></li>`)}</ul>`}
     </section>
   `;
 }
@@ -110,7 +112,7 @@ const Called = ({ model }) => html`
   <section class="card is-called">
     <h2>${t("ticket.called")}</h2>
     <p>${t("ticket.turn.to")}</p>
-    <p class="called-desk">${model.own.value?.desk}</p>
+    <p class="called-desk"><bdi>${model.own.value?.desk}</bdi></p>
   </section>
 `;
 
@@ -146,7 +148,7 @@ function Turn({ model }) {
       <div class="turn-in">
         <h2 id="turn-title">${(own?.call?.number ?? 1) > 1 ? t("ticket.turn.again") : t("ticket.turn")}</h2>
         <p class="token">${own?.token}</p>
-        <p id="turn-to"><span>${t("ticket.turn.to")}</span> <strong>${own?.desk}</strong></p>
+        <p id="turn-to"><span>${t("ticket.turn.to")}</span> <strong><bdi>${own?.desk}</bdi></strong></p>
         <button class="button" type="button" autofocus onClick=${model.onMyWay}>${t("ticket.turn.ok")}</button>
       </div>
     </dialog>
