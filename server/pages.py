@@ -102,6 +102,8 @@ class Clients:
         entries = ENTRIES.findall(html)
         html = LOADED.sub(lambda match: f'{match[1]}="{self.hashed(match[2])}"', html)
         imports = {name: self.hashed(path) for name, path in sorted(self.imports.items()) if path in self.assets}
+        # The languages, too: the pages read from the map which there are, and fetch theirs by its hash.
+        imports |= {path: self.hashed(path) for path in sorted(self.assets) if path.startswith("/clients/i18n/")}
         import_map = orjson.dumps({"imports": imports}).decode().replace("</", "<\\/")
         # The map comes first: a browser ignores one that follows the first module it was told of.
         head = [
