@@ -119,9 +119,11 @@ function Zone({ value, onChange, above = "" }) {
 
 function Doctors() {
   const [name, setName] = useState("");
+  /** @param {AdminDoctor} one */
+  const rename = (one) => ask(() => html`<${Named} title=${t("admin.doctors.rename")} name=${one.name} path=${`/doctors/${one.doctor}`} />`);
   return html`
     <${Card} title=${t("admin.doctors")} note=${t("admin.doctors.text")}>
-      <ul class="chips">${doctors.value.map((one) => html`<li key=${one.doctor}><button class="button" type="button" aria-label=${t("admin.rename.name", { name: one.name })} onClick=${() => ask(() => html`<${Named} title=${t("admin.doctors.rename")} name=${one.name} path=${`/doctors/${one.doctor}`} />`)}>${one.name}</button></li>`)}</ul>
+      <ul class="chips">${doctors.value.map((one) => html`<li key=${one.doctor}><button class="button" type="button" aria-label=${t("admin.rename.name", { name: one.name })} onClick=${() => rename(one)}>${one.name}</button></li>`)}</ul>
       <${Add} label=${t("admin.doctors.new")} value=${name} onChange=${setName} onAdd=${() => change("doctor", "/doctors", { name: name.trim(), institution_id: chosen.peek() }, { name: name.trim() })} />
     <//>
   `;
@@ -142,16 +144,22 @@ function Location({ location: one }) {
   const [queue, setQueue] = useState("");
   if (!one) return html`<${Gone} />`;
   const above = institution.value;
+  const here = queues.value.filter((queue) => queue.location === one.location);
+  const edit = html`<button class="button" type="button" onClick=${() => ask(() => html`<${EditLocation} location=${one} />`)}>${t("admin.locations.edit")}</button>`;
+  /** @param {{desk: number, name: string}} at */
+  const editDesk = (at) => ask(() => html`<${EditDesk} desk=${at} />`);
+  const addQueue = () => change("queue", "/queues", { location_id: one.location, name: queue.trim() }, { name: queue.trim() });
+  const addDesk = () => change("desk", "/desks", { location_id: one.location, name: desk.trim() }, { name: desk.trim() });
   return html`
-    <${Pane} title=${one.name} back=${{ href: "#/places", text: t("admin.places") }} actions=${html`<button class="button" type="button" onClick=${() => ask(() => html`<${EditLocation} location=${one} />`)}>${t("admin.locations.edit")}</button>`}>
+    <${Pane} title=${one.name} back=${{ href: "#/places", text: t("admin.places") }} actions=${edit}>
       <div class="two">
         <${Card} title=${t("admin.queues")}>
-          <ul class="entries">${queues.value.filter((queue) => queue.location === one.location).map((queue) => html`<li key=${queue.queue} class="entry is-link"><a class="entry-link" href=${`#/places/queue/${queue.queue}`}>${queue.name}</a><span class="soft">${served(queue)}</span></li>`)}</ul>
-          <${Add} label=${t("admin.queues.new")} value=${queue} max=${60} onChange=${setQueue} onAdd=${() => change("queue", "/queues", { location_id: one.location, name: queue.trim() }, { name: queue.trim() })} />
+          <ul class="entries">${here.map((queue) => html`<li key=${queue.queue} class="entry is-link"><a class="entry-link" href=${`#/places/queue/${queue.queue}`}>${queue.name}</a><span class="soft">${served(queue)}</span></li>`)}</ul>
+          <${Add} label=${t("admin.queues.new")} value=${queue} max=${60} onChange=${setQueue} onAdd=${addQueue} />
         <//>
         <${Card} title=${t("admin.desks")}>
-          <ul class="chips">${one.desks.map((at) => html`<li key=${at.desk}><button class="button" type="button" aria-label=${t("admin.rename.name", { name: at.name })} onClick=${() => ask(() => html`<${EditDesk} desk=${at} />`)}>${at.name}</button></li>`)}</ul>
-          <${Add} label=${t("admin.desks.new")} value=${desk} max=${60} onChange=${setDesk} onAdd=${() => change("desk", "/desks", { location_id: one.location, name: desk.trim() }, { name: desk.trim() })} />
+          <ul class="chips">${one.desks.map((at) => html`<li key=${at.desk}><button class="button" type="button" aria-label=${t("admin.rename.name", { name: at.name })} onClick=${() => editDesk(at)}>${at.name}</button></li>`)}</ul>
+          <${Add} label=${t("admin.desks.new")} value=${desk} max=${60} onChange=${setDesk} onAdd=${addDesk} />
         <//>
       </div>
       <${Card} title=${t("admin.set.title")} note=${t("admin.set.location")}><${Settings} level="location" id=${one.location} above=${above ? { level: "institution", id: above.institution } : null} /><//>
@@ -171,11 +179,15 @@ function EditLocation({ location: one }) {
 }
 
 /** @param {{desk: {desk: number, name: string}}} props */
-const EditDesk = ({ desk }) => html`
-  <${Named} title=${t("admin.desks.edit")} name=${desk.name} path=${`/desks/${desk.desk}`} max=${60}>
-    <button class="button" type="button" onClick=${() => ask(() => html`<${Confirm} key="down" title=${t("admin.desks.retire.title", { name: desk.name })} text=${t("admin.desks.retire.text")} action=${t("admin.desks.retire")} onSubmit=${async () => Boolean(await change("retire", `/desks/${desk.desk}`, { retired: true }, { name: desk.name }))} />`)}>${t("admin.desks.retire")}</button>
-  <//>
-`;
+function EditDesk({ desk }) {
+  const retire = async () => Boolean(await change("retire", `/desks/${desk.desk}`, { retired: true }, { name: desk.name }));
+  const sure = () => ask(() => html`<${Confirm} key="down" title=${t("admin.desks.retire.title", { name: desk.name })} text=${t("admin.desks.retire.text")} action=${t("admin.desks.retire")} onSubmit=${retire} />`);
+  return html`
+    <${Named} title=${t("admin.desks.edit")} name=${desk.name} path=${`/desks/${desk.desk}`} max=${60}>
+      <button class="button" type="button" onClick=${sure}>${t("admin.desks.retire")}</button>
+    <//>
+  `;
+}
 
 // A queue
 
@@ -187,12 +199,13 @@ function Queue({ queue: one }) {
     if (done) go(`/places/location/${one.location}`);
     return done;
   };
+  const sure = () => ask(() => html`<${Confirm} title=${t("admin.queues.retire.title", { name: one.name })} text=${t("admin.queues.retire.text")} action=${t("admin.queues.retire")} onSubmit=${retire} />`);
   return html`
     <${Pane} title=${one.name} lead=${served(one)} back=${{ href: `#/places/location/${one.location}`, text: nameOf(`location:${one.location}`) ?? t("admin.location") }}>
       <${Serving} key=${JSON.stringify(one)} queue=${one} />
       <${Card} title=${t("admin.set.title")} note=${t("admin.set.queue")}><${Settings} level="queue" id=${one.queue} above=${{ level: "location", id: one.location }} /><//>
       <${Card} title=${t("admin.queues.retire")} note=${t("admin.queues.retire.text")}>
-        <div><button class="button danger" type="button" onClick=${() => ask(() => html`<${Confirm} title=${t("admin.queues.retire.title", { name: one.name })} text=${t("admin.queues.retire.text")} action=${t("admin.queues.retire")} onSubmit=${retire} />`)}>${t("admin.queues.retire")}</button></div>
+        <div><button class="button danger" type="button" onClick=${sure}>${t("admin.queues.retire")}</button></div>
       <//>
     <//>
   `;

@@ -84,13 +84,14 @@ export function Settings({ level, id, above }) {
   const reset = async (name) => {
     if (await change("reset", path, { [name]: null })) setDraft(({ [name]: _, ...rest }) => rest);
   };
+  const rows = SETTINGS.map(
+    (one) => html`<${Setting} key=${one.name} ...${one} level=${level} origin=${answer.origin[one.name] ?? "default"} value=${one.name in draft ? draft[one.name] : answer.effective[one.name]}
+      inherited=${higher?.effective[one.name]} from=${higher?.origin[one.name] ?? "default"} drafted=${one.name in draft}
+      onChange=${(/** @type {any} */ value) => setDraft({ ...draft, [one.name]: value })} onReset=${() => reset(one.name)} />`,
+  );
   return html`
     <form class="settings" data-dirty=${dirty.length > 0 ? "" : null} onSubmit=${submit} data-testid="admin-settings">
-      ${SETTINGS.map(
-        (one) => html`<${Setting} key=${one.name} ...${one} level=${level} origin=${answer.origin[one.name] ?? "default"} value=${one.name in draft ? draft[one.name] : answer.effective[one.name]}
-          inherited=${higher?.effective[one.name]} from=${higher?.origin[one.name] ?? "default"} drafted=${one.name in draft}
-          onChange=${(/** @type {any} */ value) => setDraft({ ...draft, [one.name]: value })} onReset=${() => reset(one.name)} />`,
-      )}
+      ${rows}
       ${dirty.length > 0 &&
       html`<div class="settings-foot">
         <span role="status">${t("admin.set.dirty", { n: dirty.length })}</span>
@@ -151,57 +152,61 @@ const Prefix = ({ label, value, onChange }) =>
 const Switch = ({ label, value, onChange }) => html`<label class="check"><input type="checkbox" role="switch" aria-labelledby=${label} checked=${value} onChange=${() => onChange(!value)} /><span aria-hidden="true">${t(value ? "admin.yes" : "admin.no")}</span></label>`;
 
 /** @param {Answered} props */
-const Weights = ({ label, value, onChange }) => html`
-  <details role="group" aria-labelledby=${label}>
-    <summary>${inWords("weights", value)}</summary>
-    <div class="weights">
-      ${WEIGHTS.map(
-        (one) => html`<label key=${one} class="field"><span>${t(`weight.${one}`)}</span><input type="number" value=${value[one]} min=${one === "per_minute" ? 0.1 : 0} max=${one === "per_minute" ? 1000 : one.includes("_") ? 150 : 10_000} step=${one === "elderly_from" || one === "child_to" ? 1 : "any"} required
-          onInput=${(/** @type {Typed} */ event) => event.currentTarget.value !== "" && onChange({ ...value, [one]: event.currentTarget.valueAsNumber })} /></label>`,
-      )}
-    </div>
-  </details>
-`;
+function Weights({ label, value, onChange }) {
+  const points = WEIGHTS.map((one) => html`<${Weight} key=${one} name=${one} value=${value[one]} onChange=${(/** @type {number} */ points) => onChange({ ...value, [one]: points })} />`);
+  return html`<details role="group" aria-labelledby=${label}><summary>${inWords("weights", value)}</summary><div class="weights">${points}</div></details>`;
+}
+
+/** @param {{name: string, value: number, onChange: (points: number) => void}} props */
+function Weight({ name, value, onChange }) {
+  const years = name === "elderly_from" || name === "child_to";
+  const minute = name === "per_minute";
+  /** @param {Typed} event */
+  const typed = (event) => event.currentTarget.value !== "" && onChange(event.currentTarget.valueAsNumber);
+  return html`<label class="field"><span>${t(`weight.${name}`)}</span><input type="number" value=${value} min=${minute ? 0.1 : 0} max=${minute ? 1000 : years ? 150 : 10_000} step=${years ? 1 : "any"} required onInput=${typed} /></label>`;
+}
 
 /** The week: every opening of each day. @param {Answered} props */
 function Hours({ label, value, onChange }) {
   const always = alwaysOpen(value);
   const hours = /** @type {Opening[]} */ (value ?? []);
-  /** @param {number} at @param {Partial<Opening>} some */
-  const edit = (at, some) => onChange(hours.map((one, index) => (index === at ? { ...one, ...some } : one)));
   const week = DAYS.slice(0, 5).map((weekday) => ({ weekday, opens: "08:00", closes: "17:00" }));
   const monday = hours.filter((one) => one.weekday === 0);
   const copied = () => onChange([...DAYS.slice(0, 5).flatMap((weekday) => monday.map((one) => ({ ...one, weekday }))), ...hours.filter((one) => one.weekday > 4)]);
+  const ways = [
+    { text: t("admin.set.hours.always"), on: always, choose: () => onChange(ROUND_THE_CLOCK) },
+    { text: t("admin.set.hours.week"), on: !always, choose: () => onChange(week) },
+  ];
   return html`
     <div class="hours" role="group" aria-labelledby=${label}>
       <div class="radios">
-        ${[true, false].map((one) => html`<label key=${one} class="radio"><input type="radio" name="hours" checked=${always === one} onChange=${() => onChange(one ? ROUND_THE_CLOCK : week)} /><span>${t(one ? "admin.set.hours.always" : "admin.set.hours.week")}</span></label>`)}
+        ${ways.map((one) => html`<label key=${one.text} class="radio"><input type="radio" name="hours" checked=${one.on} onChange=${one.choose} /><span>${one.text}</span></label>`)}
       </div>
-      ${!always &&
-      html`
-        <ul class="week">
-          ${DAYS.map(
-            (day) => html`<li key=${day}>
-              <span class="week-day">${dayName(day)}</span>
-              <div class="week-hours">
-                ${hours.every((one) => one.weekday !== day) && html`<span class="soft">${t("admin.set.hours.closed")}</span>`}
-                ${hours.map(
-                  (one, at) =>
-                    one.weekday === day &&
-                    html`<span key=${at} class="week-one">
-                      <input type="time" required aria-label=${t("admin.set.hours.opens", { day: dayName(day) })} value=${one.opens.slice(0, 5)} onChange=${(/** @type {Typed} */ event) => event.currentTarget.value && edit(at, { opens: event.currentTarget.value })} />
-                      <span aria-hidden="true">–</span>
-                      <input type="time" required aria-label=${t("admin.set.hours.closes", { day: dayName(day) })} value=${one.closes.slice(0, 5)} onChange=${(/** @type {Typed} */ event) => event.currentTarget.value && edit(at, { closes: event.currentTarget.value })} />
-                      <button class="button quiet" type="button" aria-label=${t("admin.set.hours.remove", { day: dayName(day) })} onClick=${() => onChange(hours.filter((_, index) => index !== at))}>×</button>
-                    </span>`,
-                )}
-              </div>
-              <button class="button quiet" type="button" aria-label=${t("admin.set.hours.add", { day: dayName(day) })} onClick=${() => onChange([...hours, { weekday: day, opens: "08:00", closes: "17:00" }].sort((a, b) => a.weekday - b.weekday || a.opens.localeCompare(b.opens)))}>+</button>
-            </li>`,
-          )}
-        </ul>
-        ${monday.length > 0 && html`<button class="button" type="button" onClick=${copied}>${t("admin.set.hours.copy", { from: dayName(0), to: dayName(4) })}</button>`}
-      `}
+      ${!always && html`<ul class="week">${DAYS.map((day) => html`<${Day} key=${day} day=${day} hours=${hours} onChange=${onChange} />`)}</ul>`}
+      ${!always && monday.length > 0 && html`<button class="button" type="button" onClick=${copied}>${t("admin.set.hours.copy", { from: dayName(0), to: dayName(4) })}</button>`}
     </div>
+  `;
+}
+
+/** @param {{day: number, hours: Opening[], onChange: (hours: Opening[]) => void}} props */
+function Day({ day, hours, onChange }) {
+  const name = { day: dayName(day) };
+  const today = hours.flatMap((one, at) => (one.weekday === day ? [{ one, at }] : []));
+  /** @param {number} at @param {Partial<Opening>} some */
+  const edit = (at, some) => onChange(hours.map((one, index) => (index === at ? { ...one, ...some } : one)));
+  const add = () => onChange([...hours, { weekday: day, opens: "08:00", closes: "17:00" }].sort((a, b) => a.weekday - b.weekday || a.opens.localeCompare(b.opens)));
+  /** @param {number} at */
+  const remove = (at) => onChange(hours.filter((_, index) => index !== at));
+  /** @param {number} at @param {"opens" | "closes"} end */
+  const clock = (at, end) => html`<input type="time" required aria-label=${t(`admin.set.hours.${end}`, name)} value=${hours[at]?.[end].slice(0, 5)} onChange=${(/** @type {Typed} */ event) => event.currentTarget.value && edit(at, { [end]: event.currentTarget.value })} />`;
+  return html`
+    <li>
+      <span class="week-day">${name.day}</span>
+      <div class="week-hours">
+        ${today.length === 0 && html`<span class="soft">${t("admin.set.hours.closed")}</span>`}
+        ${today.map(({ at }) => html`<span key=${at} class="week-one">${clock(at, "opens")}<span aria-hidden="true">–</span>${clock(at, "closes")}<button class="button quiet" type="button" aria-label=${t("admin.set.hours.remove", name)} onClick=${() => remove(at)}>×</button></span>`)}
+      </div>
+      <button class="button quiet" type="button" aria-label=${t("admin.set.hours.add", name)} onClick=${add}>+</button>
+    </li>
   `;
 }
