@@ -224,7 +224,19 @@ def _config(*, data: Path | None = None, redis: bool = True, **flags: Any) -> Co
     if missing:
         where = f" No `callboard up` runs on {data}." if data else ""
         _refuse(f"{' and '.join(missing).upper()} must be set.{where}")
+    _strong(config)
     return config
+
+
+def _strong(config: Config) -> None:
+    """Refuse secrets that whoever reaches the services could guess; those that `up` makes are sockets of its own."""
+    from server import errors, passwords
+
+    for name in ("database_url", "redis_url"):
+        try:
+            passwords.check_url(getattr(config, name))
+        except errors.WeakPassword as weak:
+            _refuse(f"The password in {name.upper()} is too easy to guess. {weak.detail}")
 
 
 def _checked(model: type[M], **fields: Any) -> M:

@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import argon2
 
@@ -79,6 +80,17 @@ def check(password: str, *about: str | None) -> None:
     raise errors.WeakPassword(
         "It is one of the first that anybody would try; add a few unusual words.", reason="common"
     )
+
+
+OWN = frozenset({"", "localhost", "127.0.0.1", "::1"})
+"""Hosts that are this machine: what guards a service that only it can reach is its own affair."""
+
+
+def check_url(url: str) -> None:
+    """Raise `WeakPassword` for the address of a service elsewhere with a password that others could guess as well."""
+    parts = urlsplit(url)
+    if parts.password and (parts.hostname or "") not in OWN:
+        check(unquote(parts.password))
 
 
 def words_about(about: Iterable[str | None]) -> frozenset[str]:

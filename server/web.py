@@ -627,6 +627,8 @@ class Answer:
         """Pass one part of the answer on."""
         if message["type"] == "http.response.start":
             self.started, self.status = True, message["status"]
+            # Engine.IO spells names in capitals where ASGI wants none; they would be taken for others, and sent twice.
+            message["headers"] = [(name.lower(), value) for name, value in message.get("headers", ())]
             headers = MutableHeaders(scope=message)
             for name, value in self._headers.items():
                 if name == "Vary":

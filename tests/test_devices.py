@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def house(postgres: Any, redis_server: Any) -> AsyncIterator[House]:
     url = postgres.fresh()
     logs.configure(level="warning")
-    async with served(url, redis_server.fresh()) as house:
+    async with served(url, redis_server.fresh(), limit_stranger=None) as house:
         yield house
     postgres.drop(url)
 
