@@ -124,9 +124,6 @@ def digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-hash_password = passwords.hash_password
-password_fits = passwords.fits
-
 # Sessions
 
 AGAIN = "again:"
@@ -157,7 +154,7 @@ async def sign_in(db: Db, email: str, password: str, code: str | None = None, se
     `SecondFactorNeeded`, `WrongCode` and `TooMany` of those who have a second factor.
     """
     user = await db.fetchrow(USER_BY_EMAIL, email.strip().lower())
-    if not await password_fits(user["password_hash"] if user else None, password) or user is None:
+    if not await passwords.fits(user["password_hash"] if user else None, password) or user is None:
         raise errors.WrongSignIn()
     if passwords.outdated(user["password_hash"]):
         kept = user["password_hash"]

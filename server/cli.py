@@ -237,6 +237,8 @@ def _strong(config: Config) -> None:
             passwords.check_url(getattr(config, name))
         except errors.WeakPassword as weak:
             _refuse(f"The password in {name.upper()} is too easy to guess. {weak.detail}")
+    if config.secret_key and not passwords.is_random(config.secret_key):
+        _refuse("SECRET_KEY is too easy to guess: it should be 32 random characters or more.")
 
 
 def _checked(model: type[M], **fields: Any) -> M:

@@ -82,6 +82,11 @@ def check(password: str, *about: str | None) -> None:
     )
 
 
+def is_random(secret: str) -> bool:
+    """Whether a secret that nobody has to remember could be one: long, and nothing that anybody would try."""
+    return len(secret) >= 32 and pieces(secret[:LONGEST], common()) >= 20
+
+
 OWN = frozenset({"", "localhost", "127.0.0.1", "::1"})
 """Hosts that are this machine: what guards a service that only it can reach is its own affair."""
 

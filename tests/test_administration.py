@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from server import access, errors, events
+from server import access, errors, events, passwords
 from server.access import Actor, Role
 from server.app import create_app
 from server.asks import validate
@@ -327,7 +327,7 @@ async def test_two_who_accept_one_invitation_set_one_password(world: World) -> N
     assert sorted(isinstance(one, errors.InvitationEnded) for one in answers) == [False, True]
     kept = await world.pool.fetchval("select password_hash from users where email = $1", email)
     winner = next(word for word, one in zip(words, answers, strict=True) if not isinstance(one, Exception))
-    assert [await access.password_fits(kept, word) for word in words] == [word == winner for word in words]
+    assert [await passwords.fits(kept, word) for word in words] == [word == winner for word in words]
 
 
 async def test_invitation_ends_after_a_week_with_a_newer_one_and_with_its_account(still: World) -> None:

@@ -141,6 +141,8 @@ ALSO = {
     ("store", "audit"),
     # The publisher notes what it has published.
     ("publish", "events"),
+    # Only at a sign-in is there a password to hash anew.
+    ("access", "users"),
     # The worker sweeps away what has ended.
     ("workers", "replies"),
     ("workers", "sessions"),

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from server import access, devices, logs
+from server import access, devices, logs, passwords
 from server.access import ANONYMOUS, Role
 from server.app import COMMANDS
 from tests.doors import NUMBERS, STRANGER, Closed, House, Peer, Somebody, holder, screen, served
@@ -389,8 +389,8 @@ async def test_every_wrong_sign_in_hashes_once_and_says_the_same(
             hashed.append(stored)
             return real.verify(stored, password)
 
-    real = access._hasher
-    monkeypatch.setattr(access, "_hasher", Counting())
+    real = passwords.HASHER
+    monkeypatch.setattr(passwords, "HASHER", Counting())
     password = PASSWORD if who == "inactive" else "a wrong password"
     answer = await house.http.post("/api/v1/session", json={"email": email, "password": password})
     assert (answer.status_code, answer.json()["code"]) == (401, "wrong-sign-in")

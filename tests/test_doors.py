@@ -5,6 +5,7 @@ import asyncio
 import os
 import re
 import runpy
+import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -529,6 +530,13 @@ def test_process_does_not_start_on_a_weak_secret(name: str) -> None:
     done = subprocess.run(command, cwd=ROOT, env=os.environ | urls, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == f"The password in {name} is too easy to guess. Use at least 10 characters.\n"
+
+
+def test_secret_key_that_is_not_random_is_refused() -> None:
+    for weak in ("", "secret", "x" * 40, "changeme" * 5, "0123456789abcdefghijklmnopqrstuvwxyz"):
+        assert not passwords.is_random(weak)
+    for _ in range(100):
+        assert passwords.is_random(secrets.token_hex(16)) and passwords.is_random(secrets.token_urlsafe(24))
 
 
 @pytest.mark.parametrize(
