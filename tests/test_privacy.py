@@ -139,7 +139,8 @@ ABOUT_PATIENTS = {one.name for one in COMMANDS if one.ask.model_fields.keys() & 
 async def exercise_every_command(ward: Ward) -> None:
     """One of each, with whatever a person can write into it."""
     words = f"{CANARY} said so"
-    await ward.do("register-patient", **patient(0), confirm_new=True)
+    registered = await ward.do("register-patient", **patient(0), confirm_new=True)
+    await ward.do("correct-patient", patient_id=registered["patient"]["id"], **patient(0))
     await ward.join(1)
     ticket, _ = await ward.called(2)
     await ward.do("recall", ticket_id=ticket)
@@ -154,6 +155,7 @@ async def exercise_every_command(ward: Ward) -> None:
     await ward.do("return-ticket", ticket_id=ticket)
     await ward.do("call-ticket", ticket_id=ticket, desk_id=await ward.desk(), reason=words)
     ticket = (await ward.join(4))["ticket_id"]
+    ward.links.append((await ward.do("renew-link", ticket_id=ticket))["link"])
     moved = await ward.do("transfer", ticket_id=ticket, queue_id=ward.other, reason=words)
     await ward.do("cancel", ticket_id=moved["ticket"]["ticket"], reason=words)
     await ward.do("set-queue-state", queue_id=ward.queue, state="paused", message="Back at two.")
@@ -278,10 +280,10 @@ async def test_failure_in_mid_command_logs_no_patient(
 ) -> None:
     async with ward(database_url, redis_url) as clinic:
 
-        async def fails(conn: Any, *_: Any) -> None:
-            await conn.execute("insert into patients (institution_id, name) values (0, $1)", CANARY)
+        async def fails(tx: Any, *_: Any) -> None:
+            await tx.conn.execute("insert into patients (institution_id, name) values (0, $1)", CANARY)
 
-        monkeypatch.setattr("server.queue.commands.add_patient", fails)
+        monkeypatch.setattr("server.queue.commands.register_patient", fails)
         ask = {"queue_id": clinic.queue, "patient": patient(1)}
         join = next(one for one in COMMANDS if one.name == "join-queue")
         answer = await clinic.house.ask(join, clinic.staff["receptionist"], ask)
