@@ -36,24 +36,29 @@ const Gone = () => html`<${Pane} title=${t("admin.gone")} back=${{ href: "#/plac
 /** @param {{institution: AdminInstitution}} props */
 function Institution({ institution: one }) {
   const [name, setName] = useState("");
+  const add = () => change("location", "/locations", { name: name.trim(), institution_id: chosen.peek() }, { name: name.trim() });
   return html`
     <${Pane} title=${t("admin.places")} lead=${t("admin.places.lead")}>
       <${Card} title=${t("admin.locations")}>
-        <ul class="entries">
-          ${locations.value.map(
-            (at) => html`<li key=${at.location} class="entry is-link">
-              <a class="entry-link" href=${`#/places/location/${at.location}`}>${at.name}</a>
-              <span class="soft">${queues.value.filter((queue) => queue.location === at.location).map((queue) => queue.name).join(", ") || t("admin.locations.noqueues")}</span>
-              <span class="soft">${t("admin.desks.n", { n: at.desks.length })}</span>
-            </li>`,
-          )}
-        </ul>
-        <${Add} label=${t("admin.locations.new")} value=${name} onChange=${setName} onAdd=${() => change("location", "/locations", { name: name.trim(), institution_id: chosen.peek() }, { name: name.trim() })} />
+        <ul class="entries">${locations.value.map((at) => html`<${Branch} key=${at.location} location=${at} />`)}</ul>
+        <${Add} label=${t("admin.locations.new")} value=${name} onChange=${setName} onAdd=${add} />
       <//>
       <${Doctors} />
       <${About} key=${`${one.name}|${one.zone}|${one.languages}`} institution=${one} />
       <${Card} title=${t("admin.set.title")} note=${t("admin.set.institution")}><${Settings} level="institution" id=${one.institution} above=${null} /><//>
     <//>
+  `;
+}
+
+/** @param {{location: AdminLocation}} props */
+function Branch({ location: at }) {
+  const names = queues.value.filter((queue) => queue.location === at.location).map((queue) => queue.name);
+  return html`
+    <li class="entry is-link">
+      <a class="entry-link" href=${`#/places/location/${at.location}`}>${at.name}</a>
+      <span class="soft">${names.join(", ") || t("admin.locations.noqueues")}</span>
+      <span class="soft">${t("admin.desks.n", { n: at.desks.length })}</span>
+    </li>
   `;
 }
 
@@ -78,11 +83,17 @@ function About({ institution: one }) {
     event.preventDefault();
     void change("institution", `/institutions/${one.institution}`, { name: name.trim(), zone, languages: spoken });
   };
-  /** @param {number} at @param {number} to */
-  const move = (at, to) => {
-    const next = spoken.filter((_, index) => index !== at);
-    next.splice(to, 0, /** @type {string} */ (spoken[at]));
-    setSpoken(next);
+  /** @param {number} at */
+  const earlier = (at) => setSpoken(spoken.map((tag, index) => spoken[index === at ? at - 1 : index === at - 1 ? at : index] ?? tag));
+  const others = [{ value: "", text: "–" }, ...LANGUAGES.filter((tag) => !spoken.includes(tag)).map((tag) => ({ value: tag, text: languageName(tag) }))];
+  /** @param {string} tag @param {number} at */
+  const line = (tag, at) => {
+    const name = languageName(tag);
+    return html`<li key=${tag}>
+      <span>${name}</span>
+      <button class="button quiet" type="button" disabled=${at === 0} aria-label=${t("admin.languages.earlier", { name })} onClick=${() => earlier(at)}>↑</button>
+      <button class="button quiet" type="button" disabled=${spoken.length === 1} aria-label=${t("admin.languages.remove", { name })} onClick=${() => setSpoken(spoken.filter((other) => other !== tag))}>×</button>
+    </li>`;
   };
   return html`
     <${Card} title=${t("admin.institution.about")}>
@@ -94,15 +105,8 @@ function About({ institution: one }) {
         <fieldset class="languages">
           <legend>${t("admin.languages")}</legend>
           <small class="soft">${t("admin.languages.text")}</small>
-          <ol>
-            ${spoken.map(
-              (tag, at) => html`<li key=${tag}><span>${languageName(tag)}</span>
-                <button class="button quiet" type="button" disabled=${at === 0} aria-label=${t("admin.languages.earlier", { name: languageName(tag) })} onClick=${() => move(at, at - 1)}>↑</button>
-                <button class="button quiet" type="button" disabled=${spoken.length === 1} aria-label=${t("admin.languages.remove", { name: languageName(tag) })} onClick=${() => setSpoken(spoken.filter((other) => other !== tag))}>×</button>
-              </li>`,
-            )}
-          </ol>
-          ${spoken.length < 5 && html`<${Choice} label=${t("admin.languages.add")} value="" options=${[{ value: "", text: "–" }, ...LANGUAGES.filter((tag) => !spoken.includes(tag)).map((tag) => ({ value: tag, text: languageName(tag) }))]} onChange=${(/** @type {string} */ tag) => tag && setSpoken([...spoken, tag])} />`}
+          <ol>${spoken.map(line)}</ol>
+          ${spoken.length < 5 && html`<${Choice} label=${t("admin.languages.add")} value="" options=${others} onChange=${(/** @type {string} */ tag) => tag && setSpoken([...spoken, tag])} />`}
         </fieldset>
         <div class="form-foot"><button class="button main" type="submit" disabled=${!dirty}>${t("console.save")}</button></div>
       </form>
