@@ -1,7 +1,9 @@
 """Assembly: the parts of one web process, wired and given their lifetime. Only entry points import this module."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import socketio
@@ -10,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server import administration, audit, contract, demo, devices, patients, publish, queue, store, web
+from server import access, administration, audit, contract, demo, devices, patients, publish, queue, store, web
 from server.config import ROOT, Config
 from server.doors import Doors
 from server.fanout import DirectServer, make_server
@@ -104,7 +106,7 @@ class App:
             # Builds the tables that the first estimate would otherwise wait for.
             ranges(Pace(), [], 1, 1)
             self.store, self.publisher, self.live = kept, publisher, live
-            self.inner = web.build(
+            self.inner = edge = web.build(
                 config=config,
                 store=kept,
                 commands=COMMANDS,
@@ -118,6 +120,15 @@ class App:
                 collect=lambda: figures(live, publisher, sio, pool, doors),
                 doors=doors,
                 around=lambda router: socketio.ASGIApp(sio, other_asgi_app=router),
+            )
+            await stack.enter_async_context(
+                administration.beating(
+                    pool,
+                    "web",
+                    self.clients.build,
+                    lambda: described(live, publisher, sio, edge),
+                    partial(note_devices, live, kept, {}),
+                )
             )
             yield
             await sio.shutdown()
@@ -149,6 +160,46 @@ def origins(config: Config) -> Callable[[str, Mapping[str, Any]], bool]:
         return origin in named or origin in [f"{scheme}://{host}" for scheme in schemes]
 
     return allowed
+
+
+def described(live: Live, publisher: Publisher, sio: DirectServer, edge: web.Edge) -> dict[str, Any]:
+    """What a web process tells of itself on the status page."""
+    sockets: dict[str, int] = {}
+    for socket in live.sockets.values():
+        kind = socket.actor.role.value
+        sockets[kind] = sockets.get(kind, 0) + 1
+    streams: dict[str, dict[str, int]] = {}
+    for feed in live.feeds.values():
+        of_kind = streams.setdefault(feed.stream.kind, {"streams": 0, "sockets": 0})
+        of_kind["streams"] += 1
+        of_kind["sockets"] += len(feed.sids)
+    return {
+        "sockets": sockets,
+        "streams": streams,
+        "sockets_cut": sio.manager.cut_slow,
+        "backlog": publisher.backlog,
+        "published": publisher.published,
+        "repaired": publisher.repaired,
+        "publish_failures": publisher.failed,
+        "resyncs": live.resyncs,
+        "errors": edge.meters.failed(),
+    }
+
+
+async def note_devices(live: Live, things: Store, noted: dict[int, float]) -> None:
+    """Keep the last sign of life of every device that is connected here, of each once a minute; `noted` says when."""
+    now = time.monotonic()
+    here = live.devices_here()
+    for device in noted.keys() - here.keys():
+        del noted[device]
+    signs = [
+        devices.Sign(device_id=device, build=build, shown={str(queue): version for queue, version in shown.items()})
+        for device, (build, shown) in here.items()
+        if noted.get(device, -60.0) + devices.SEEN_EVERY.total_seconds() < now
+    ]
+    if signs:
+        await things.execute(devices.NOTE_SIGNS_OF_LIFE, access.SYSTEM, devices.NoteSigns(signs=signs))
+        noted.update({one.device_id: now for one in signs})
 
 
 def figures(live: Live, publisher: Publisher, sio: DirectServer, pool: Pool, doors: Doors) -> Iterable[Metric]:

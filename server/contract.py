@@ -162,6 +162,14 @@ class Unsubscribe(BaseModel):
     stream: str
 
 
+class Greeting(BaseModel):
+    """A client's own word: the build of the page that it runs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    build: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
+
+
 class Hello(BaseModel):
     """What the server says of itself and of the one who asks."""
 
@@ -192,7 +200,7 @@ class StreamReset(BaseModel):
 SOCKET_COMMANDS = (
     SocketCommand("subscribe", "Follow a stream from a position.", Subscribe, Subscribed),
     SocketCommand("unsubscribe", "Follow a stream no longer.", Unsubscribe, Nothing),
-    SocketCommand("hello", "Ask the server's time and build.", Nothing, Hello),
+    SocketCommand("hello", "Tell one's build, ask the server's time and build.", Greeting, Hello),
     SocketCommand("call-shown", "A board tells how far it has shown and spoken.", CallShown, Nothing),
 )
 """What a socket understands beside the declared commands."""

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import asyncpg
-from pydantic import StringConstraints
+import orjson
+from pydantic import Field, StringConstraints
 
 from server import access, errors, events
 from server.access import ADMINS, ANYBODY, Actor, Role
 from server.catalog import Label
-from server.events import AdminDevice, StaffBoard
+from server.events import AdminDevice, ShownQueue, StaffBoard
 from server.queue.commands import Ask, Id, Reply
 from server.queue.queries import Nothing
 from server.store import Command, Connection, Query, Read, Tx
@@ -121,7 +122,7 @@ async def enroll_device(tx: Tx, actor: Actor, ask: EnrollDevice) -> Enrolled:
     tx.institution_id = institution_id
     tx.about(f"device:{row['id']}", None, {"name": ask.name, "kind": ask.kind, "location": ask.location_id})
     event = events.DeviceEnrolled(device=row["id"])
-    tx.append(events.admin(institution_id), event, put=[device_row(row)])
+    tx.append(events.admin(institution_id), event, put=await rows(tx.conn, institution_id, one=row["id"]))
     if ask.kind == "board":
         for queue in await tx.conn.fetch(QUEUES_AT, ask.location_id):
             tx.append(events.staff(queue["id"]), event, put=[StaffBoard(device=row["id"], name=ask.name)])
@@ -162,25 +163,107 @@ async def revoke_device(tx: Tx, actor: Actor, ask: RevokeDevice) -> Revoked:
     tx.ended.append(f"device:{ask.device_id}")
     if row["revoked_at"] is not None:
         return Revoked(device_id=ask.device_id, revoked_at=row["revoked_at"])
-    row = await tx.conn.fetchrow(END_DEVICE, ask.device_id, tx.now)
-    assert row is not None
+    await tx.conn.execute(END_DEVICE, ask.device_id, tx.now)
     tx.institution_id = row["institution_id"]
     tx.about(f"device:{ask.device_id}", {"revoked": False}, {"revoked": True})
     event = events.DeviceRevoked(device=ask.device_id)
-    tx.append(events.admin(row["institution_id"]), event, put=[device_row(row)])
+    told = await rows(tx.conn, row["institution_id"], one=ask.device_id)
+    tx.append(events.admin(row["institution_id"]), event, put=told)
     if row["kind"] == "board":
         for queue in await tx.conn.fetch(QUEUES_AT, row["location_id"]):
             tx.append(events.staff(queue["id"]), event, drop=[f"board:{ask.device_id}"])
-    return Revoked(device_id=ask.device_id, revoked_at=row["revoked_at"])
+    return Revoked(device_id=ask.device_id, revoked_at=tx.now)
 
 
-DEVICE = """
-select id, institution_id, location_id, kind, name, enrolled_at, revoked_at from devices where id = $1 for update
+DEVICE = "select id, institution_id, location_id, kind, name, revoked_at from devices where id = $1 for update"
+END_DEVICE = "update devices set revoked_at = $2 where id = $1"
+
+
+class RenameDevice(Ask):
+    """A device's new name."""
+
+    device_id: Id
+    name: Label
+
+
+class Renamed(Reply):
+    """The device by its new name."""
+
+    device_id: int
+    name: str
+
+
+async def rename_device(tx: Tx, actor: Actor, ask: RenameDevice) -> Renamed:
+    """Call a device by another name, for its admins and on the consoles of its location. Raises `NotFound`."""
+    row = await tx.conn.fetchrow(DEVICE, ask.device_id)
+    if row is None or not actor.within(row["institution_id"]) or row["revoked_at"] is not None:
+        raise errors.NotFound("There is no such device here.")
+    tx.institution_id = row["institution_id"]
+    tx.about(f"device:{ask.device_id}", {"name": row["name"]}, {"name": ask.name})
+    await tx.conn.execute(NAME_DEVICE, ask.device_id, ask.name)
+    event = events.DeviceRenamed(device=ask.device_id)
+    told = await rows(tx.conn, row["institution_id"], one=ask.device_id)
+    tx.append(events.admin(row["institution_id"]), event, put=told)
+    if row["kind"] == "board":
+        for queue in await tx.conn.fetch(QUEUES_AT, row["location_id"]):
+            tx.append(events.staff(queue["id"]), event, put=[StaffBoard(device=ask.device_id, name=ask.name)])
+    return Renamed(device_id=ask.device_id, name=ask.name)
+
+
+NAME_DEVICE = "update devices set name = $2 where id = $1"
+
+
+# Signs of life
+
+
+class Sign(Ask):
+    """A device that is connected: the build of its page, and how far it has shown each queue."""
+
+    device_id: Id
+    build: str | None = None
+    shown: dict[str, int] = Field(default={})
+
+
+class NoteSigns(Ask):
+    """Devices that are connected to one process."""
+
+    signs: list[Sign]
+
+
+class Noted(Reply):
+    """How many of them were news."""
+
+    devices: int
+
+
+async def note_signs(tx: Tx, actor: Actor, ask: NoteSigns) -> Noted:
+    """Keep the devices' last sign of life; admins are told of each once a minute at most."""
+    signs = sorted(ask.signs, key=lambda one: one.device_id)
+    noted = await tx.conn.fetch(
+        NOTE_SIGNS,
+        [one.device_id for one in signs],
+        [one.build for one in signs],
+        [orjson.dumps(one.shown).decode() for one in signs],
+        tx.now,
+        tx.now - SEEN_EVERY,
+    )
+    of: dict[int, list[int]] = {}
+    for row in noted:
+        of.setdefault(row["institution_id"], []).append(row["id"])
+    for institution_id, ids in sorted(of.items()):
+        told = [row for row in await rows(tx.conn, institution_id) if row.device in ids]
+        tx.append(events.admin(institution_id), events.DevicesSeen(), put=told)
+    return Noted(devices=len(noted))
+
+
+SEEN_EVERY = timedelta(seconds=55)
+NOTE_SIGNS = """
+update devices d set seen_at = $4, build = coalesce(s.build, d.build), shown = d.shown || s.shown::jsonb
+from unnest($1::bigint[], $2::text[], $3::text[]) as s (id, build, shown)
+where d.id = s.id and d.revoked_at is null and (d.seen_at is null or d.seen_at < $5)
+returning d.id, d.institution_id
 """
-END_DEVICE = """
-update devices set revoked_at = $2 where id = $1
-returning id, institution_id, location_id, kind, name, enrolled_at, revoked_at
-"""
+"""A board that came back knows again what it had shown only once it says so; what it said before stands."""
 
 
 class Devices(Reply):
@@ -191,13 +274,30 @@ class Devices(Reply):
 
 async def list_devices(view: Read, actor: Actor, ask: Nothing) -> Devices:
     """The devices that the asker administers."""
-    rows = await view.conn.fetch(DEVICES, actor.institution_id, actor.role is Role.super_admin)
-    return Devices(items=[device_row(row) for row in rows])
+    return Devices(items=await rows(view.conn, actor.institution_id, every=actor.role is Role.super_admin))
+
+
+async def rows(
+    conn: Connection, institution_id: int | None, *, every: bool = False, one: int | None = None
+) -> list[AdminDevice]:
+    """The devices of an institution, or of `every` one; or `one` of them."""
+    return [device_row(row) for row in await conn.fetch(DEVICES, institution_id, every, one)]
 
 
 DEVICES = """
-select id, institution_id, location_id, kind, name, enrolled_at, revoked_at from devices
-where $2 or institution_id = $1 order by id
+select d.id, d.location_id, d.kind, d.name, d.enrolled_at, d.revoked_at, d.seen_at, d.build, (
+    select coalesce(json_agg(
+        json_build_object('queue', s.key::bigint, 'version', s.value::bigint, 'token', c.token, 'called_at', c.at)
+        order by s.key::bigint
+    ), '[]')
+    from jsonb_each_text(d.shown) s left join lateral (
+        select e.data ->> 'token' as token, e.at from events e
+        where e.stream = 'board:' || s.key and e.type in ('patient-called', 'patient-recalled')
+            and e.version <= s.value::bigint and e.version > s.value::bigint - 1000
+        order by e.version desc limit 1
+    ) c on true
+) as shown
+from devices d where ($2 or d.institution_id = $1) and ($3::bigint is null or d.id = $3) order by d.id
 """
 
 
@@ -210,12 +310,15 @@ def device_row(row: asyncpg.Record) -> AdminDevice:
         location=row["location_id"],
         enrolled_at=row["enrolled_at"],
         revoked_at=row["revoked_at"],
+        seen_at=row["seen_at"],
+        build=row["build"],
+        shown=[ShownQueue.model_validate(one) for one in orjson.loads(row["shown"])],
     )
 
 
 async def admin_rows(conn: Connection, institution_id: int) -> list[AdminDevice]:
     """The rows of an institution's admin stream, from PostgreSQL alone."""
-    return [device_row(row) for row in await conn.fetch(DEVICES, institution_id, False)]
+    return await rows(conn, institution_id)
 
 
 # What a device needs to know of itself
@@ -289,7 +392,11 @@ COMMANDS: list[Command[Any, Any]] = [
     Command("open-pairing", open_pairing, OpenPairing, Pairing, ANYBODY, "POST /pairings", status=201, once=True),
     Command("enroll-device", enroll_device, EnrollDevice, Enrolled, ADMINS, "POST /devices/enroll", status=201),
     Command("revoke-device", revoke_device, RevokeDevice, Revoked, ADMINS, "POST /devices/{device_id}/revoke"),
+    Command("rename-device", rename_device, RenameDevice, Renamed, ADMINS, "POST /devices/{device_id}"),
 ]
+NOTE_SIGNS_OF_LIFE: Command[NoteSigns, Noted] = Command(
+    "note-signs-of-life", note_signs, NoteSigns, Noted, frozenset({Role.system}), ""
+)
 QUERIES: list[Query[Any, Any]] = [
     Query("pairing-state", pairing_state, Nothing, PairingState, frozenset({Role.pairing}), "GET /pairings"),
     Query("list-devices", list_devices, Nothing, Devices, ADMINS, "GET /devices"),

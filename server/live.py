@@ -26,7 +26,7 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 from server import access, asks, errors, events, logs
 from server.access import AGAIN, Actor, Origin, Role
 from server.config import Config
-from server.contract import CallShown, Nothing, Subscribe, Unsubscribe
+from server.contract import CallShown, Greeting, Subscribe, Unsubscribe
 from server.doors import FORGIVEN, Doors
 from server.events import BoardsShown, ShownBoard, Stream
 from server.fanout import NAMESPACE, DirectServer
@@ -62,6 +62,8 @@ class Socket:
     eio_sid: str = ""
     origin: Origin = access.NOWHERE
     streams: set[str] = field(default_factory=set)
+    build: str | None = None
+    """Of the page at its other end, once that has told."""
     refused: int = 0
     """Events beyond its limit."""
     used_at: float = field(default_factory=time.monotonic)
@@ -244,7 +246,7 @@ class Live:
             await access.in_use(self.store.pool, socket.actor.session_id)
 
     async def _hello(self, sid: str, socket: Socket, given: dict[str, Any]) -> dict[str, Any]:
-        asks.validate(Nothing, given)
+        socket.build = asks.validate(Greeting, given).build or socket.build
         actor = {"role": socket.actor.role, "id": socket.actor.id, "institution_id": socket.actor.institution_id}
         return {"at": self.store.now(), "build": self.build, "actor": actor, "live": self._linked.is_set()}
 
@@ -551,6 +553,15 @@ class Live:
         await self.end([f"{row['kind']}:{row['id']}" for row in ended])
 
     # What boards have shown
+
+    def devices_here(self) -> dict[int, tuple[str | None, dict[int, int]]]:
+        """The devices with a socket of this process: the build each runs, and how far it has shown each queue."""
+        here = {one.actor.id: one.build for one in self.sockets.values() if one.actor.role is Role.device}
+        shown: dict[int, dict[int, int]] = {device: {} for device in here}
+        for (queue_id, device), mark in self._shown.items():
+            if device in shown and mark.shown:
+                shown[device][queue_id] = mark.shown
+        return {device: (build, shown[device]) for device, build in here.items()}
 
     def _board_left(self, actor: Actor, name: str) -> None:
         stream = events.parse(name)

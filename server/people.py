@@ -137,7 +137,7 @@ async def list_devices(database_url: str) -> str:
     """Every device, a line each."""
     conn: Connection = await asyncpg.connect(database_url)
     try:
-        rows = [devices.device_row(row) for row in await conn.fetch(devices.DEVICES, None, True)]
+        rows = await devices.rows(conn, None, every=True)
     finally:
         await conn.close()
     return (

@@ -441,6 +441,13 @@ class Meters(Collector):
         )
         registry.register(self)
 
+    def failed(self) -> int:
+        """How many requests were answered with an error of ours."""
+        samples = [sample for family in self.requests.collect() for sample in family.samples]
+        return int(
+            sum(one.value for one in samples if one.name.endswith("_total") and one.labels["status"].startswith("5"))
+        )
+
     def collect(self) -> Iterable[Metric]:
         """The other parts' figures, taken when they are asked for."""
         return self._collect() if self._collect else ()

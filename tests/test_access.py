@@ -92,6 +92,8 @@ list-user-sessions         401      403                   403                   
 set-up-totp                401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     yes                   yes                   yes                   403         403
 confirm-totp               401      second-factor-missing second-factor-missing second-factor-missing second-factor-missing second-factor-missing second-factor-missing 403   403   403    403          403            403     second-factor-missing second-factor-missing second-factor-missing 403         403
 remove-totp                401      second-factor-missing second-factor-missing second-factor-missing second-factor-missing second-factor-missing second-factor-missing 403   403   403    403          403            403     second-factor-missing second-factor-missing second-factor-missing 403         403
+rename-device              401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+status                     401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
 """  # noqa: E501
 """What each may do to the first clinic's queues, tickets and devices; `their` people belong to a second clinic.
 The doctor serves the queue and the other doctor does not; the holder holds the very ticket, the other holder another.
@@ -271,7 +273,9 @@ class Town:
             case "end-session":
                 id_ = await world.pool.fetchval(A_SESSION, await self.account(world))
                 return {"session_id": id_}
-            case "list-sessions" | "set-up-totp":
+            case "rename-device":
+                return {"device_id": (await world.device(label))[0], "name": label}
+            case "list-sessions" | "set-up-totp" | "status":
                 return {}
             case "confirm-totp" | "remove-totp":
                 await world.pool.execute("delete from second_factors")

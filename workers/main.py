@@ -13,7 +13,7 @@ from arq import Worker, cron
 from arq.connections import RedisSettings
 from redis.exceptions import RedisError
 
-from server import access, audit, errors, logs, publish, store
+from server import access, administration, audit, errors, logs, publish, store
 from server.app import ROWS
 from server.config import Config
 from server.publish import Publisher
@@ -86,6 +86,8 @@ async def start_up(ctx: dict[str, Any]) -> None:
     ctx.update(
         publisher=publisher, store=Store(pool, publisher, base_url=config.base_url, secret_key=config.secret_key)
     )
+    figures = lambda: {"backlog": publisher.backlog, "repaired": publisher.repaired}  # noqa: E731
+    await stack.enter_async_context(administration.beating(pool, "worker", "", figures))
 
 
 async def shut_down(ctx: dict[str, Any]) -> None:

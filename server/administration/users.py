@@ -8,6 +8,7 @@ loses every open session in the same transaction, and with it their sockets on e
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
+import segno
 from pydantic import Field, model_validator
 
 from server import access, catalog, errors, events, passwords, totp
@@ -59,6 +60,7 @@ class Invited(Reply):
 
     user_id: int
     link: str
+    qr_svg: str
     expires_at: datetime
 
 
@@ -114,7 +116,9 @@ async def _invitation(tx: Tx, user_id: int) -> Invited:
     expires_at = tx.now + INVITATION_LIFE
     await tx.conn.execute(END_INVITATIONS, user_id, tx.now)
     await tx.conn.execute(ADD_INVITATION, user_id, secret_hash, tx.now, expires_at)
-    return Invited(user_id=user_id, link=f"{tx.base_url}/invite/{secret}", expires_at=expires_at)
+    link = f"{tx.base_url}/invite/{secret}"
+    qr_svg = segno.make(link, error="m").svg_inline(scale=4, border=2)
+    return Invited(user_id=user_id, link=link, qr_svg=qr_svg, expires_at=expires_at)
 
 
 END_INVITATIONS = "update invitations set ended_at = $2 where user_id = $1 and ended_at is null"
