@@ -27,6 +27,7 @@ PAGES: dict[str, str] = {
     "/board": "board/index.html",
     "/console": "console/index.html",
     "/reception": "reception/index.html",
+    "/invite/{secret}": "invite/index.html",
     "/t/{secret}": "ticket/index.html",
 }
 """Every page's address and its file under `clients/`."""

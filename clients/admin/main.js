@@ -2,7 +2,8 @@
 /** Owns the start of the back office: who has signed in, and that the page follows them. */
 import { effect } from "@preact/signals";
 
-import { t, use } from "../shared/i18n.js";
+import { t } from "../shared/i18n.js";
+import { useOwn } from "../shared/language.js";
 import { recover } from "../shared/reload.js";
 import { resume, user } from "../shared/session.js";
 import { html, mount } from "../shared/ui.js";
@@ -17,7 +18,7 @@ function failed(error) {
 
 async function start() {
   addEventListener("unhandledrejection", (event) => console.error(event.reason));
-  await use(navigator.languages);
+  await useOwn();
   mount(html`<${Admin} />`, { fallback: html`<main class="calm-screen"><h1>${t("fault.title")}</h1><p>${t("fault.page")}</p></main>`, onError: failed });
   document.documentElement.dataset.started = "yes";
   /** @type {number | null} */

@@ -1,7 +1,7 @@
 // @ts-check
-/** Owns the pieces that the back office is put together from: panes, sheets, fields, and what is shown only once. */
+/** Owns the pieces that the back office is put together from: panes, sheets and fields. */
 import { signal } from "@preact/signals";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 import { t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
@@ -121,39 +121,4 @@ export function Card({ title, note = "", actions = null, children, id = "" }) {
       ${children}
     </section>
   `;
-}
-
-/** @param {string} text */
-export async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    // Without a secure context there is no clipboard; the text is selected, so that the keyboard can.
-    return false;
-  }
-}
-
-/** A text to hand on, with a button that copies it. @param {{label: string, text: string}} props */
-export function Copyable({ label, text }) {
-  const ref = useRef(/** @type {HTMLInputElement | null} */ (null));
-  const [done, setDone] = useState(false);
-  const press = async () => {
-    ref.current?.select();
-    setDone(await copy(text));
-  };
-  return html`
-    <div class="copyable">
-      <label class="field"><span>${label}</span><input ref=${ref} readonly value=${text} dir="ltr" onFocus=${() => ref.current?.select()} /></label>
-      <button class="button" type="button" onClick=${press}>${done ? t("admin.copied") : t("admin.copy")}</button>
-      <span class="aside" role="status">${done ? t("admin.copied") : ""}</span>
-    </div>
-  `;
-}
-
-/** A QR code that the server drew, as a picture: an SVG in the page could carry more than lines. @param {{svg: string, alt: string}} props */
-export function Qr({ svg, alt }) {
-  // The server draws it for the inside of a page, where it needs no namespace; a picture without one is broken.
-  const picture = svg.includes("xmlns=") ? svg : svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"');
-  return html`<img class="qr" src=${`data:image/svg+xml;charset=utf-8,${encodeURIComponent(picture)}`} alt=${alt} width="200" height="200" />`;
 }

@@ -4,12 +4,15 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { now } from "../shared/clock.js";
 import { span, t } from "../shared/i18n.js";
+import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { html } from "../shared/ui.js";
+import { Account } from "./account.js";
 import { Trail } from "./audit.js";
 import { Devices } from "./devices.js";
 import { close, sheet } from "./parts.js";
+import { People } from "./people.js";
 import { Places } from "./places.js";
 import { route } from "./route.js";
 import { chosen, follow, freshAt, hush, institution, institutions, loaded, mayAdminister, stale, toast } from "./work.js";
@@ -17,8 +20,10 @@ import { chosen, follow, freshAt, hush, institution, institutions, loaded, mayAd
 /** Each section: its name in the address, its title, and what draws it. The first is where one begins. */
 const SECTIONS = [
   { name: "places", title: "admin.places", View: Places },
+  { name: "people", title: "admin.people", View: People },
   { name: "devices", title: "admin.devices", View: Devices },
   { name: "audit", title: "admin.audit", View: Trail },
+  { name: "account", title: "admin.account", View: Account },
 ];
 
 export function Admin() {
@@ -63,6 +68,7 @@ function Office() {
         ${institutions.value.length > 1 && html`<${Institutions} />`}
         <div class="top-end">
           <span class="top-user">${user.value?.name}</span>
+          <${LanguageChoice} />
           <button class="button quiet" type="button" onClick=${signOut}>${t("console.signout")}</button>
         </div>
       </header>

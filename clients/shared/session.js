@@ -10,6 +10,8 @@ import { Problem, get, request, setCsrf } from "./api.js";
 
 /** undefined: not known yet; null: nobody. */
 export const user = signal(/** @type {User | null | undefined} */ (undefined));
+/** Who has signed in but owes a second factor: until it is set up, they are nobody to the page. */
+export const owing = signal(/** @type {User | null} */ (null));
 
 /** Find out who is signed in; waits for the server as long as it takes. */
 export async function resume() {
@@ -17,18 +19,20 @@ export async function resume() {
     try {
       return become(await get("/session"));
     } catch (error) {
-      if (error instanceof Problem && !error.retryable) return void (user.value = null);
+      if (error instanceof Problem && !error.retryable) return nobody();
       await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
     }
   }
 }
 
 /**
+ * Throws `second-factor-needed` where a code is needed, too.
  * @param {string} email
  * @param {string} password
+ * @param {string} [code] of the authenticator app, or a recovery code
  */
-export async function signIn(email, password) {
-  become(await request("POST", "/session", { body: { email, password } }));
+export async function signIn(email, password, code) {
+  become(await request("POST", "/session", { body: { email, password, ...(code && { code }) } }));
 }
 
 export async function signOut() {
@@ -38,11 +42,17 @@ export async function signOut() {
     // Whoever leaves must see the sign-in page; the session ends on its own if the server didn't hear.
     if (!(error instanceof Problem)) throw error;
   }
+  nobody();
+}
+
+function nobody() {
+  owing.value = null;
   user.value = null;
 }
 
 /** @param {{csrf?: string, user: User}} reply */
 function become(reply) {
   setCsrf(reply.csrf ?? "");
-  user.value = reply.user;
+  owing.value = reply.user.owes_second_factor ? reply.user : null;
+  user.value = owing.value ? null : reply.user;
 }

@@ -92,6 +92,8 @@ export interface User {
   institution_id: number | null;
   doctor_id: number | null;
   patient_id: number | null;
+  second_factor?: boolean;
+  owes_second_factor?: boolean;
 }
 
 export interface Stats {

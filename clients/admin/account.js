@@ -1,0 +1,63 @@
+// @ts-check
+/** Owns the admin's own account: where they are signed in, and their second factor. */
+import { useState } from "preact/hooks";
+
+import { Problem, newKey, request } from "../shared/api.js";
+import { CodeField, FactorSetUp } from "../shared/factor.js";
+import { t } from "../shared/i18n.js";
+import { resume, user } from "../shared/session.js";
+import { html } from "../shared/ui.js";
+import { Card, Pane, Sheet, ask } from "./parts.js";
+import { Sessions } from "./people.js";
+import { institution, say } from "./work.js";
+
+export const Account = () => html`
+  <${Pane} title=${t("admin.account")} lead=${`${user.value?.name} · ${user.value?.email}`}>
+    <${Factor} />
+    <${Sessions} path="/sessions" name=${user.value?.name} />
+  <//>
+`;
+
+function Factor() {
+  const [setting, setSetting] = useState(false);
+  const has = user.value?.second_factor ?? false;
+  const done = async () => {
+    await resume();
+    setSetting(false);
+  };
+  const remove = html`<button class="button" type="button" disabled=${institution.value?.require_totp} onClick=${() => ask(() => html`<${Remove} />`)}>${t("admin.factor.remove")}</button>`;
+  const begin = html`<button class="button main" type="button" onClick=${() => setSetting(true)}>${t("factor-set.begin")}</button>`;
+  return html`
+    <${Card} title=${t("admin.factor")}>
+      ${setting
+        ? html`<div class="factor-frame"><${FactorSetUp} onDone=${done} onCancel=${() => setSetting(false)} /></div>`
+        : html`<p>${has ? t("admin.factor.on") : t("admin.factor.off")}</p><div>${has ? remove : begin}</div>`}
+      ${has && institution.value?.require_totp && html`<p class="soft">${t("admin.factor.required")}</p>`}
+    <//>
+  `;
+}
+
+/** Taking the factor away needs a code of it: an unattended computer is not enough. */
+function Remove() {
+  const [code, setCode] = useState("");
+  const [problem, setProblem] = useState("");
+  const submit = async () => {
+    setProblem("");
+    try {
+      await request("DELETE", "/session/totp", { body: { code: code.trim() }, key: newKey() });
+      await resume();
+      say({ text: t("admin.done.factor-removed"), kind: "done" });
+      return true;
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setProblem(error.message);
+      return false;
+    }
+  };
+  return html`
+    <${Sheet} title=${t("admin.factor.remove")} action=${t("admin.factor.remove")} danger onSubmit=${submit}>
+      <${CodeField} label=${t("factor-set.enter")} value=${code} onChange=${setCode} />
+      <div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div>
+    <//>
+  `;
+}

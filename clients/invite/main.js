@@ -1,0 +1,112 @@
+// @ts-check
+/**
+ * Owns the page behind an invitation's link: whom it is for, the password they choose, and the way on.
+ *
+ * Invariant: the secret of the link goes to the server in the Authorization header alone, and leaves the address once
+ * the password is set.
+ *
+ * @typedef {{email: string, name: string, role: string, institution: string, expires_at: string}} Invitation
+ */
+import { signal } from "@preact/signals";
+import { useState } from "preact/hooks";
+
+import { Problem, newKey, request } from "../shared/api.js";
+import { has, longDate, t } from "../shared/i18n.js";
+import { LanguageChoice, useOwn } from "../shared/language.js";
+import { html, mount } from "../shared/ui.js";
+
+const authorization = `Invitation ${decodeURIComponent(location.pathname.split("/").pop() ?? "")}`;
+/** The page on which somebody of each role begins. */
+const HOMES = { doctor: "/console", receptionist: "/reception", admin: "/admin" };
+
+const invitation = signal(/** @type {Invitation | null} */ (null));
+const ended = signal(false);
+const accepted = signal(false);
+
+async function load() {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return void (invitation.value = await request("GET", "/invitations", { authorization }));
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (!error.retryable) return void (ended.value = true);
+      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+    }
+  }
+}
+
+function Page() {
+  if (accepted.value && invitation.value) return html`<${Done} invitation=${invitation.value} />`;
+  if (ended.value) return html`<main class="calm-screen"><h1>${t("invite.ended")}</h1><p>${t("invite.ended.text")}</p></main>`;
+  if (!invitation.value) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
+  return html`<${Choose} invitation=${invitation.value} />`;
+}
+
+/** Why the server doesn't take this password. @param {Problem} problem */
+const why = (problem) => (problem.code === "weak-password" && has(`weak.${problem.body.reason}`) ? t(`weak.${problem.body.reason}`) : problem.message);
+
+/** @param {{invitation: Invitation}} props */
+function Choose({ invitation: one }) {
+  const [password, setPassword] = useState("");
+  const [shown, setShown] = useState(false);
+  const [problem, setProblem] = useState("");
+  const [busy, setBusy] = useState(false);
+  /** @param {Event} event */
+  const submit = async (event) => {
+    event.preventDefault();
+    setBusy(true);
+    setProblem("");
+    try {
+      await request("POST", "/invitations/accept", { body: { password }, authorization, key: newKey() });
+      history.replaceState(null, "", "/invite/accepted");
+      accepted.value = true;
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (error.code === "invitation-ended") ended.value = true;
+      setProblem(why(error));
+      setBusy(false);
+    }
+  };
+  return html`
+    <main class="gate">
+      <form class="gate-card" onSubmit=${submit} data-testid="invitation">
+        <img src="/clients/shared/icon.svg" alt="" width="48" height="48" />
+        <h1>${t("invite.title", { name: one.name })}</h1>
+        <p>${t("invite.text", { institution: one.institution, role: t(`role.${one.role}`) })}</p>
+        <label class="field"><span>${t("console.email")}</span><input type="email" value=${one.email} readonly autocomplete="username" dir="ltr" /></label>
+        <label class="field"><span>${t("invite.password")}</span>
+          <input type=${shown ? "text" : "password"} name="password" value=${password} required minlength="10" maxlength="1000" autocomplete="new-password" autofocus aria-describedby="policy" spellcheck=${false} dir="ltr"
+            onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => setPassword(event.currentTarget.value)} />
+        </label>
+        <label class="check"><input type="checkbox" checked=${shown} onChange=${() => setShown(!shown)} /><span>${t("invite.show")}</span></label>
+        <ul class="policy" id="policy"><li>${t("invite.policy.length")}</li><li>${t("invite.policy.guess")}</li><li>${t("invite.policy.free")}</li></ul>
+        <div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div>
+        <button class="button main" type="submit" disabled=${busy} aria-busy=${busy}>${busy ? t("console.working") : t("invite.accept")}</button>
+        <p class="soft"><small>${t("invite.until", { day: longDate(Date.parse(one.expires_at)) })}</small></p>
+        <${LanguageChoice} />
+      </form>
+    </main>
+  `;
+}
+
+/** @param {{invitation: Invitation}} props */
+const Done = ({ invitation: one }) => html`
+  <main class="gate">
+    <div class="gate-card" role="status">
+      <h1>${t("invite.done")}</h1>
+      <p>${t("invite.done.text")} <bdi>${one.email}</bdi></p>
+      <a class="button main" href=${HOMES[/** @type {keyof typeof HOMES} */ (one.role)] ?? "/"}>${t("console.signin")}</a>
+    </div>
+  </main>
+`;
+
+async function start() {
+  addEventListener("unhandledrejection", (event) => console.error(event.reason));
+  await useOwn();
+  document.title = `${t("invite.page")} · ${t("app.name")}`;
+  mount(html`<${Page} />`, { fallback: html`<main class="calm-screen"><p>${t("fault.page")}</p></main>`, onError: console.error });
+  document.documentElement.dataset.started = "yes";
+  await load();
+}
+
+void start();
