@@ -201,8 +201,9 @@ async def reception(context: BrowserContext, clinic: Served, email: str = "desk@
     await page.fill("input[type=email]", email)
     await page.fill("input[type=password]", PASSWORD)
     await page.keyboard.press("Enter")
-    await page.wait_for_selector("[data-testid=reception-column] .line, [data-testid=reception-column] .list-none")
     await page.wait_for_selector("#find:focus")
+    await page.wait_for_selector("[data-testid=reception-column][data-live=true]", state="attached")
+    await page.wait_for_selector("[data-testid=reception-column][data-live=false]", state="detached")
     return page
 
 

@@ -19,10 +19,12 @@ import { begin, bringBack, nameOf, said, say, transfer } from "./steps.js";
 const THRESHOLD_PX = 6;
 const EDGE_PX = 56;
 const SCROLL_PX = 14;
+/** For so long the focus follows a ticket that is on its way. */
+const FOLLOW_MS = 5_000;
 
 export const carry = signal(/** @type {Carry | null} */ (null));
 /** A move that waits for its reason. */
-export const asking = signal(/** @type {{move: number, ticket: StaffTicket, place: number} | null} */ (null));
+export const asking = signal(/** @type {{move: number, ticket: StaffTicket, queue: number, place: number} | null} */ (null));
 /** The card that the Tab key comes to. */
 export const resting = signal(/** @type {number | null} */ (null));
 
@@ -126,27 +128,40 @@ export function drop() {
   if (!held) return;
   carry.value = null;
   const { ticket, from, to, index } = held;
-  const focus = () => requestAnimationFrame(() => rest(ticket.ticket));
   if (to !== from) {
     if (ticket.state === "no_show") return say({ text: t("reception.bring.first", { token: ticket.token }), kind: "problem", undo: null });
-    void transfer(ticket, from, to).then(focus);
-    return focus();
+    void transfer(ticket, from, to);
+    return rest(ticket, to);
   }
   const place = placeOf(held, index);
-  if (ticket.state !== "waiting") return void bringBack(ticket, from, place - 1).then(focus);
+  if (ticket.state !== "waiting") {
+    void bringBack(ticket, from, place - 1);
+    return rest(ticket, from);
+  }
   const waiting = columnOf(from)?.waiting ?? [];
   if (waiting.findIndex((one) => one.ticket === ticket.ticket) === place - 1) return void (said.value = t("reception.said.cancelled", { token: ticket.token }));
   const left = waiting.filter((one) => one.ticket !== ticket.ticket);
   const move = begin({ ticket, from, change: { rank: rankAt(left, place - 1) } });
-  asking.value = { move, ticket, place };
+  asking.value = { move, ticket, queue: from, place };
 }
 
-/** Put the focus on a card, or on the one that its patient goes on with. @param {number} ticket */
-export function rest(ticket) {
-  const card = /** @type {HTMLElement | null} */ (document.querySelector(`[data-ticket="${ticket}"] .card-main`));
-  if (!card) return;
-  resting.value = ticket;
-  if (document.activeElement === document.body || document.activeElement?.closest(".card")) card.focus();
+/**
+ * Let the focus stay with a ticket that was moved: its card is made anew where it goes, and once more when the queue it
+ * went to gives it another number.
+ * @param {StaffTicket} ticket
+ * @param {number} queue
+ */
+export function rest(ticket, queue) {
+  const until = Date.now() + FOLLOW_MS;
+  const look = () => {
+    const found = columnOf(queue)?.waiting.find((one) => one.patient.id === ticket.patient.id);
+    if (found && document.activeElement === document.body) {
+      resting.value = found.ticket;
+      /** @type {HTMLElement | null} */ (document.querySelector(`[data-ticket="${found.ticket}"] .card-main`))?.focus();
+    }
+    if (Date.now() < until && (!found || found.pending) && !carry.peek()) requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
 }
 
 // What somebody else does to the ticket ends the carrying.

@@ -4,7 +4,7 @@
  *
  * @import {FoundPatient, Urgency} from "../shared/wire.js"
  */
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import { serverNow } from "../shared/clock.js";
 import { clockTime, fullDate, has, t, waitRange } from "../shared/i18n.js";
@@ -27,10 +27,10 @@ export function Registration() {
   `;
 }
 
-/** The focus goes where the next key is meant for. @param {any} deps */
+/** The focus goes where the next key is meant for, before anybody can press it. @param {readonly unknown[]} deps */
 function useFocus(deps = []) {
   const ref = useRef(/** @type {HTMLElement | null} */ (null));
-  useEffect(() => ref.current?.focus(), deps);
+  useLayoutEffect(() => ref.current?.focus(), deps);
   return ref;
 }
 
@@ -97,7 +97,7 @@ function Found({ id, found, selected, onPick }) {
 function Details() {
   const who = patient.value;
   const now = form.value;
-  const ref = useFocus();
+  const ref = useFocus([who?.id]);
   const born = birthIn(now.birth, serverNow());
   const field = problem.value?.field ?? "";
   /** @param {Event} event */

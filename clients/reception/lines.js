@@ -44,7 +44,7 @@ function QueueColumn({ column }) {
   const over = carry.value && carry.value.to === id;
   const hidden = waiting.length - shown.length;
   return html`
-    <section class=${`column ${over ? "is-over" : ""}`} data-queue=${id} data-testid="reception-column" aria-labelledby=${`queue-${id}`}>
+    <section class=${`column ${over ? "is-over" : ""}`} data-queue=${id} data-testid="reception-column" data-live=${queue !== null} aria-labelledby=${`queue-${id}`}>
       <header class="column-head">
         <h3 id=${`queue-${id}`}>${name} <span class="count">${number(waiting.length)}</span></h3>
         <p class="column-sub">${[doctor, day?.department].filter(Boolean).join(" · ")}${state !== "open" && html` <span class="badge is-urgent">${t(`console.state.${state}`)}</span>`}</p>

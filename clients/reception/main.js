@@ -67,14 +67,23 @@ function onKeyUp(event) {
 }
 
 function toSearch() {
-  tab.value = "register";
   if (phase.peek() !== "find") restart();
-  requestAnimationFrame(() => document.getElementById("find")?.focus());
+  reach("register", "#find");
 }
 
-function toQueues() {
-  tab.value = "queues";
-  requestAnimationFrame(() => /** @type {HTMLElement | null} */ (document.querySelector('.card-main[tabindex="0"]'))?.focus());
+const toQueues = () => reach("queues", '.card-main[tabindex="0"]');
+
+/**
+ * Put the focus there: at once, since the next key may follow at once, or as soon as its half of the page is shown.
+ * @param {"register" | "queues"} half
+ * @param {string} selector
+ */
+function reach(half, selector) {
+  const focus = () => /** @type {HTMLElement | null} */ (document.querySelector(selector))?.focus();
+  focus();
+  if (tab.peek() === half) return;
+  tab.value = half;
+  requestAnimationFrame(focus);
 }
 
 /** @param {unknown} error */

@@ -105,19 +105,19 @@ function Reason() {
   const now = asking.value;
   const [reason, setReason] = useState(lastReason);
   if (!now) return null;
-  const { move, ticket, place } = now;
+  const { move, ticket, queue, place } = now;
   const close = () => {
     if (asking.peek()?.move !== move) return;
     asking.value = null;
     takeAway(move);
-    requestAnimationFrame(() => rest(ticket.ticket));
+    rest(ticket, queue);
   };
   const submit = () => {
     if (!reason.trim()) return;
     asking.value = null;
     kept.set("callboard.because", reason.trim());
     void finish(move, "prioritize", ticket, { place, reason: reason.trim() }, t("reception.moved", { token: ticket.token, n: place }));
-    requestAnimationFrame(() => rest(ticket.ticket));
+    rest(ticket, queue);
   };
   return html`<${Sheet} title=${t("reception.why", { token: ticket.token, n: place })} action=${t("reception.move")} onClose=${close} onSubmit=${submit}><${Reasons} value=${reason} onChange=${setReason} /><//>`;
 }
