@@ -291,6 +291,7 @@ class AdminQueue(Row):
     queue: int
     location: int
     name: str
+    department: str | None = None
     owner: int | None
     doctors: list[int]
 

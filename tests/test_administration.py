@@ -40,11 +40,14 @@ async def test_each_change_of_places_adds_up_on_every_stream(world: World) -> No
         await world.do("edit-desk", "admin", desk_id=world.desks[0], name="Window 1")
         await world.do("edit-doctor", "admin", doctor_id=world.doctors[0], name="Dr. Amal")
         await world.do("edit-queue", "admin", queue_id=queue, name="Blood tests", owner=world.doctors[0])
-        await world.do("create-queue", "admin", location_id=world.location, name="X-ray", doctors=world.doctors)
+        await world.do("edit-queue", "admin", queue_id=queue, department="Laboratory")
+        await world.do("create-queue", "admin", location_id=world.location, name="X-ray", department="Imaging")
     rows = await world.fresh_rows(f"board:{queue}")
     assert rows["queue"]["name"] == "Blood tests" and rows["queue"]["doctor"] == "Dr. Amal"
     assert rows[f"t:{called.ticket.ticket}"]["desk"] == "Window 1"
     assert "location-changed" in await told(world, f"board:{queue}")
+    queues = [row for key, row in (await world.fresh_rows(admin_of(world))).items() if key.startswith("queue:")]
+    assert [one["department"] for one in queues] == ["Laboratory", "Imaging"]
 
 
 async def test_new_institution_and_location_have_only_what_they_were_given(world: World) -> None:

@@ -47,6 +47,7 @@ export interface AdminQueue {
   queue: number;
   location: number;
   name: string;
+  department: string | null;
   owner: number | null;
   doctors: number[];
 }

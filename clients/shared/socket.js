@@ -238,7 +238,8 @@ export class Link {
   #hello() {
     this.probing = true;
     const sent = Date.now();
-    this.ask("hello", {})
+    const build = globalThis.document?.querySelector('meta[name="build"]')?.getAttribute("content");
+    this.ask("hello", build ? { build } : {})
       .then((hello) => {
         this.inStep = hello?.live !== false;
         if (this.inStep) this.#life();

@@ -386,6 +386,7 @@ class NewQueue(Ask):
 
     location_id: Id
     name: Label
+    department: Label | None = None
     owner: Id | None = None
     doctors: list[Id] = Field(default=[], max_length=200)
 
@@ -403,6 +404,7 @@ async def create_queue(tx: Tx, actor: Actor, ask: NewQueue) -> AdminQueue:
         doctors=doctors,
         owner=ask.owner,
     )
+    await queue.set_department(tx.conn, id_, ask.department)
     _tell_place(tx, others, ask.location_id)
     return await _queue_configured(tx, institution_id, id_, None)
 
@@ -426,10 +428,11 @@ async def _queue_configured(tx: Tx, institution_id: int, queue_id: int, before: 
 
 
 class EditQueue(Ask):
-    """What is to change of a queue; an owner of null makes it a pool."""
+    """What is to change of a queue; an owner of null makes it a pool, a department of null takes it out of one."""
 
     queue_id: Id
     name: Label | None = None
+    department: Label | None = None
     owner: Id | None = None
     doctors: list[Id] | None = Field(default=None, max_length=200, description="All who may serve it.")
 
@@ -451,6 +454,8 @@ async def edit_queue(tx: Tx, actor: Actor, ask: EditQueue) -> AdminQueue:
     served_by = before.doctors if ask.doctors is None else ask.doctors
     doctors = await _doctors(tx, institution_id, owner, served_by)
     await queue.change_queue(tx.conn, ask.queue_id, name=ask.name, owner=owner, doctors=doctors)
+    if "department" in ask.model_fields_set:
+        await queue.set_department(tx.conn, ask.queue_id, ask.department)
     gone = sorted(set(before.doctors) - set(doctors))
     tx.ended += [f"{access.AGAIN}user:{row['id']}" for row in await tx.conn.fetch(ACCOUNTS_OF_DOCTORS, gone)]
     line, _ = await load_line(tx, actor, ask.queue_id)

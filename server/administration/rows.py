@@ -96,7 +96,7 @@ async def queue_rows(conn: Connection, institution_id: int, one: int | None = No
 
 
 QUEUES = """
-select q.id as queue, q.location_id as location, q.name, q.doctor_id as owner,
+select q.id as queue, q.location_id as location, q.name, q.department, q.doctor_id as owner,
     array(select s.doctor_id from queue_doctors s where s.queue_id = q.id order by s.doctor_id) as doctors
 from queues q where q.institution_id = $1 and ($2::bigint is null or q.id = $2) and q.retired_at is null order by q.id
 """

@@ -7,6 +7,7 @@ from server.queue.commands import (
     add_queue,
     change_queue,
     retire_queue,
+    set_department,
     take_desk_away,
 )
 from server.queue.line import board_rows, patient_rows, staff_rows
@@ -24,6 +25,7 @@ __all__ = [
     "change_queue",
     "patient_rows",
     "retire_queue",
+    "set_department",
     "staff_rows",
     "take_desk_away",
 ]

@@ -953,6 +953,14 @@ insert into queue_doctors (queue_id, doctor_id) select $1, unnest($2::bigint[]) 
 """
 
 
+async def set_department(conn: Connection, queue_id: int, department: str | None) -> None:
+    """Put a queue into a department of the house, or into none."""
+    await conn.execute(SET_DEPARTMENT, queue_id, department)
+
+
+SET_DEPARTMENT = "update queues set department = $2 where id = $1"
+
+
 async def retire_queue(conn: Connection, queue_id: int, at: datetime) -> None:
     """Close a queue for good."""
     await conn.execute(RETIRE_QUEUE, queue_id, at)
