@@ -252,9 +252,16 @@ def spelled(schema: Schema) -> Schema:
 
 # OpenAPI
 
-ALWAYS = (errors.NotAuthenticated, errors.NotAllowed, errors.Unavailable, errors.Internal)
+ALWAYS = (
+    errors.NotAuthenticated,
+    errors.NotAllowed,
+    errors.SecondFactorRequired,
+    errors.TooMany,
+    errors.Unavailable,
+    errors.Internal,
+)
 OF_ASKS = (errors.InvalidRequest, errors.NotFound)
-OF_BODIES = (errors.MalformedJson, errors.BodyTooLarge, errors.UnsupportedMediaType, errors.CsrfFailed, errors.TooMany)
+OF_BODIES = (errors.MalformedJson, errors.BodyTooLarge, errors.UnsupportedMediaType, errors.CsrfFailed)
 OF_COMMANDS = (errors.InvalidKey, errors.KeyReused)
 ELSEWHERE = (
     *(errors.Refusal, errors.InvalidCursor, errors.MethodNotAllowed, errors.UnknownEvent),
@@ -320,13 +327,13 @@ def openapi(
     for each in everything:
         models += [(each.ask, "validation")] if each.ask else []
         models += [(each.reply, "serialization")] if each.reply else []
-    schemas = components(models)
+    schemas = {name: evened(schema) for name, schema in components(models).items()}
     paths: dict[str, Schema] = {}
     bodies: dict[str, Schema] = {}
     for command in commands:
         _place(paths, command.route, command_operation(command, schemas, bodies))
     for query in queries:
-        _place(paths, query.route, query_operation(query, schemas))
+        _place(paths, query.route, query_operation(query, schemas, bodies))
     for operation in operations:
         _place(paths, operation.route, edge_operation(operation, schemas))
     return {
@@ -358,6 +365,20 @@ def _place(paths: dict[str, Schema], route: str, operation: Schema) -> None:
 
 def _name(ref: Schema) -> str:
     return str(ref["$ref"]).removeprefix(SCHEMAS)
+
+
+def evened(value: Any) -> Any:
+    """A schema whose tuples of one kind are lists of a fixed length: tools read that alike, `prefixItems` not."""
+    if isinstance(value, list):
+        return [evened(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {key: evened(inner) for key, inner in value.items()}
+    members = plain.get("prefixItems")
+    if isinstance(members, list) and members and all(one == members[0] for one in members):
+        del plain["prefixItems"]
+        plain["items"] = members[0]
+    return plain
 
 
 def reachable(schemas: dict[str, Schema], paths: Schema) -> dict[str, Schema]:
@@ -432,8 +453,20 @@ def command_operation(command: Declared, schemas: dict[str, Schema], bodies: dic
     }
 
 
-def query_operation(query: Declared, schemas: dict[str, Schema]) -> Schema:
-    """A query as an operation; its ask becomes parameters."""
+def query_operation(query: Declared, schemas: dict[str, Schema], bodies: dict[str, Schema]) -> Schema:
+    """A query as an operation; its ask becomes parameters, or a body where it may name a person."""
+    if query.route.startswith("POST "):
+        name = _name(reference(schemas, query.ask, "validation"))
+        bodies.setdefault(name, schemas[name])
+        asked_so: list[type[errors.Refusal]] = [*ALWAYS, *OF_ASKS, *OF_BODIES, *refusals_named(query)]
+        return {
+            **_common(query, unsafe=True),
+            "requestBody": {
+                "required": bool(schemas[name].get("required")),
+                "content": {"application/json": {"schema": {"$ref": SCHEMAS + name}}},
+            },
+            "responses": {**answered(query, schemas), **problems(asked_so)},
+        }
     schema = schemas[_name(reference(schemas, query.ask, "validation"))]
     in_path = path_fields(query.route)
     asked = [name for name in schema.get("properties", {}) if name not in in_path]

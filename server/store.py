@@ -606,7 +606,7 @@ NOTE_ORIGIN = "insert into facts (name, value) values ('origin', $1)"
 
 
 async def new_epochs(database_url: str) -> None:
-    """After PostgreSQL was put back from a backup: give every stream another epoch, so that nobody joins on to the old."""
+    """After PostgreSQL was put back from a backup, give every stream another epoch: nobody joins on to the old."""
     conn: Connection = await asyncpg.connect(database_url)
     try:
         await conn.execute(NEW_EPOCHS)

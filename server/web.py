@@ -211,20 +211,21 @@ class CommandEndpoint:
         actor = await self.gate.actor(request, Role.anonymous in self.command.allow)
         permit(self.command, actor)
         key = asks.idempotency_key(request.headers.get("idempotency-key"))
-        ask = await self.ask(request)
+        ask = await asked_in_body(self.path, self.command.ask, request)
         reply = await self.store.execute(self.command, actor, ask, key)
         return Json(reply, self.command.status)
 
-    async def ask(self, request: Request) -> BaseModel:
-        """The ask that the path and the body make up; neither may state what the other does."""
-        if request.query_params:
-            raise asks.unknown(request.query_params.keys())
-        path = asks.validate(self.path, request.path_params, lax=True).model_dump(mode="json")
-        body = await json_body(request)
-        if twice := path.keys() & body.keys():
-            raise asks.unknown(twice)
-        ask: BaseModel = asks.validate(self.command.ask, {**body, **path})
-        return ask
+
+async def asked_in_body(path_fields: type[BaseModel], model: type[BaseModel], request: Request) -> BaseModel:
+    """The ask that the path and the body make up; neither may state what the other does."""
+    if request.query_params:
+        raise asks.unknown(request.query_params.keys())
+    path = asks.validate(path_fields, request.path_params, lax=True).model_dump(mode="json")
+    body = await json_body(request)
+    if twice := path.keys() & body.keys():
+        raise asks.unknown(twice)
+    ask: BaseModel = asks.validate(model, {**body, **path})
+    return ask
 
 
 class QueryEndpoint:
@@ -232,14 +233,18 @@ class QueryEndpoint:
 
     def __init__(self, query: Query[Any, Any], store: Store, gate: Gate) -> None:
         self.query, self.store, self.gate = query, store, gate
-        self.fields = where(query).fields
+        self.place, self.path = where(query), path_model(query)
+        self.fields = self.place.fields
         self.lists = {name for name, field in query.ask.model_fields.items() if "list[" in str(field.annotation)}
 
     async def __call__(self, request: Request) -> Response:
         """Know the asker, then the ask, then answer."""
         actor = await self.gate.actor(request, Role.anonymous in self.query.allow)
         permit(self.query, actor)
-        reply = await self.store.read(self.query, actor, self.ask(request))
+        # What may name a person is asked in the body: addresses are written down by every machine on the way.
+        by_body = self.place.method == "POST"
+        ask = await asked_in_body(self.path, self.query.ask, request) if by_body else self.ask(request)
+        reply = await self.store.read(self.query, actor, ask)
         return file(reply) if isinstance(reply, Download) else Json(reply, self.query.status)
 
     def ask(self, request: Request) -> BaseModel:

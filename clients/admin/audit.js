@@ -9,7 +9,7 @@
  */
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { Problem, get } from "../shared/api.js";
+import { Problem, get, request } from "../shared/api.js";
 import { serverNow } from "../shared/clock.js";
 import { has, stamp, t, zone } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
@@ -147,7 +147,7 @@ function WhichPatient({ chosen, onChoose }) {
     let current = true;
     const timer = setTimeout(async () => {
       try {
-        const page = await get(`/patients?limit=6&q=${encodeURIComponent(typed.trim())}`);
+        const page = await request("POST", "/patients/search", { body: { q: typed.trim(), limit: 6 } });
         if (current) setFound(page.items);
       } catch (error) {
         retry(error);

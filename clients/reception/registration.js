@@ -11,7 +11,7 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 
-import { Problem, act, get, newKey } from "../shared/api.js";
+import { Problem, act, newKey, request } from "../shared/api.js";
 import { serverNow } from "../shared/clock.js";
 import { has, t } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
@@ -21,6 +21,8 @@ import { busy as reloadWaits, columns, find, here, location, overview } from "./
 
 const PAUSE_MS = 120;
 const RESULTS = 8;
+/** A match that fits less well stands there to be seen; Enter doesn't take it. */
+const SURE = 0.55;
 /** As the server takes phones. */
 const PHONE = /^\+?\p{Nd}[\p{Nd} ()./-]{2,38}$/u;
 /** What somebody may need; kept as these words in every language. */
@@ -45,6 +47,12 @@ export const working = signal(false);
 export const twins = signal(/** @type {readonly FoundPatient[]} */ ([]));
 export const slip = signal(/** @type {(Slip & {name: string, doctor: string | null}) | null} */ (null));
 export const searchFailed = signal("");
+
+/** Tickets at this location that somebody known has already. */
+export const holding = computed(() => {
+  const id = patient.value?.id;
+  return columns.value.flatMap((one) => [...one.waiting, ...one.rooms, ...one.held].filter((ticket) => ticket.patient.id === id).map((ticket) => ({ token: ticket.token, queue: titled(one.item.name, one.item.doctor)[0] })));
+});
 
 /** Options below the search: those found, and somebody new. */
 export const options = computed(() => (text.value.trim() ? results.value.length + 1 : 0));
@@ -88,7 +96,7 @@ async function search() {
   const q = text.peek().trim().slice(0, 200);
   if (!q) return;
   try {
-    const found = await get(`/patients?q=${encodeURIComponent(q)}&limit=${RESULTS}`);
+    const found = await request("POST", "/patients/search", { body: { q, limit: RESULTS } });
     if (turn !== searching) return;
     results.value = found.items;
   } catch (error) {
@@ -99,7 +107,7 @@ async function search() {
     searchFailed.value = error.message;
   }
   asked.value = q;
-  active.value = 0;
+  active.value = (results.peek()[0]?.score ?? 0) < SURE ? results.peek().length : 0;
 }
 
 /** Move the choice by one, around the end. @param {number} by */

@@ -485,7 +485,7 @@ QUERIES: list[Query[Any, Any]] = [
         SearchPatients,
         FoundPatients,
         STAFF,
-        "GET /patients",
+        "POST /patients/search",
         patients=lambda found: [one.id for one in found.items],
     ),
 ]
