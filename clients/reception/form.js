@@ -11,7 +11,7 @@ import { clockTime, fullDate, has, t, waitRange } from "../shared/i18n.js";
 import { html, titled } from "../shared/ui.js";
 import { birthIn } from "./birth.js";
 import { here } from "./desk.js";
-import { NEEDS, PAPERS, active, asked, back, choose, fill, form, fresh, known, paper, patient, phase, problem, restart, results, searchFailed, slip, submit, take, text, toggle, twins, type, usePaper, working } from "./registration.js";
+import { NEEDS, PAPERS, active, asked, back, choose, fill, form, fresh, holding, known, paper, patient, phase, problem, restart, results, searchFailed, slip, submit, take, text, toggle, twins, type, usePaper, working } from "./registration.js";
 
 /** @typedef {{currentTarget: HTMLInputElement}} Typed */
 
@@ -53,7 +53,7 @@ function Find() {
     <h2 id="register-title">${t("reception.register")}</h2>
     <div class="find">
       <label class="field">
-        <span>${t("reception.find")} <kbd aria-hidden="true">N</kbd></span>
+        <span>${t("reception.find")}<kbd aria-hidden="true">N</kbd></span>
         <input ref=${ref} id="find" type="text" role="combobox" autocomplete="off" autocapitalize="words" spellcheck="false" maxlength="200"
           aria-expanded=${shown} aria-controls="found" aria-autocomplete="list" aria-activedescendant=${shown ? `found-${active.value}` : undefined}
           placeholder=${t("reception.find.hint")} value=${text.value}
@@ -117,7 +117,7 @@ function Details() {
     <form class="details" onSubmit=${onSubmit} onKeyDown=${onKey} novalidate>
       <h2 id="register-title">${who ? t("reception.known") : t("reception.new")}</h2>
       ${who
-        ? html`<div class="who" data-testid="reception-patient" data-patient=${who.id}><strong><bdi>${who.name}</bdi></strong><${Facts} found=${who} /></div>`
+        ? html`<div class="who" data-testid="reception-patient" data-patient=${who.id}><strong><bdi>${who.name}</bdi></strong><${Facts} found=${who} />${holding.value.map((one) => html`<small key=${one.token}>${t("reception.already", one)}</small>`)}</div>`
         : html`
             <${Field} name="name" label=${t("reception.name")} value=${now.name} wrong=${field === "name"} inputRef=${now.name ? undefined : ref} onChange=${(/** @type {string} */ name) => fill({ name })} />
             <div class="pair">

@@ -20,11 +20,16 @@ import { bringBack, cancel, hold, transfer, undo } from "./steps.js";
 /** The card that is open. */
 export const opened = signal(/** @type {number | null} */ (null));
 
-/** The one card that Tab comes to: the last one visited while it is there, else the first. */
-const tabStop = computed(() => {
-  const all = chosen.value.flatMap((one) => [...one.rooms, ...one.shown, ...one.held, ...one.missed]);
-  return (all.find((one) => one.ticket === resting.value) ?? chosen.value.flatMap((one) => one.shown)[0] ?? all[0])?.ticket ?? null;
-});
+/** The one card of each queue that Tab comes to: the last one visited while it is there, else the first. */
+const tabStops = computed(
+  () =>
+    new Set(
+      chosen.value.map(({ shown, rooms, held, missed }) => {
+        const all = [...shown, ...rooms, ...held, ...missed];
+        return (all.find((one) => one.ticket === resting.value) ?? all[0])?.ticket;
+      }),
+    ),
+);
 
 export function Lines() {
   return html`
@@ -106,7 +111,7 @@ function Room({ ticket, queue }) {
 
 /** The part of a card that is pressed: opens it. @param {{ticket: Shown, shown: boolean, children?: any}} props */
 const Main = ({ ticket, shown, children }) => html`
-  <button class="card-main" type="button" aria-expanded=${shown} aria-describedby=${carriable(ticket) ? "move-hint" : undefined} tabindex=${tabStop.value === ticket.ticket ? 0 : -1}
+  <button class="card-main" type="button" aria-expanded=${shown} aria-describedby=${carriable(ticket) ? "move-hint" : undefined} tabindex=${tabStops.value.has(ticket.ticket) ? 0 : -1}
     onFocus=${() => (resting.value = ticket.ticket)} onClick=${() => (opened.value = shown ? null : ticket.ticket)}>${children}</button>
 `;
 
@@ -121,7 +126,7 @@ function Card({ ticket, queue, at, left = null, lifted = false }) {
       onPointerDown=${(/** @type {PointerEvent} */ event) => press(event, ticket.ticket)}>
       <${Main} ticket=${ticket} shown=${shown}>
         <span class="card-top">
-          ${at !== undefined && html`<span class="card-place" aria-label=${t("console.place", { n: at + 1 })}>${number(at + 1)}</span>`}
+          ${at !== undefined && html`<span class="card-place" aria-hidden="true">${number(at + 1)}</span><span class="aside">${t("console.place", { n: at + 1 })}</span>`}
           <span class="token">${ticket.token}</span>
           <span class="card-time"><span class="aside">${t("console.waited")} </span>${waited < 60 ? t("time.now") : span(waited)}</span>
         </span>

@@ -2,7 +2,8 @@
 /** Owns reception's start and its keyboard: one key a step, never while somebody is typing or answering. */
 import { effect } from "@preact/signals";
 
-import { t, use } from "../shared/i18n.js";
+import { t } from "../shared/i18n.js";
+import { useOwn } from "../shared/language.js";
 import { recover } from "../shared/reload.js";
 import { resume, user } from "../shared/session.js";
 import { html, mount } from "../shared/ui.js";
@@ -94,8 +95,8 @@ function failed(error) {
 
 async function start() {
   addEventListener("unhandledrejection", (event) => console.error(event.reason));
-  await use(navigator.languages);
-  document.title = `${t("reception.title")} · ${t("app.name")}`;
+  await useOwn();
+  effect(() => void (document.title = `${t("reception.title")} · ${t("app.name")}`));
   mount(html`<${Reception} />`, { fallback: html`<main class="calm-screen"><h1>${t("fault.title")}</h1><p>${t("fault.page")}</p></main>`, onError: failed });
   document.documentElement.dataset.started = "yes";
   addEventListener("keydown", onKey);

@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 
 import { now } from "../shared/clock.js";
 import { number, span, t } from "../shared/i18n.js";
+import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { html, titled } from "../shared/ui.js";
@@ -58,6 +59,7 @@ function Head() {
         : html`<strong class="top-where">${all[0]?.name}</strong>`}
       <div class="top-end">
         <span class="top-user">${user.value?.name}</span>
+        <${LanguageChoice} />
         <button class="button quiet top-keys" type="button" onClick=${() => (help.value = true)}>${t("console.keys")} <kbd>?</kbd></button>
         <button class="button quiet" type="button" onClick=${signOut}>${t("console.signout")}</button>
       </div>
