@@ -180,6 +180,8 @@ class Tx:
             origin.address,
             origin.agent,
             origin.request_id,
+            # The system's own upkeep, such as telling waits anew, is nobody's doing unless it changed something.
+            self.actor.role is not Role.system or bool(self._changes),
         )
         return [committed(row, pending[row["ord"] - 1].data, self.now) for row in rows]
 
@@ -217,7 +219,7 @@ with wanted as (
     select $4, $6, $7, to_jsonb($8::text), $5 where $6::text is not null
 ), audited as (
     insert into audit (institution_id, at, actor, role, action, asked, changes, patients, address, agent, request_id)
-    values ($9, $5, $4, $10, $11, $12::jsonb, $13::jsonb, $14, $15, $16, $17)
+    select $9, $5, $4, $10, $11, $12::jsonb, $13::jsonb, $14, $15, $16, $17 where $18
 )
 select a.id, a.stream, a.version, a.type, b.epoch, w.ord
 from added a join bumped b on b.name = a.stream

@@ -94,6 +94,8 @@ confirm-totp               401      second-factor-missing second-factor-missing 
 remove-totp                401      second-factor-missing second-factor-missing second-factor-missing second-factor-missing second-factor-missing second-factor-missing 403   403   403    403          403            403     second-factor-missing second-factor-missing second-factor-missing 403         403
 rename-device              401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
 status                     401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
+export-audit               401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
+read-audit                 401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
 """  # noqa: E501
 """What each may do to the first clinic's queues, tickets and devices; `their` people belong to a second clinic.
 The doctor serves the queue and the other doctor does not; the holder holds the very ticket, the other holder another.
@@ -153,7 +155,7 @@ class Town:
         match name:
             case "open-pairing" | "list-queues" | "my-ticket" | "pairing-state" | "list-devices" | "show-device":
                 return {}, None
-            case "show-replay" | "session" | "sign-out":
+            case "show-replay" | "session" | "sign-out" | "read-audit" | "export-audit":
                 return {}, None
             case "set-replay":
                 return {"state": "paused"}, None
