@@ -19,20 +19,14 @@ export const Account = () => html`
 `;
 
 function Factor() {
-  const [setting, setSetting] = useState(false);
+  const [turn, setTurn] = useState(0);
   const has = user.value?.second_factor ?? false;
-  const done = async () => {
-    await resume();
-    setSetting(false);
-  };
-  const remove = html`<button class="button" type="button" disabled=${institution.value?.require_totp} onClick=${() => ask(() => html`<${Remove} />`)}>${t("admin.factor.remove")}</button>`;
-  const begin = html`<button class="button main" type="button" onClick=${() => setSetting(true)}>${t("factor-set.begin")}</button>`;
+  const required = institution.value?.require_totp ?? false;
+  if (!has) return html`<${Card} title=${t("admin.factor")}><div class="factor-frame"><${FactorSetUp} key=${turn} onDone=${resume} onCancel=${() => setTurn(turn + 1)} /></div><//>`;
   return html`
     <${Card} title=${t("admin.factor")}>
-      ${setting
-        ? html`<div class="factor-frame"><${FactorSetUp} onDone=${done} onCancel=${() => setSetting(false)} /></div>`
-        : html`<p>${has ? t("admin.factor.on") : t("admin.factor.off")}</p><div>${has ? remove : begin}</div>`}
-      ${has && institution.value?.require_totp && html`<p class="soft">${t("admin.factor.required")}</p>`}
+      <p>${t("admin.factor.on")} ${required && t("admin.factor.required")}</p>
+      <div><button class="button" type="button" disabled=${required} onClick=${() => ask(() => html`<${Remove} />`)}>${t("admin.factor.remove")}</button></div>
     <//>
   `;
 }

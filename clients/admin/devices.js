@@ -95,6 +95,7 @@ function Device({ device }) {
         <div><dt>${t("admin.devices.shows")}</dt><dd><${Shown} device=${device} /></dd></div>
       </dl>
       <div class="entry-steps">
+        <button class="button" type="button" onClick=${() => ask(() => html`<${Rename} device=${device} />`)}>${t("admin.devices.rename")}</button>
         <button class="button" type="button" onClick=${() => ask(() => html`<${Revoke} device=${device} />`)}>${t("admin.devices.revoke")}</button>
       </div>
     </li>
@@ -115,7 +116,7 @@ const Revoke = ({ device }) => html`
 `;
 
 /** @param {{device: AdminDevice}} props */
-export function Rename({ device }) {
+function Rename({ device }) {
   const [name, setName] = useState(device.name);
   const submit = async () => Boolean(await change("rename", `/devices/${device.device}`, { name: name.trim() }, { name: name.trim() }));
   return html`<${Sheet} title=${t("admin.devices.rename")} action=${t("console.save")} onSubmit=${submit}><${Text} label=${t("admin.name")} value=${name} max=${60} onChange=${setName} /><//>`;

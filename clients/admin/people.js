@@ -75,7 +75,7 @@ function Invite() {
   const [doctor, setDoctor] = useState("");
   const submit = async () => {
     const body = { email: email.trim(), name: name.trim(), role, institution_id: chosen.peek(), ...(role !== "admin" && { location_ids: at }), ...(role === "doctor" && doctor && { doctor_id: Number(doctor) }) };
-    const made = await change("invite", "/users", body, { name: name.trim() });
+    const made = await change("invite", "/users", body, { name: name.trim() }, true);
     if (made) ask(() => html`<${LinkOnce} made=${made} name=${name.trim()} />`);
     return Boolean(made);
   };
@@ -118,7 +118,7 @@ function Person({ person: one }) {
   const values = { name: one.name };
   const deactivate = async () => Boolean(await change("deactivate", `/users/${one.user}/deactivate`, {}, values));
   const reset = async () => {
-    const made = await change("link", `/users/${one.user}/reset`, {}, values);
+    const made = await change("link", `/users/${one.user}/reset`, {}, values, true);
     if (made) ask(() => html`<${LinkOnce} made=${made} name=${one.name} />`);
     return Boolean(made);
   };
@@ -161,6 +161,13 @@ function Edit({ person: one }) {
   `;
 }
 
+/** What a browser that calls itself by many names is, in two words. @param {string} agent */
+function browserIn(agent) {
+  const browser = [["Edg", "Edge"], ["OPR", "Opera"], ["Firefox", "Firefox"], ["Chrome", "Chrome"], ["Safari", "Safari"]].find(([mark = ""]) => agent.includes(mark))?.[1];
+  const system = [["iPhone", "iPhone"], ["iPad", "iPad"], ["Android", "Android"], ["Windows", "Windows"], ["Mac OS", "Mac"], ["Linux", "Linux"]].find(([mark = ""]) => agent.includes(mark))?.[1];
+  return browser ? [browser, system].filter(Boolean).join(" · ") : agent;
+}
+
 /** Where somebody is signed in; each place can be ended. @param {{path: string, name: string}} props */
 export function Sessions({ path, name }) {
   const [found, setFound] = useState(/** @type {Session[] | null} */ (null));
@@ -195,7 +202,7 @@ export function Sessions({ path, name }) {
 const Seat = ({ session: one, onEnd }) => html`
   <li class="entry is-link" data-testid="admin-session">
     <div class="entry-main"><span>${t("admin.sessions.since", { at: stamp(Date.parse(one.opened_at)) })}</span><span class="soft">${t("admin.sessions.until", { at: stamp(Date.parse(one.expires_at)) })}</span></div>
-    <div class="entry-main soft"><bdi>${one.address ?? ""}</bdi><small>${one.agent ?? ""}</small></div>
+    <div class="entry-main soft"><bdi>${one.address ?? ""}</bdi><span title=${one.agent ?? ""}>${browserIn(one.agent ?? "")}</span></div>
     <div class="entry-steps">${one.current ? html`<span class="chip">${t("admin.sessions.this")}</span>` : html`<button class="button" type="button" onClick=${onEnd}>${t("admin.sessions.end")}</button>`}</div>
   </li>
 `;

@@ -220,12 +220,13 @@ function Serving({ queue: one }) {
   const [name, setName] = useState(one.name);
   const [owner, setOwner] = useState(String(one.owner ?? ""));
   const [serving, setServing] = useState(one.doctors);
-  const dirty = name !== one.name || owner !== String(one.owner ?? "") || String([...serving].sort()) !== String([...one.doctors].sort());
+  const [department, setDepartment] = useState(one.department ?? "");
+  const dirty = name !== one.name || department !== (one.department ?? "") || owner !== String(one.owner ?? "") || String([...serving].sort()) !== String([...one.doctors].sort());
   /** @param {Event} event */
   const submit = (event) => {
     event.preventDefault();
     const doctors = owner ? [...new Set([...serving, Number(owner)])] : serving;
-    void change("rename", `/queues/${one.queue}`, { name: name.trim(), owner: owner ? Number(owner) : null, doctors }, { name: name.trim() });
+    void change("rename", `/queues/${one.queue}`, { name: name.trim(), department: department.trim() || null, owner: owner ? Number(owner) : null, doctors }, { name: name.trim() });
   };
   const named = doctors.value.map((/** @type {AdminDoctor} */ doctor) => ({ id: doctor.doctor, name: doctor.name }));
   return html`
@@ -234,6 +235,7 @@ function Serving({ queue: one }) {
         <div class="form-row">
           <${Text} label=${t("admin.name")} value=${name} max=${60} onChange=${setName} />
           <${Choice} label=${t("admin.queues.owner")} value=${owner} options=${[{ value: "", text: t("admin.queues.pool") }, ...named.map((each) => ({ value: String(each.id), text: each.name }))]} onChange=${setOwner} />
+          <${Text} label=${t("admin.queues.department")} value=${department} max=${60} required=${false} onChange=${setDepartment} />
         </div>
         <${Several} legend=${t("admin.queues.doctors")} options=${named} value=${serving} onChange=${setServing} none=${t("admin.queues.nobody")} />
         <div class="form-foot"><button class="button main" type="submit" disabled=${!dirty}>${t("console.save")}</button></div>

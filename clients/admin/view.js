@@ -15,6 +15,7 @@ import { close, sheet } from "./parts.js";
 import { People } from "./people.js";
 import { Places } from "./places.js";
 import { route } from "./route.js";
+import { Status } from "./status.js";
 import { chosen, follow, freshAt, hush, institution, institutions, loaded, mayAdminister, stale, toast } from "./work.js";
 
 /** Each section: its name in the address, its title, and what draws it. The first is where one begins. */
@@ -23,6 +24,7 @@ const SECTIONS = [
   { name: "people", title: "admin.people", View: People },
   { name: "devices", title: "admin.devices", View: Devices },
   { name: "audit", title: "admin.audit", View: Trail },
+  { name: "status", title: "admin.status", View: Status },
   { name: "account", title: "admin.account", View: Account },
 ];
 

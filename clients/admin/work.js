@@ -11,7 +11,7 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 
-import { Problem, act, get } from "../shared/api.js";
+import { Problem, act, get, request } from "../shared/api.js";
 import { t, zone } from "../shared/i18n.js";
 import { renew } from "../shared/reload.js";
 import { resume, user } from "../shared/session.js";
@@ -136,13 +136,14 @@ export function retry(error) {
  * @param {string} path
  * @param {Record<string, any>} [body]
  * @param {Record<string, string | number>} [values] of the text
+ * @param {boolean} [once] its answer holds what is told only once: the server keeps no such answer for a second try
  * @returns {Promise<any>} the answer, or null when it was refused
  */
-export async function change(name, path, body = {}, values = {}) {
+export async function change(name, path, body = {}, values = {}, once = false) {
   if (pending.peek()) return null;
   pending.value = name;
   try {
-    const reply = await act(path, body);
+    const reply = await (once ? request("POST", path, { body }) : act(path, body));
     say({ text: t(`admin.done.${name}`, values), kind: "done" });
     return reply ?? {};
   } catch (error) {

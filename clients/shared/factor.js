@@ -6,16 +6,16 @@
  */
 import { useState } from "preact/hooks";
 
-import { Problem, newKey, request } from "./api.js";
+import { Problem, request } from "./api.js";
 import { Copyable, Qr } from "./handout.js";
 import { t } from "./i18n.js";
 import { html } from "./ui.js";
 
 /**
  * One step after the other; `onDone` once the recovery codes are kept.
- * @param {{onDone: () => void, onCancel?: () => void}} props
+ * @param {{onDone: () => void, onCancel?: () => void, onLeave?: () => void}} props
  */
-export function FactorSetUp({ onDone, onCancel }) {
+export function FactorSetUp({ onDone, onCancel, onLeave }) {
   const [begun, setBegun] = useState(/** @type {Begun | null} */ (null));
   const [codes, setCodes] = useState(/** @type {string[] | null} */ (null));
   const [code, setCode] = useState("");
@@ -35,13 +35,13 @@ export function FactorSetUp({ onDone, onCancel }) {
       setBusy(false);
     }
   };
-  const begin = () => take(async () => setBegun(await request("POST", "/session/totp", { body: {}, key: newKey() })));
+  const begin = () => take(async () => setBegun(await request("POST", "/session/totp", { body: {} })));
   /** @param {Event} event */
   const confirm = (event) => {
     event.preventDefault();
     void take(async () => {
       const body = { code: code.replaceAll(" ", "") };
-      setCodes((await request("POST", "/session/totp/confirm", { body, key: newKey() })).recovery_codes);
+      setCodes((await request("POST", "/session/totp/confirm", { body })).recovery_codes);
     });
   };
   const trouble = html`<div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div>`;
@@ -52,7 +52,7 @@ export function FactorSetUp({ onDone, onCancel }) {
         <p class="soft">${t("factor-set.lead")}</p>
         ${trouble}
         <div class="sheet-foot">
-          ${onCancel && html`<button class="button" type="button" onClick=${onCancel}>${t("console.cancel")}</button>`}
+          ${onLeave && html`<button class="button" type="button" onClick=${onLeave}>${t("console.signout")}</button>`}
           <button class="button main" type="button" disabled=${busy} onClick=${begin}>${t("factor-set.begin")}</button>
         </div>
       </div>

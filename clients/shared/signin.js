@@ -64,7 +64,7 @@ const Owing = () => html`
     <div class="gate-card">
       <h1>${t("factor-set.owed")}</h1>
       <p class="soft">${t("factor-set.owed.text")}</p>
-      <${FactorSetUp} onDone=${resume} onCancel=${signOut} />
+      <${FactorSetUp} onDone=${resume} onLeave=${signOut} />
     </div>
   </main>
 `;
