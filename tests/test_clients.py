@@ -174,6 +174,9 @@ async def run_in_browser(browser: Browser, module: str, function: str) -> list[s
         ("board", "catchesUp"),
         ("texts", "messages"),
         ("texts", "places"),
+        ("reception", "births"),
+        ("reception", "moves"),
+        ("reception", "landings"),
     ],
 )
 async def test_in_a_browser(browser: Browser, module: str, function: str):

@@ -1,5 +1,6 @@
 """Reception in a real browser: people registered by keys alone, tickets moved by hand, and what the printer gets."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -158,6 +159,18 @@ async def test_search_forgives_spelling_and_accents(browser: Browser, clinic: Se
             await expect(page.get_by_test_id("reception-found")).to_contain_text(["Tomás Herrera"])
 
 
+async def test_a_weak_match_is_shown_and_not_taken_by_enter(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue()
+    await clinic.world.join(queue, "Mei Tanaka", birth_year=1978)
+    async with visiting(browser) as office:
+        page = await reception(office, clinic)
+        await page.keyboard.type("Zhang Wei")
+        await searched(page, "Zhang Wei")
+        await expect(page.get_by_test_id("reception-found")).to_contain_text(["Mei Tanaka"])
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#field-name")).to_have_value("Zhang Wei")
+
+
 async def test_enter_waits_for_the_search_so_that_nobody_is_registered_twice_in_haste(
     browser: Browser, clinic: Served
 ) -> None:
@@ -188,7 +201,7 @@ async def test_a_possible_duplicate_is_proposed_before_there_are_two(browser: Br
         for take_known in (True, False):
             await page.keyboard.type("Tanaka-Mori")
             await searched(page, "Tanaka-Mori")
-            await page.keyboard.press("ArrowUp")
+            await expect(page.get_by_test_id("reception-new")).to_have_attribute("aria-selected", "true")
             await page.keyboard.press("Enter")
             await page.keyboard.type("+81 90 1234 5678")
             await page.keyboard.press("Enter")
@@ -401,6 +414,8 @@ async def test_the_printer_gets_the_token_and_the_code_and_nothing_else(browser:
             assert "Carter" not in text and "Sign out" not in text and "Walk-in" in text
             box = await paper.bounding_box()
             assert box and box["width"] <= int(width) / 25.4 * 96
+            sheets = re.findall(rb"/MediaBox \[0 0 ([0-9.]+) ", await page.pdf(prefer_css_page_size=True))
+            assert [round(float(points) / 72 * 25.4) for points in sheets] == [int(width)]
             await page.emulate_media(media="screen")
         await page.reload()
         assert await page.evaluate("localStorage.getItem('callboard.paper')") == "80"
