@@ -4,6 +4,8 @@ Invariant: every file that manifest.json lists has the sha256 it states, and not
 
     python clients/vendor/vendor.py --check     compare the files with the manifest; needs no network
     python clients/vendor/vendor.py --fetch     fetch the manifest's versions with `npm pack`, write files and checksums
+
+`--folder tests/js/vendor` does the same for what the tests alone use.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-MANIFEST = HERE / "manifest.json"
 OWN = {"manifest.json", "vendor.py"}
 
 
@@ -29,25 +30,25 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def manifest() -> list[dict[str, Any]]:
-    """Return the vendored packages as the manifest lists them."""
-    packages: list[dict[str, Any]] = json.loads(MANIFEST.read_text(encoding="utf-8"))["packages"]
-    return packages
+def manifest(folder: Path) -> dict[str, Any]:
+    """Return what is vendored in a folder, as its manifest lists it."""
+    document: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return document
 
 
-def check() -> list[str]:
+def check(folder: Path) -> list[str]:
     """Return one sentence for each file that is missing, altered, or not listed."""
     wrong: list[str] = []
     listed: set[str] = set()
-    for package in manifest():
+    for package in manifest(folder)["packages"]:
         for entry in package["files"]:
             listed.add(entry["file"])
-            path = HERE / entry["file"]
+            path = folder / entry["file"]
             if not path.is_file():
                 wrong.append(f"{entry['file']} is missing")
             elif sha256(path.read_bytes()) != entry["sha256"]:
                 wrong.append(f"{entry['file']} differs from {package['name']} {package['version']}")
-    present = {path.name for path in HERE.iterdir() if path.is_file()}
+    present = {path.name for path in folder.iterdir() if path.is_file()}
     wrong += [f"{name} is not in the manifest" for name in sorted(present - listed - OWN)]
     return wrong
 
@@ -61,25 +62,25 @@ def without_source_map(text: bytes) -> bytes:
     return b"\n".join(line for line in lines if line).rstrip() + b"\n"
 
 
-def fetch() -> None:
+def fetch(folder: Path) -> None:
     """Write every file of the manifest from its package, and the checksums of what was written."""
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit("npm is needed to fetch; --check needs nothing")
-    document = json.loads(MANIFEST.read_text(encoding="utf-8"))
+    document = manifest(folder)
     for package in document["packages"]:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as packed:
             wanted = f"{package['name']}@{package['version']}"
-            subprocess.run([npm, "pack", "--silent", wanted], cwd=folder, check=True)
-            with tarfile.open(next(Path(folder).glob("*.tgz"))) as archive:
+            subprocess.run([npm, "pack", "--silent", wanted], cwd=packed, check=True)
+            with tarfile.open(next(Path(packed).glob("*.tgz"))) as archive:
                 for entry in package["files"]:
                     member = archive.extractfile(f"package/{entry['from']}")
                     if member is None:
                         raise SystemExit(f"{wanted} has no {entry['from']}")
                     data = without_source_map(member.read())
-                    (HERE / entry["file"]).write_bytes(data)
+                    (folder / entry["file"]).write_bytes(data)
                     entry["sha256"] = sha256(data)
-    MANIFEST.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (folder / "manifest.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> int:
@@ -88,9 +89,11 @@ def main() -> int:
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("--check", action="store_true")
     mode.add_argument("--fetch", action="store_true")
-    if parser.parse_args().fetch:
-        fetch()
-    wrong = check()
+    parser.add_argument("--folder", type=Path, default=HERE)
+    asked = parser.parse_args()
+    if asked.fetch:
+        fetch(asked.folder)
+    wrong = check(asked.folder)
     for sentence in wrong:
         sys.stderr.write(sentence + "\n")
     return 1 if wrong else 0

@@ -1,0 +1,179 @@
+"""A round through the house: every page in each of the states that people see it in, for whoever looks it over."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.async_api import BrowserContext, Page
+
+from server.access import Role
+from server.events import Urgency
+from tests.pages import Served
+
+LANGUAGES = ("en", "ar", "hi")
+NAMES = ("Noor Haddad", "Tomás Herrera", "Ingrid Olsen", "Sam Carter", "Mei Tanaka", "Joseph Adeyemi", "ليلى حداد")
+
+
+@dataclass
+class House:
+    """A clinic in the middle of a morning, and the keys to each of its pages."""
+
+    clinic: Served
+    queues: list[int] = field(default_factory=list)
+    sessions: dict[str, str] = field(default_factory=dict)
+    """By role, what a browser holds once somebody has signed in."""
+    board: str = ""
+    ticket: str = ""
+    called: str = ""
+    invitation: str = ""
+
+    async def speak(self, *tags: str) -> None:
+        """Let the institution speak these languages, the first of them on its boards."""
+        world = self.clinic.world
+        await world.pool.execute("update institutions set languages = $2 where id = $1", world.institution, list(tags))
+
+    async def sign_in(self, context: BrowserContext, role: str) -> None:
+        """Let whoever uses this browser be signed in."""
+        session = {"name": "callboard_session", "value": self.sessions[role], "url": self.clinic.url}
+        await context.add_cookies([session])  # type: ignore[list-item]
+
+    async def be_at_a_desk(self, page: Page) -> None:
+        """Let this browser remember where its doctor works."""
+        place = f'{{"queue":{self.queues[0]},"desk":{self.clinic.world.desks[0]}}}'
+        await page.add_init_script(f"localStorage.setItem('callboard.place', '{place}')")
+
+
+async def morning(clinic: Served) -> House:
+    """A house with three queues, people in rooms, called and waiting, one queue paused."""
+    world, house = clinic.world, House(clinic)
+    house.queues = [await world.queue(name) for name in ("General practice", "Cardiology", "Walk-in")]
+    for nth, queue in enumerate(house.queues):
+        for number, name in enumerate(NAMES):
+            urgency = Urgency.urgent if number == 4 else Urgency.routine
+            needs = ["wheelchair"] if number == 5 else []
+            await world.join(queue, name, urgency=urgency, requirements=needs, birth_year=1950 + 7 * number)
+        called = await world.call_next(queue, nth)
+        await world.do("start", "doctor", ticket_id=called.ticket.ticket)
+    house.ticket = (await world.join(house.queues[0], "Rosa Delgado")).link
+    first = await world.join(house.queues[2], "Bilal Aziz", urgency=Urgency.emergency)
+    house.called = first.link
+    await world.call_next(house.queues[2], 3)
+    state = {"queue_id": house.queues[1], "state": "paused", "message": "Back at 14:30"}
+    await world.do("set-queue-state", "admin", **state)
+    _, house.board = await world.device()
+    doctor = {"name": "Dr. Ames", "doctor_id": world.doctors[0]}
+    house.sessions["doctor"] = await world.account(Role.doctor, "doctor@house.test", **doctor)
+    house.sessions["receptionist"] = await world.account(Role.receptionist, "desk@house.test", name="Robin Reyes")
+    house.sessions["admin"] = await world.account(Role.admin, "admin@house.test", name="Ada Lindqvist")
+    invited = await world.do("invite-user", "admin", email="new@house.test", name="Ines Costa", role="receptionist")
+    house.invitation = clinic.url + urlsplit(invited.link).path
+    return house
+
+
+async def front(page: Page, house: House) -> AsyncIterator[str]:
+    await page.goto(house.clinic.url)
+    await page.wait_for_selector("nav a")
+    yield "front"
+
+
+async def board(page: Page, house: House) -> AsyncIterator[str]:
+    await page.goto(f"{house.clinic.url}/board")
+    await page.wait_for_selector("[data-testid=board-code]")
+    yield "board-pairing"
+    await page.goto("about:blank")
+    await page.goto(f"{house.clinic.url}/board#device={house.board}")
+    await page.wait_for_selector("[data-testid=board-call]")
+    yield "board"
+
+
+async def console(page: Page, house: House) -> AsyncIterator[str]:
+    await page.goto(f"{house.clinic.url}/console")
+    await page.wait_for_selector("input[type=email]")
+    yield "sign-in"
+    await house.sign_in(page.context, "doctor")
+    await page.reload()
+    await page.wait_for_selector("input[type=radio]")
+    yield "console-place"
+    await house.be_at_a_desk(page)
+    await page.reload()
+    await page.wait_for_selector("[data-testid=console-current][data-token]")
+    await page.wait_for_selector(".today dd")
+    yield "console"
+    await page.get_by_test_id("console-row").first.locator("button").first.click()
+    await page.wait_for_selector(".more")
+    yield "console-row"
+    await page.keyboard.press("t")
+    await page.wait_for_selector("dialog[open]")
+    yield "console-transfer"
+
+
+async def ticket(page: Page, house: House) -> AsyncIterator[str]:
+    await page.goto(house.ticket)
+    await page.wait_for_selector("[data-testid=ticket-place]")
+    yield "ticket"
+    await page.locator(".leave").click()
+    await page.wait_for_selector("dialog[open]")
+    yield "ticket-leave"
+    await page.goto(house.called)
+    await page.wait_for_selector("[data-testid=ticket-turn]")
+    yield "ticket-turn"
+    await page.locator(".turn .button").click()
+    await page.wait_for_selector(".is-called")
+    yield "ticket-called"
+    await page.goto(f"{house.clinic.url}/t/of-another-day")
+    await page.wait_for_selector(".calm-screen h1")
+    yield "ticket-unknown"
+
+
+async def reception(page: Page, house: House) -> AsyncIterator[str]:
+    await house.sign_in(page.context, "receptionist")
+    await page.goto(f"{house.clinic.url}/reception")
+    await page.wait_for_selector("[data-testid=reception-column][data-live=true]", state="attached")
+    await page.wait_for_selector("[data-testid=reception-column][data-live=false]", state="detached")
+    yield "reception"
+    await page.fill("#find", "Haddad")
+    await page.wait_for_selector("[role=option]")
+    yield "reception-find"
+
+
+async def admin(page: Page, house: House) -> AsyncIterator[str]:
+    await house.sign_in(page.context, "admin")
+    await page.goto(f"{house.clinic.url}/admin")
+    await page.wait_for_selector(".side a")
+    for nth in range(await page.locator(".side a").count()):
+        link = page.locator(".side a").nth(nth)
+        name = str(await link.get_attribute("href")).rpartition("/")[2]
+        await link.click()
+        await page.wait_for_selector(f".side a[aria-current=page][href$='{name}']")
+        await page.wait_for_load_state("networkidle")
+        yield f"admin-{name}"
+
+
+async def invite(page: Page, house: House) -> AsyncIterator[str]:
+    await page.goto(house.invitation)
+    await page.wait_for_selector("[data-testid=invitation]")
+    yield "invite"
+    await page.goto(f"{house.clinic.url}/invite/used-before")
+    await page.wait_for_selector(".calm-screen h1")
+    yield "invite-ended"
+
+
+ROUNDS: dict[str, Callable[[Page, House], AsyncIterator[str]]] = {
+    "/": front,
+    "/admin": admin,
+    "/board": board,
+    "/console": console,
+    "/invite/{secret}": invite,
+    "/reception": reception,
+    "/t/{secret}": ticket,
+}
+"""The way through each page of `server.pages.PAGES`; it yields at each state, by its name."""
+
+SIZE = {"/board": "tv", "/t/{secret}": "phone"}
+"""The size at which a page is mostly seen; a desktop's where none is told."""
+
+
+def reads(tag: str) -> dict[str, Any]:
+    """What a browser of somebody who reads this language is opened with."""
+    return {"locale": {"ar": "ar-EG", "hi": "hi-IN"}.get(tag, "en-GB")}
