@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from playwright.async_api import Browser, Page, async_playwright
@@ -12,7 +12,7 @@ from server import store
 from server.embedded import start_postgres, start_redis
 from server.events import Urgency
 from tests import outside
-from tests.pages import SIZES, Served, board, console, served, visiting
+from tests.pages import SIZES, Served, board, console, reception, served, visiting
 
 NAMES = ("Noor Haddad", "Tomás Herrera", "Ingrid Olsen", "Sam Carter", "Mei Tanaka", "Joseph Adeyemi", "Ana Sousa")
 
@@ -63,7 +63,33 @@ async def shoot(browser: Browser, clinic: Served, folder: Path) -> None:
                 ticket_id = await desk.get_by_test_id("console-row").first.get_attribute("data-ticket")
                 await clinic.world.do("undo", "doctor", ticket_id=await current(clinic, queue))
                 assert ticket_id
+                async with visiting(browser, size, color_scheme=scheme) as lobby:
+                    await front_desk(await reception(lobby, clinic, f"{size}-{scheme}@clinic.test"), take)
         print(size, flush=True)
+
+
+async def front_desk(page: Page, take: Callable[[Page, str], Awaitable[None]]) -> None:
+    """Reception: at rest, looking for somebody, a new patient's form, a ticket with its code, the queues alone."""
+    await take(page, "reception")
+    await page.keyboard.type("Tomas Herera")
+    await page.wait_for_selector("[data-testid=reception-found]")
+    await take(page, "reception-search")
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("#field-phone")
+    await take(page, "reception-new")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Escape")
+    await page.locator("#find").blur()
+    await page.keyboard.press("q")
+    await page.keyboard.press("Enter")
+    await page.locator("[data-step=link]").click()
+    await page.wait_for_selector("[data-testid=reception-slip]")
+    await take(page, "reception-ticket")
+    await page.keyboard.press("Escape")
+    await page.locator("#find").blur()
+    await page.keyboard.press("q")
+    await take(page, "reception-queues")
 
 
 async def current(clinic: Served, queue: int) -> int:
@@ -84,7 +110,6 @@ async def at(page: object, url: str) -> Page:
 
 async def run(folder: Path) -> None:
     """Serve a clinic of our own and take its pictures."""
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="callboard-shots-") as data:
         postgres, redis = start_postgres(Path(data) / "p", durable=False), start_redis(Path(data) / "r", durable=False)
         try:
@@ -102,7 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
     parser.add_argument("folder", type=Path)
-    asyncio.run(run(parser.parse_args(arguments).folder))
+    folder = parser.parse_args(arguments).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    asyncio.run(run(folder))
 
 
 if __name__ == "__main__":
