@@ -24,12 +24,13 @@ SIZES: dict[str, ViewportSize] = {
 }
 
 SPEECH = """
-window.spoken = []; window.speaking = 0; window.overlaps = 0;
+window.spoken = []; window.spokenIn = []; window.speaking = 0; window.overlaps = 0;
 window.speechSynthesis.cancel = () => {};
 window.speechSynthesis.speak = (words) => {
     window.overlaps += window.speaking > 0 ? 1 : 0;
     window.speaking += 1;
     window.spoken.push(words.text);
+    window.spokenIn.push(words.lang);
     setTimeout(() => words.onstart?.(new Event('start')), 1);
     setTimeout(() => { window.speaking -= 1; words.onend?.(new Event('end')); }, 60);
 };
