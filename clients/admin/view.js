@@ -58,6 +58,8 @@ function Office() {
   useEffect(() => {
     document.title = `${t(section.title)} · ${t("admin.title")} · ${t("app.name")}`;
     close();
+    // On a phone the sections are a row that scrolls.
+    document.querySelector(".side [aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" });
     // Whoever follows a link by keyboard goes on reading at the new title, not at the end of the old list.
     if (began.current) main.current?.querySelector("h1")?.focus();
     began.current = true;
@@ -79,7 +81,7 @@ function Office() {
         <nav class="side" aria-label=${t("admin.sections")}>
           ${SECTIONS.map((one) => html`<a key=${one.name} href=${`#/${one.name}`} aria-current=${one.name === section.name ? "page" : null}>${t(one.title)}</a>`)}
         </nav>
-        <main class="pane" ref=${main} aria-labelledby="pane-title">
+        <main class="pane" id="main" ref=${main} aria-labelledby="pane-title">
           ${loaded.value ? html`<${section.View} key=${chosen.value} />` : html`<h1 id="pane-title" class="soft" tabindex="-1">${t("link.connecting")}</h1>`}
         </main>
       </div>
