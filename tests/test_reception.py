@@ -465,3 +465,17 @@ async def test_a_call_at_the_console_moves_the_ticket_to_its_room(browser: Brows
         await desk.keyboard.press("Space")
         await expect(page.get_by_test_id("reception-room")).to_contain_text("Room 2")
         await shows(page, queue)
+
+
+async def test_a_doctor_sees_the_queues_they_serve_and_no_others(browser: Browser, clinic: Served) -> None:
+    own = await clinic.world.queue("Mine", owner=clinic.world.doctors[0])
+    await clinic.world.queue("Not mine", owner=clinic.world.doctors[1])
+    who = await clinic.doctor()
+    async with visiting(browser) as office:
+        page = await office.new_page()
+        await page.goto(f"{clinic.url}/reception")
+        await page.fill("input[type=email]", who["email"])
+        await page.fill("input[type=password]", who["password"])
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_test_id("reception-column")).to_have_count(1)
+        await expect(page.locator(f"[data-queue='{own}'][data-live=true]")).to_be_visible()
