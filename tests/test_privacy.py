@@ -235,6 +235,15 @@ async def check_answers(clinic: Ward) -> None:
             assert traces(answer.text, name) == set(), (name, query.name)
 
 
+READ: dict[bytes, Any] = {
+    b"hash": lambda client, key: client.hgetall(key),
+    b"stream": lambda client, key: client.xrange(key),
+    b"string": lambda client, key: client.get(key),
+    b"zset": lambda client, key: client.zrange(key, 0, -1),
+}
+"""How each kind of key in Redis is read."""
+
+
 async def check_stores(clinic: Ward, redis_url: str) -> None:
     """Neither the public streams nor what is kept for retries has it."""
     pool = clinic.house.world.pool
@@ -243,7 +252,7 @@ async def check_stores(clinic: Ward, redis_url: str) -> None:
     async for key in client.scan_iter(match="cb:*"):
         stream = key.decode().partition("{")[2].partition("}")[0]
         kind = await client.type(key)
-        content = await (client.hgetall(key) if kind == b"hash" else client.xrange(key))
+        content = await READ[kind](client, key)
         if not stream.startswith("staff:"):
             looked += 1
             assert traces(str(content)) == set(), key
