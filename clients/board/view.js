@@ -19,7 +19,7 @@
 import { locked, unlock } from "../shared/chime.js";
 import { now } from "../shared/clock.js";
 import { clockTime, longDate, span, t, timer, waitRange } from "../shared/i18n.js";
-import { html, titled } from "../shared/ui.js";
+import { html, titled, unbroken } from "../shared/ui.js";
 import { code, expires, unreachable } from "./pairing.js";
 
 /** @param {{state: State}} props */
@@ -54,8 +54,8 @@ function Head({ info }) {
   return html`
     <header class="head">
       <div>
-        <h1>${info.device.location}</h1>
-        <p>${info.institution.name}</p>
+        <h1 dir="auto">${info.device.location}</h1>
+        <p dir="auto">${info.institution.name}</p>
       </div>
       ${locked.value && html`<button class="sound" type="button" onClick=${unlock}><${Speaker} />${t("board.sound")}</button>`}
       <div class="when">
@@ -112,7 +112,7 @@ function Hero({ call, fresh }) {
         <p class="hero-call">
           <span class="token">${call.token}</span>
           <span class="hero-desk" data-long=${long(call.desk)}>
-            <${Arrow} /><span class="aside">${t("board.to")} </span><bdi>${call.desk}</bdi>
+            <${Arrow} /><span class="aside">${t("board.to")} </span><bdi>${unbroken(call.desk)}</bdi>
           </span>
         </p>
       </div>
@@ -128,7 +128,7 @@ function Line({ call, current }) {
         <span class="token">${call.token}</span>
         <${Arrow} />
         <span class="aside">${t("board.to")} </span>
-        <span class="line-desk" data-long=${long(call.desk)}><bdi>${call.desk}</bdi></span>
+        <span class="line-desk" data-long=${long(call.desk)}><bdi>${unbroken(call.desk)}</bdi></span>
         <time class="line-at" datetime=${new Date(call.at).toISOString()}>${clockTime(call.at)}</time>
       </p>
     </li>
@@ -165,11 +165,11 @@ function QueueCard({ name, doctor, alone, feed }) {
   return html`
     <article class=${`queue ${closed ? "is-closed" : ""}`} data-queue-state=${queue?.state}>
       <div class="queue-head">
-        <h3>${title}</h3>
-        ${by && html`<p>${by}</p>`}
+        <h3 dir="auto">${title}</h3>
+        ${by && html`<p dir="auto">${by}</p>`}
         ${closed && html`<p class="queue-state">${t(`board.${closed}`)}</p>`}
       </div>
-      ${queue?.message && html`<p class="queue-note">${queue.message}</p>`}
+      ${queue?.message && html`<p class="queue-note" dir="auto">${queue.message}</p>`}
       ${waiting.length > 0
         ? html`<div class="queue-next">
             <h4>${t("board.next")}</h4>

@@ -92,10 +92,10 @@ function Head() {
       <h1 class="aside">${t("console.title")}</h1>
       <button class="button top-place" type="button" onClick=${() => (choosing.value = true)}>
         <img src="/clients/shared/icon.svg" alt="" width="28" height="28" />
-        <span><strong>${titled(queue.value?.name ?? queueItem.value?.name ?? "", queue.value?.doctor ?? null)[0]}</strong><small>${deskName.value}</small></span>
+        <span><strong dir="auto">${titled(queue.value?.name ?? queueItem.value?.name ?? "", queue.value?.doctor ?? null)[0]}</strong><small dir="auto">${deskName.value}</small></span>
       </button>
       <button class=${`button top-state is-${state}`} type="button" onClick=${() => open("state")} aria-label=${`${t("console.pause.title")}: ${t(`console.state.${state}`)}`}>
-        <i class="dot"></i>${t(`console.state.${state}`)}${queue.value?.message && html`<small>${queue.value.message}</small>`}
+        <i class="dot"></i>${t(`console.state.${state}`)}${queue.value?.message && html`<small dir="auto">${queue.value.message}</small>`}
       </button>
       <div class="top-end">
         <span class="top-user">${user.value?.name}</span>
@@ -168,16 +168,19 @@ function Room() {
   `;
 }
 
+/** A requirement in the reader's language, or as it was written. @param {string} need */
+const wanted = (need) => (has(`need.${need}`) ? t(`need.${need}`) : need);
+
 /** @param {{ticket: StaffTicket, calls?: boolean}} props */
 function About({ ticket, calls = false }) {
   const times = ticket.call?.number ?? 0;
   return html`
     <ul class="about">
       ${ticket.urgency !== "routine" && html`<li><${Badge} urgency=${ticket.urgency} /></li>`}
-      ${ticket.requirements.map((need) => html`<li key=${need} class="chip">${need}</li>`)}
+      ${ticket.requirements.map((need) => html`<li key=${need} class="chip">${wanted(need)}</li>`)}
       ${ticket.patient.birth_year && html`<li class="soft">${t("console.born", { year: String(ticket.patient.birth_year) })}</li>`}
       ${calls && times > 1 && html`<li class="soft">${t("console.calls.n", { n: times })}</li>`}
-      ${ticket.reason && html`<li class="about-reason">${ticket.reason}</li>`}
+      ${ticket.reason && html`<li class="about-reason" dir="auto">${ticket.reason}</li>`}
     </ul>
   `;
 }
@@ -256,10 +259,10 @@ function Row({ ticket, at, before, opened, onToggle }) {
       <button class="row-main" type="button" aria-expanded=${opened} onClick=${onToggle}>
         <span class="row-place" aria-label=${t("console.place", { n: at + 1 })}>${number(at + 1)}</span>
         <span class="token row-token">${ticket.token}</span>
-        <span class="row-who"><strong>${ticket.patient.name}</strong>${ticket.reason && html`<small>${ticket.reason}</small>`}</span>
+        <span class="row-who"><strong dir="auto">${ticket.patient.name}</strong>${ticket.reason && html`<small dir="auto">${ticket.reason}</small>`}</span>
         <span class="row-marks">
           ${ticket.urgency !== "routine" && html`<${Badge} urgency=${ticket.urgency} />`}
-          ${ticket.requirements.map((need) => html`<span key=${need} class="chip">${need}</span>`)}
+          ${ticket.requirements.map((need) => html`<span key=${need} class="chip">${wanted(need)}</span>`)}
         </span>
         <span class="row-waited"><span class="aside">${t("console.waited")} </span>${waited < 60 ? t("time.now") : span(waited)}</span>
       </button>
@@ -314,7 +317,7 @@ function Few({ title, list }) {
             <li key=${ticket.ticket} class="row" data-testid="console-row" data-ticket=${ticket.ticket} data-token=${ticket.token}>
               <div class="row-main is-plain">
                 <span class="token row-token">${ticket.token}</span>
-                <span class="row-who"><strong>${ticket.patient.name}</strong><small>${ticket.state === "on_hold" ? ticket.reason : `${t(`value.${ticket.state}`)} · ${ticket.desk ?? ""}`}</small></span>
+                <span class="row-who"><strong dir="auto">${ticket.patient.name}</strong><small>${ticket.state === "on_hold" ? ticket.reason : `${t(`value.${ticket.state}`)} · ${ticket.desk ?? ""}`}</small></span>
                 <span class="row-marks">${ticket.urgency !== "routine" && html`<${Badge} urgency=${ticket.urgency} />`}</span>
                 ${ticket.state === "on_hold" && html`<span class="row-steps"><${Step} name="call" ticket=${ticket} label=${t("console.callthis")} onClick=${() => open("call", ticket)} /><${Step} name="return" ticket=${ticket} label=${t("console.return")} onClick=${() => open("return", ticket)} /></span>`}
               </div>

@@ -17,6 +17,12 @@ export const html = htm.bind(h);
  */
 export const titled = (name, doctor) => (doctor?.includes(name) ? [doctor, null] : [name, doctor]);
 
+/**
+ * A desk's name that breaks nowhere before its number: "Room 12" is one word to whoever looks for it.
+ * @param {string} desk
+ */
+export const unbroken = (desk) => desk.replace(/ (?=\S*\p{Nd})/gu, "\u00a0");
+
 /** Shows `fallback` instead of its children from the first error on, and tells `onError`. */
 class Boundary extends Component {
   /** @param {unknown} error */

@@ -28,7 +28,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { now } from "../shared/clock.js";
 import { clockTime, number, span, t, waitRange } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
-import { html } from "../shared/ui.js";
+import { html, unbroken } from "../shared/ui.js";
 import { ahead, waitLeft } from "./place.js";
 
 /** What a state that ends, or interrupts, the waiting says. */
@@ -112,7 +112,7 @@ const Called = ({ model }) => html`
   <section class="card is-called">
     <h2>${t("ticket.called")}</h2>
     <p>${t("ticket.turn.to")}</p>
-    <p class="called-desk"><bdi>${model.own.value?.desk}</bdi></p>
+    <p class="called-desk"><bdi>${unbroken(model.own.value?.desk ?? "")}</bdi></p>
   </section>
 `;
 
@@ -148,7 +148,7 @@ function Turn({ model }) {
       <div class="turn-in">
         <h2 id="turn-title">${(own?.call?.number ?? 1) > 1 ? t("ticket.turn.again") : t("ticket.turn")}</h2>
         <p class="token">${own?.token}</p>
-        <p id="turn-to"><span>${t("ticket.turn.to")}</span> <strong><bdi>${own?.desk}</bdi></strong></p>
+        <p id="turn-to"><span>${t("ticket.turn.to")}</span> <strong><bdi>${unbroken(own?.desk ?? "")}</bdi></strong></p>
         <button class="button" type="button" autofocus onClick=${model.onMyWay}>${t("ticket.turn.ok")}</button>
       </div>
     </dialog>
