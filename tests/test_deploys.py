@@ -1,0 +1,62 @@
+"""A deploy under open pages: each that nobody is busy with goes on with the new files by itself."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from server.pages import PAGES
+from tests.conftest import Postgres, Redis
+from tests.pages import Served, served, visiting
+from tests.rounds import ROUNDS, House, morning
+
+OPEN_ALL_DAY = {
+    "/admin": "admin-places",
+    "/board": "board",
+    "/console": "console",
+    "/reception": "reception",
+    "/t/{secret}": "ticket",
+}
+"""Each page that stays open, and the state in which it does."""
+PASSING = {"/", "/invite/{secret}"}
+"""Pages that hold no link and are left again at once."""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
+    """A served clinic of this test's own."""
+    url = postgres.fresh()
+    async with served(url, redis_server.fresh()) as clinic:
+        yield clinic
+    postgres.drop(url)
+
+
+def test_every_page_that_stays_open_is_deployed_under():
+    assert OPEN_ALL_DAY.keys() | PASSING == PAGES.keys()
+
+
+async def deploy(house: House, build: str) -> None:
+    """Stop the server, and start it as built from other files."""
+    await house.clinic.stop()
+    house.clinic.build = build
+    await house.clinic.start()
+
+
+@pytest.mark.parametrize("address", OPEN_ALL_DAY)
+async def test_a_page_goes_on_with_the_new_files(browser: Browser, clinic: Served, address: str) -> None:
+    house = await morning(clinic)
+    async with visiting(browser) as context:
+        page = await context.new_page()
+        # A page in the background: nobody would be interrupted.
+        await page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => true})")
+        async for state in ROUNDS[address](page, house):
+            if state != OPEN_ALL_DAY[address]:
+                continue
+            await deploy(house, "another-build")
+            build = page.locator("meta[name=build]")
+            await expect(build).to_have_attribute("content", "another-build", timeout=30_000)
+            await page.wait_for_selector("html[data-started=yes]")
+            await expect(page.locator("body")).to_contain_text("General practice")
+            return
+    pytest.fail(f"{address} has no state {OPEN_ALL_DAY[address]}")
