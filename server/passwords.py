@@ -15,6 +15,7 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -34,15 +35,14 @@ HASHER = argon2.PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4
 AT_ONCE = 2
 """Hashes under way in one process: 128 MiB and two cores at most, however many people sign in."""
 
-_under_way = asyncio.Semaphore(AT_ONCE)
+_threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="argon2")
 _NOBODY = HASHER.hash(secrets.token_urlsafe(16))
 """Compared with where there is no account, so that an unknown address takes as long as a known one."""
 
 
 async def hash_password(password: str) -> str:
     """The form in which a password is stored; in a thread, as it takes tens of milliseconds."""
-    async with _under_way:
-        return await asyncio.to_thread(HASHER.hash, password)
+    return await asyncio.get_running_loop().run_in_executor(_threads, HASHER.hash, password)
 
 
 async def fits(stored: str | None, password: str) -> bool:
@@ -54,8 +54,7 @@ async def fits(stored: str | None, password: str) -> bool:
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
 
-    async with _under_way:
-        return await asyncio.to_thread(verify)
+    return await asyncio.get_running_loop().run_in_executor(_threads, verify)
 
 
 def outdated(stored: str) -> bool:
