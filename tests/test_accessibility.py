@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
@@ -85,15 +85,20 @@ def test_the_vendored_checker_is_that_of_its_manifest():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+async def wear(page: Page, scheme: Literal["light", "dark"]) -> None:
+    """Change the colours, and wait until nothing is on its way from the old ones."""
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    await page.evaluate(SETTLED)
+
+
 async def violations(page: Page) -> list[str]:
     """What is seriously wrong, in light, and of the colours in dark."""
     if not await page.evaluate("() => 'axe' in window"):
         await page.evaluate(AXE)
     found: list[str] = await page.evaluate(LOOK, None)
-    await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-    await page.evaluate(SETTLED)
+    await wear(page, "dark")
     found += [f"dark, {one}" for one in await page.evaluate(LOOK, ["color-contrast"])]
-    await page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    await wear(page, "light")
     return found
 
 
