@@ -96,6 +96,8 @@ def configure(*, level: str = "info", json: bool = True, stream: TextIO | None =
         logging.getLogger(name).propagate = True
         # Their debug lines hold whole frames, and frames hold patients and credentials.
         logging.getLogger(name).setLevel(max(root.level, logging.INFO))
+    # It tells of every job that begins and ends, several a second.
+    logging.getLogger("arq.worker").setLevel(max(root.level, logging.WARNING))
     # uvicorn's own access lines hold raw paths; the edge writes one with the route's template instead.
     logging.getLogger("uvicorn.access").handlers.clear()
     logging.getLogger("uvicorn.access").propagate = False

@@ -37,7 +37,7 @@ async def verify(ctx: dict[str, Any]) -> None:
     """Put right every stream that Redis has lost or has an older state of."""
     wrong = await ctx["publisher"].verify()
     if wrong:
-        log.warning("streams-repaired", streams=wrong)
+        log.info("streams-repaired", streams=wrong)
 
 
 async def refresh_waits(ctx: dict[str, Any]) -> None:
