@@ -91,13 +91,22 @@ async def wear(page: Page, scheme: Literal["light", "dark"]) -> None:
     await page.evaluate(SETTLED)
 
 
+async def looked(page: Page, rules: list[str] | None) -> list[str]:
+    """What is seriously wrong, and still is at a second look: the first may fall into the middle of a redrawing."""
+    found: list[str] = await page.evaluate(LOOK, rules)
+    if found:
+        await page.evaluate(SETTLED)
+        found = await page.evaluate(LOOK, rules)
+    return found
+
+
 async def violations(page: Page) -> list[str]:
     """What is seriously wrong, in light, and of the colours in dark."""
     if not await page.evaluate("() => 'axe' in window"):
         await page.evaluate(AXE)
-    found: list[str] = await page.evaluate(LOOK, None)
+    found = await looked(page, None)
     await wear(page, "dark")
-    found += [f"dark, {one}" for one in await page.evaluate(LOOK, ["color-contrast"])]
+    found += [f"dark, {one}" for one in await looked(page, ["color-contrast"])]
     await wear(page, "light")
     return found
 
