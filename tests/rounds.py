@@ -148,6 +148,19 @@ async def admin(page: Page, house: House) -> AsyncIterator[str]:
         await page.wait_for_selector(f".side a[aria-current=page][href$='{name}']")
         await page.wait_for_load_state("networkidle")
         yield f"admin-{name}"
+    queue, person = house.queues[0], await house.clinic.world.pool.fetchval("select min(id) from users")
+    deeper = {"location": f"places/location/{house.clinic.world.location}", "queue": f"places/queue/{queue}"}
+    for name, place in {**deeper, "user": f"people/user/{person}"}.items():
+        await page.goto("about:blank")
+        await page.goto(f"{house.clinic.url}/admin#/{place}")
+        await page.wait_for_selector(".back")
+        await page.wait_for_load_state("networkidle")
+        yield f"admin-{name}"
+    await page.goto("about:blank")
+    await page.goto(f"{house.clinic.url}/admin#/people")
+    await page.locator(".pane-actions button").click()
+    await page.wait_for_selector("dialog[open]")
+    yield "admin-invite"
 
 
 async def invite(page: Page, house: House) -> AsyncIterator[str]:
