@@ -229,7 +229,7 @@ const Changes = ({ changes }) => html`<ul class="changes">${changes.map((one, at
 /** @param {{before: Record<string, any>, after: Record<string, any>}} props */
 const Fields = ({ before, after }) =>
   [...new Set([...Object.keys(before), ...Object.keys(after)])].map(
-    (name) => html`<span key=${name} class="said"><span class="soft">${name}</span> <del>${written(before[name])}</del> <span class="arrow" aria-hidden="true">→</span><span class="aside">${t("admin.audit.became")}</span> <ins>${written(after[name])}</ins></span>`,
+    (name) => html`<span key=${name} class="said"><span class="soft">${name}</span> <del><bdi>${written(before[name])}</bdi></del> <span class="arrow" aria-hidden="true">→</span><span class="aside">${t("admin.audit.became")}</span> <ins><bdi>${written(after[name])}</bdi></ins></span>`,
   );
 
 /** @param {string} subject */

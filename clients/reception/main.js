@@ -3,6 +3,7 @@
 import { effect } from "@preact/signals";
 
 import { t } from "../shared/i18n.js";
+import { letter } from "../shared/keys.js";
 import { useOwn } from "../shared/language.js";
 import { recover } from "../shared/reload.js";
 import { resume, user } from "../shared/session.js";
@@ -36,7 +37,7 @@ function onKey(event) {
   if (event.altKey || typing) return;
   if (onCard(event, target)) return event.preventDefault();
   if (event.repeat) return;
-  const pressed = event.key.toLowerCase();
+  const pressed = letter(event);
   if (pressed === "n") toSearch();
   else if (pressed === "q") toQueues();
   else if (pressed === "p" && phase.peek() === "slip") print();
@@ -53,7 +54,7 @@ function onKey(event) {
 function onCard(event, target) {
   const card = target?.closest(".card-main");
   if (!card) return false;
-  if ((event.key === " " || event.key.toLowerCase() === "m") && !event.repeat) {
+  if ((event.key === " " || letter(event) === "m") && !event.repeat) {
     const ticket = Number(/** @type {HTMLElement} */ (card.closest("[data-ticket]")).dataset.ticket);
     pickUp(ticket);
     return true;
