@@ -260,6 +260,7 @@ async def test_a_screen_is_renamed_and_the_status_is_told(browser: Browser, clin
 async def test_the_pages_work_with_the_keyboard_alone(browser: Browser, clinic: Served) -> None:
     async with visiting(browser) as room:
         desk = await office(room, clinic, "places")
+        await desk.wait_for_selector(".card")
         await desk.keyboard.press("Tab")
         await desk.keyboard.press("Enter")
         await expect(desk.locator("#pane-title")).to_be_focused()

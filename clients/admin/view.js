@@ -54,16 +54,20 @@ function Office() {
   const section = SECTIONS.find((one) => one.name === route.value.section) ?? first;
   const { of, id } = route.value;
   const main = useRef(/** @type {HTMLElement | null} */ (null));
-  const began = useRef(false);
+  const place = `${section.name}/${of}/${id}`;
+  const read = useRef(place);
   useEffect(() => {
     document.title = `${t(section.title)} · ${t("admin.title")} · ${t("app.name")}`;
     close();
     // On a phone the sections are a row that scrolls.
     document.querySelector(".side [aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" });
-    // Whoever follows a link by keyboard goes on reading at the new title, not at the end of the old list.
-    if (began.current) main.current?.querySelector("h1")?.focus();
-    began.current = true;
-  }, [section.name, of, id]);
+  }, [place]);
+  useEffect(() => {
+    // Whoever follows a link by keyboard goes on reading at the new title, once it is there.
+    if (!loaded.value || read.current === place) return;
+    main.current?.querySelector("h1")?.focus();
+    read.current = place;
+  }, [place, loaded.value]);
   return html`
     <div class="office">
       <a class="skip" href="#main" onClick=${(/** @type {Event} */ event) => (event.preventDefault(), main.current?.querySelector("h1")?.focus())}>${t("admin.skip")}</a>
