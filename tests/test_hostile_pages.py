@@ -1,0 +1,77 @@
+"""Names that would do harm: on every page, and on paper, they are text and nothing else."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from server.access import Role
+from tests.conftest import Postgres, Redis
+from tests.pages import Served, board, console, reception, served, until, visiting
+from tests.world import PASSWORD
+
+MARKUP = '"><img src=x onerror="window.harmed=1"><script>window.harmed=1</script>'
+FORMULA = '=HYPERLINK("http://example.org";"Click")'
+LONG = "Wolfeschlegelsteinhausenbergerdorff " * 5
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
+    """A served clinic of this test's own."""
+    url = postgres.fresh()
+    async with served(url, redis_server.fresh()) as clinic:
+        yield clinic
+    postgres.drop(url)
+
+
+async def unharmed(page: Page) -> None:
+    """Nothing of a name has become part of the page, and nothing has pushed it out of its width."""
+    assert await page.evaluate("window.harmed") is None
+    assert await page.evaluate("document.querySelectorAll('img[src=x]').length") == 0
+    await until(page, "document.documentElement.scrollWidth <= innerWidth + 1")
+
+
+async def test_hostile_names_are_text_at_the_console_and_at_reception(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue(MARKUP[:60])
+    for name in (MARKUP, FORMULA, LONG.strip()):
+        await clinic.world.join(queue, name, reason=MARKUP, requirements=[MARKUP[:60]])
+    async with visiting(browser) as office:
+        desk = await console(office, clinic, await clinic.doctor(), queue, 0)
+        await desk.keyboard.press("Space")
+        await expect(desk.get_by_test_id("console-current")).to_contain_text("<img src=x")
+        await unharmed(desk)
+    async with visiting(browser) as counter:
+        front = await reception(counter, clinic)
+        await expect(front.locator("body")).to_contain_text("=HYPERLINK")
+        await unharmed(front)
+        await front.emulate_media(media="print")
+        await unharmed(front)
+
+
+async def test_a_hostile_queue_desk_or_message_is_text_on_the_board_and_the_phone(
+    browser: Browser, clinic: Served
+) -> None:
+    queue = await clinic.world.queue(MARKUP[:60])
+    joined = await clinic.world.join(queue, MARKUP)
+    await clinic.world.do("set-queue-state", queue_id=queue, state="paused", message=MARKUP)
+    async with visiting(browser, "tv") as wall, visiting(browser, "phone") as pocket:
+        screen = await board(wall, clinic)
+        await expect(screen.locator("body")).to_contain_text("<script>")
+        await unharmed(screen)
+        phone = await pocket.new_page()
+        await phone.goto(joined.link)
+        await expect(phone.get_by_test_id("ticket-place")).to_be_visible()
+        await unharmed(phone)
+
+
+async def test_a_hostile_name_is_text_in_the_audit_trail(browser: Browser, clinic: Served) -> None:
+    await clinic.world.join(await clinic.world.queue(), MARKUP)
+    await clinic.world.account(Role.admin, "admin@clinic.test", name=MARKUP)
+    async with visiting(browser) as office:
+        page = await office.new_page()
+        await page.goto(f"{clinic.url}/admin")
+        await page.fill("input[type=email]", "admin@clinic.test")
+        await page.fill("input[type=password]", PASSWORD)
+        await page.keyboard.press("Enter")
+        await expect(page.locator("body")).to_contain_text("<img src=x")
+        await unharmed(page)
