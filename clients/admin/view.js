@@ -59,8 +59,9 @@ function Office() {
   useEffect(() => {
     document.title = `${t(section.title)} · ${t("admin.title")} · ${t("app.name")}`;
     close();
-    // On a phone the sections are a row that scrolls.
-    document.querySelector(".side [aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" });
+    // On a phone the sections are a row that scrolls. Elsewhere Tab would begin at what was scrolled to.
+    const side = document.querySelector(".side");
+    if (side && side.scrollWidth > side.clientWidth) side.querySelector("[aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" });
   }, [place]);
   useEffect(() => {
     // Whoever follows a link by keyboard goes on reading at the new title, once it is there.
