@@ -129,6 +129,8 @@ def digest(secret: str) -> bytes:
 AGAIN = "again:"
 """Before the key of an actor whose rights have changed: their sockets are cut, and let in again with the new ones."""
 
+SESSION_COOKIE = "callboard_session"
+"""Where a browser keeps a session's token, for HTTP and for sockets alike."""
 SESSION_LIFE = timedelta(days=14)
 """How long a session lasts at most; then its owner signs in again."""
 SESSION_IDLE = timedelta(hours=12)

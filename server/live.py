@@ -51,7 +51,6 @@ PING_EVERY = 5.0
 STREAMS_PER_SOCKET = 100
 ANSWERS_KEPT = 64
 """Catch-ups of one stream that are kept for others who ask the same."""
-COOKIE = "callboard_session"
 
 
 @dataclass(slots=True)
@@ -646,7 +645,7 @@ def origin_of(environ: Mapping[str, Any], sid: str) -> Origin:
 def cookie_of(environ: Mapping[str, Any]) -> str | None:
     """The session cookie of a handshake."""
     try:
-        morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE)
+        morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(access.SESSION_COOKIE)
     except CookieError:
         return None
     return morsel.value if morsel else None

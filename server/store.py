@@ -25,7 +25,6 @@ from pydantic import BaseModel
 
 from server import access, errors, events
 from server.access import Actor, Role
-from server.config import ROOT
 
 Ask = TypeVar("Ask", bound=BaseModel)
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -563,7 +562,6 @@ class UpgradeChanged(Exception):
 
 
 UPGRADES = Path(__file__).parent / "upgrades"
-SCHEMA = ROOT / "schema.sql"
 UPGRADE_LOCK = 0x43414C4C
 """Key of the advisory lock under which one process at a time upgrades a database ("CALL")."""
 

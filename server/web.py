@@ -43,7 +43,6 @@ PART_TIMEOUT = 2.0
 """Seconds in which a part must answer `/readyz`."""
 BODY_WITHIN = 20.0
 """Seconds in which a request's body must have arrived."""
-SESSION_COOKIE = "callboard_session"
 CSRF_COOKIE = "callboard_csrf"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -151,7 +150,7 @@ class Gate:
         Where `strangers` may ask, a cookie that is spent, or that the page does not vouch for, counts for nothing:
         a screen asks for its code in a browser where a doctor has signed in.
         """
-        header, cookie = request.headers.get("authorization"), request.cookies.get(SESSION_COOKIE)
+        header, cookie = request.headers.get("authorization"), request.cookies.get(access.SESSION_COOKIE)
         proof = request.headers.get("x-csrf-token")
         if strangers and not header and request.method not in SAFE and proof is None:
             cookie = None
@@ -362,7 +361,7 @@ class SessionAddress:
         life = int(access.SESSION_LIFE.total_seconds())
         secure = self.config.secure_cookies
         cookie = partial(response.set_cookie, max_age=life, secure=secure, samesite="strict")
-        cookie(SESSION_COOKIE, signed_in.token, httponly=True)
+        cookie(access.SESSION_COOKIE, signed_in.token, httponly=True)
         cookie(CSRF_COOKIE, actor.csrf)
         return response
 
@@ -384,9 +383,9 @@ class SessionAddress:
             raise errors.Unavailable() from lost
         self.store.outbox.end([actor.credential])
         response = Response(status_code=204, headers={"Cache-Control": "no-store"})
-        for name in (SESSION_COOKIE, CSRF_COOKIE):
+        for name in (access.SESSION_COOKIE, CSRF_COOKIE):
             response.delete_cookie(
-                name, secure=self.config.secure_cookies, httponly=name == SESSION_COOKIE, samesite="strict"
+                name, secure=self.config.secure_cookies, httponly=name == access.SESSION_COOKIE, samesite="strict"
             )
         return response
 
