@@ -8,21 +8,37 @@ import binascii
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
 from server import errors
 
-Ask = TypeVar("Ask", bound=BaseModel)
+M = TypeVar("M", bound=BaseModel)
 
 KEY = re.compile(r"[\x21-\x7e]{1,200}")
 POINTER_PART = 60
 """Longest piece of a field's name that a refusal repeats: the name, too, is the sender's text."""
 ERRORS_TOLD = 20
 """How many wrong places one refusal lists."""
+
+Id = Annotated[int, Field(ge=1, lt=2**62)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Requirement = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
+
+
+class Ask(BaseModel):
+    """A validated request: frozen, and closed against unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Reply(BaseModel):
+    """A command's or query's answer."""
+
+    model_config = ConfigDict(frozen=True)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -39,7 +55,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return given
 
 
-def validate(model: type[Ask], given: Mapping[str, Any], lax: bool = False) -> Ask:
+def validate(model: type[M], given: Mapping[str, Any], lax: bool = False) -> M:
     """The ask that a JSON object states; `lax` reads numbers and flags from text, as an address spells them.
 
     Raises `InvalidRequest`.

@@ -20,8 +20,7 @@ import orjson
 from pydantic import AwareDatetime, Field
 
 from server.access import ADMINS, Actor, Role
-from server.asks import decode_cursor, encode_cursor
-from server.queue.commands import Id, Reply
+from server.asks import Id, Reply, decode_cursor, encode_cursor
 from server.queue.queries import Page
 from server.store import Command, Connection, Download, Pool, Query, Read
 

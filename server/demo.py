@@ -12,9 +12,10 @@ import orjson
 
 from server import access, catalog, errors, queue, store
 from server.access import STAFF, Actor, Role
+from server.asks import Ask, Reply
 from server.events import Urgency
 from server.patients import NewPatient
-from server.queue.commands import Ask, Joined, JoinQueue, Reply, join_queue
+from server.queue.commands import Joined, JoinQueue, join_queue
 from server.queue.queries import Nothing
 from server.store import Command, Connection, Query, Read, Tx
 

@@ -14,9 +14,9 @@ from pydantic import Field, StringConstraints
 
 from server import access, errors, events
 from server.access import ADMINS, ANYBODY, Actor, Role
+from server.asks import Ask, Id, Reply
 from server.catalog import Label
 from server.events import AdminDevice, ShownQueue, StaffBoard
-from server.queue.commands import Ask, Id, Reply
 from server.queue.queries import Nothing
 from server.store import Command, Connection, Query, Read, Tx
 

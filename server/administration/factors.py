@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints
 from server import errors, events, totp
 from server.access import PEOPLE, Actor
 from server.administration.rows import audit, hold, tell, user_rows
-from server.queue.commands import Ask, Reply
+from server.asks import Ask, Reply
 from server.store import Command, Tx
 
 Code = Annotated[str, StringConstraints(strip_whitespace=True, min_length=6, max_length=40)]

@@ -19,7 +19,8 @@ from server.administration.places import (
     gate_queues,
 )
 from server.administration.rows import hold
-from server.queue.commands import Ask, Id, Reply, put_in_force
+from server.asks import Ask, Id, Reply
+from server.queue.commands import put_in_force
 from server.queue.line import Line, dumps, load_line
 from server.queue.queries import OfQueue, access_queue
 from server.settings import Partial, QueueSettings, changed, effective

@@ -22,9 +22,9 @@ from server.administration.rows import (
     queue_rows,
     tell,
 )
+from server.asks import Ask, Id, Reply
 from server.catalog import Label, Name
 from server.events import AdminDoctor, AdminInstitution, AdminLocation, AdminQueue
-from server.queue.commands import Ask, Id, Reply
 from server.queue.line import load_line
 from server.queue.queries import Nothing
 from server.store import Command, Query, Read, Tx

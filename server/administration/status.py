@@ -17,8 +17,8 @@ import orjson
 
 from server import devices, logs
 from server.access import ADMINS, Actor, Role
+from server.asks import Reply
 from server.events import AdminDevice
-from server.queue.commands import Reply
 from server.queue.queries import Nothing
 from server.store import Pool, Query, Read
 

@@ -15,9 +15,9 @@ from server import access, catalog, errors, events, passwords, totp
 from server.access import ADMINS, PEOPLE, Actor, Role
 from server.administration.places import OfInstitution, add_doctor
 from server.administration.rows import audit, hold, tell, user_rows
+from server.asks import Ask, Id, Reply
 from server.catalog import Email, Name
 from server.events import AdminUser
-from server.queue.commands import Ask, Id, Reply
 from server.queue.queries import Nothing
 from server.store import Command, Query, Read, Tx
 

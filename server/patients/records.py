@@ -8,11 +8,11 @@ import re
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from server import errors
 from server.access import STAFF, Actor
-from server.asks import wrong
+from server.asks import Ask, Id, Reply, wrong
 from server.events import Person
 from server.patients import spelling
 from server.store import Command, Connection, Query, Read, Tx
@@ -43,20 +43,7 @@ Phone = Annotated[
 ]
 BirthYear = Annotated[int, Field(ge=1850, le=2200)]
 BirthDate = Annotated[date, Field(ge=date(1850, 1, 1), le=date(2200, 12, 31))]
-Id = Annotated[int, Field(ge=1, lt=2**62)]
 Match = Literal["name", "phone", "number", "birth-date"]
-
-
-class Ask(BaseModel):
-    """A validated request: frozen, and closed against unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Reply(BaseModel):
-    """A command's or query's answer."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class NewPatient(Ask):

@@ -11,10 +11,11 @@ from typing import Annotated, Any, Self
 
 import orjson
 import segno
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, model_validator
 
 from server import access, errors, events
 from server.access import DESK, STAFF, Actor, Role
+from server.asks import Ask, Id, Reply, Requirement, Text
 from server.events import QueueState, Reason, StaffTicket, State, Urgency
 from server.patients import NewPatient, access_patient, register_patient
 from server.queue import rules
@@ -24,22 +25,7 @@ from server.queue.waits import Gap
 from server.settings import Partial, QueueSettings, changed, effective
 from server.store import OPEN_STREAMS, Command, Connection, Tx
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 Message = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Requirement = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
-Id = Annotated[int, Field(ge=1, lt=2**62)]
-
-
-class Ask(BaseModel):
-    """A validated request: frozen, and closed against unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Reply(BaseModel):
-    """A command's or query's answer."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 # Join

@@ -12,10 +12,9 @@ from pydantic import Field
 
 from server import errors
 from server.access import STAFF, Actor, Role
-from server.asks import decode_cursor, encode_cursor
+from server.asks import Ask, Id, Reply, decode_cursor, encode_cursor
 from server.events import Reason, StaffBoard, StaffQueue, StaffTicket, State, board
 from server.queue import rules
-from server.queue.commands import Ask, Id, Reply
 from server.queue.line import TICKET, staff_rows, ticket_of
 from server.store import Query, Read
 

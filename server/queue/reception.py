@@ -14,10 +14,10 @@ from pydantic import Field, model_validator
 
 from server import access, errors, events
 from server.access import STAFF, Actor, Role
-from server.asks import decode_cursor, encode_cursor
+from server.asks import Ask, Id, Reply, decode_cursor, encode_cursor
 from server.events import State, Urgency
 from server.patients import EditPatient, PatientRecord, edit_patient, patient_record
-from server.queue.commands import Ask, Id, OfTicket, Reply, open_ticket
+from server.queue.commands import OfTicket, open_ticket
 from server.queue.line import load_line
 from server.queue.queries import Page
 from server.store import Command, Query, Read, Tx
