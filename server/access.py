@@ -217,6 +217,34 @@ select coalesce(array_agg(id), '{}') from ended
 """
 
 
+async def end_other_sessions(db: Db, actor: Actor, at: datetime) -> list[str]:
+    """End every session of a person but the one they ask by; answers their credentials."""
+    ended = await db.fetchval(END_OTHER_SESSIONS, actor.id, at, actor.session_id)
+    return [f"session:{one}" for one in ended]
+
+
+END_OTHER_SESSIONS = """
+with ended as (
+    update sessions set revoked_at = $2 where user_id = $1 and id <> $3 and revoked_at is null returning id
+)
+select coalesce(array_agg(id), '{}') from ended
+"""
+
+
+async def rotate(db: Db, actor: Actor) -> str:
+    """Let the asker's session go on under a fresh token: whoever knew the old one knows nothing any more.
+
+    Cut the session's sockets, too (`AGAIN`): one may have been opened by the old token. Raises `NotAuthenticated`.
+    """
+    token, token_hash = new_secret()
+    if await db.fetchval(ROTATE_SESSION, actor.session_id, token_hash) is None:
+        raise errors.NotAuthenticated()
+    return token
+
+
+ROTATE_SESSION = "update sessions set token_hash = $2 where id = $1 and revoked_at is null returning id"
+
+
 async def end_sessions_without_factor(db: Db, institution_id: int, at: datetime) -> list[str]:
     """End the sessions of the institution's staff who have no second factor; answers their credentials."""
     ended = await db.fetchval(END_SESSIONS_WITHOUT_FACTOR, institution_id, at)

@@ -41,6 +41,18 @@ class Reply(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Proof(Ask):
+    """An ask whose sender proves anew who they are: tries are counted with their sign-ins."""
+
+    password: str = Field(min_length=1, max_length=1024, repr=False, description="The asker's password as it is.")
+
+
+class Rotated(Reply):
+    """The session goes on under a fresh token, over HTTP alone: the one before it opens nothing any more."""
+
+    token: str | None = Field(repr=False, description="None to a page: its cookie was set.")
+
+
 def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a body; an empty body is an empty object. Raises `MalformedJson`, `InvalidRequest`."""
     if not body.strip():

@@ -20,6 +20,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from server import errors, events
 from server.access import Role
+from server.asks import Rotated
 from server.config import ROOT
 
 Schema = dict[str, Any]
@@ -573,6 +574,7 @@ def asyncapi(
     """The AsyncAPI 3.0 document: a channel for each kind of stream, and one for commands and their acks."""
     kinds = [kind for kind in events.STREAM_EVENTS if events.STREAM_EVENTS[kind]]
     rows = [row for kind in kinds for row in events.STREAM_ROWS[kind]]
+    commands = [one for one in commands if not issubclass(one.reply, Rotated)]
     told: list[type[BaseModel]] = [Problem, Envelope, StreamReset, *events.EVENTS.values(), *rows]
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in told]
     asked: list[Declared | SocketCommand] = [*commands, *built_in]

@@ -137,6 +137,12 @@ class WrongSignIn(Refusal):
     code, status, title = "wrong-sign-in", 401, "E-mail or password is wrong."
 
 
+class WrongPassword(Refusal):
+    """The password with which somebody proves anew who they are is wrong; their session goes on."""
+
+    code, status, title = "wrong-password", 403, "That is not your password."
+
+
 class SecondFactorNeeded(Refusal):
     """The password is right, and this account asks for a code besides."""
 

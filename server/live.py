@@ -129,7 +129,12 @@ class Live:
         """Actors and credentials that ended just now, and when."""
         self.resyncs = 0
         self.resets = 0
-        self._commands: Mapping[str, Command[Any, Any]] = {command.name: command for command in commands}
+        self._commands: Mapping[str, Command[Any, Any]] = {
+            # A socket's answer can set no cookie, so what gives the session a fresh token is asked over HTTP alone.
+            command.name: command
+            for command in commands
+            if not issubclass(command.reply, asks.Rotated)
+        }
         self._own = {
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
@@ -259,7 +264,7 @@ class Live:
         self._ended = {key: at for key, at in self._ended.items() if at > now - CREDENTIALS_EVERY}
         self._ended.update({key: now for key in actors if not key.startswith(AGAIN)})
         for sid, socket in list(self.sockets.items()):
-            if self._has_ended(socket.actor) or socket.actor.key in again:
+            if self._has_ended(socket.actor) or again & {socket.actor.key, socket.actor.credential}:
                 await self._cut(sid)
 
     async def _cut(self, sid: str) -> None:

@@ -497,7 +497,7 @@ def fingerprint(name: str, ask: BaseModel) -> bytes:
     return hashlib.sha256(name.encode() + b"\0" + ask.model_dump_json().encode()).digest()
 
 
-SECRETS = frozenset({"password", "code", "token", "secret", "recovery_code"})
+SECRETS = frozenset({"password", "new_password", "code", "token", "secret", "recovery_code"})
 """Fields of a request that the audit trail never holds."""
 
 

@@ -201,8 +201,8 @@ def path_model(declared: Command[Any, Any] | Query[Any, Any]) -> type[BaseModel]
 class CommandEndpoint:
     """Carries out one declared command."""
 
-    def __init__(self, command: Command[Any, Any], store: Store, gate: Gate) -> None:
-        self.command, self.store, self.gate = command, store, gate
+    def __init__(self, command: Command[Any, Any], store: Store, gate: Gate, secure: bool) -> None:
+        self.command, self.store, self.gate, self.secure = command, store, gate, secure
         self.path = path_model(command)
 
     async def __call__(self, request: Request) -> Response:
@@ -211,8 +211,32 @@ class CommandEndpoint:
         permit(self.command, actor)
         key = asks.idempotency_key(request.headers.get("idempotency-key"))
         ask = await asked_in_body(self.path, self.command.ask, request)
-        reply = await self.store.execute(self.command, actor, ask, key)
-        return Json(reply, self.command.status)
+        if isinstance(ask, asks.Proof):
+            reply = await self.proved(request, actor, ask)
+        else:
+            reply = await self.store.execute(self.command, actor, ask, key)
+        if not isinstance(reply, asks.Rotated) or request.headers.get("authorization"):
+            return Json(reply, self.command.status)
+        response = Json(reply.model_copy(update={"token": None}), self.command.status)
+        keep_session(response, str(reply.token), actor.csrf, self.secure)
+        return response
+
+    async def proved(self, request: Request, actor: Actor, ask: asks.Proof) -> Any:
+        """Carry it out for somebody who gives their password anew: guesses count with wrong sign-ins.
+
+        Raises `WrongPassword`, `TooMany`.
+        """
+        sign_ins = self.gate.doors.sign_ins
+        one = await sign_ins.begin(await email_of(self.store, actor), sender(request.scope))
+        try:
+            reply = await self.store.execute(self.command, actor, ask)
+        except errors.WrongPassword:
+            raise
+        except errors.Refusal:
+            await sign_ins.void(one)
+            raise
+        await sign_ins.right(one)
+        return reply
 
 
 async def asked_in_body(path_fields: type[BaseModel], model: type[BaseModel], request: Request) -> BaseModel:
@@ -333,6 +357,22 @@ class OpenedSession(Session):
     token: str = Field(repr=False)
 
 
+def keep_session(response: Response, token: str, csrf: str, secure: bool) -> None:
+    """Have the browser keep a session's token, out of the page's reach, and its proof against forged requests."""
+    life = int(access.SESSION_LIFE.total_seconds())
+    cookie = partial(response.set_cookie, max_age=life, secure=secure, samesite="strict")
+    cookie(access.SESSION_COOKIE, token, httponly=True)
+    cookie(CSRF_COOKIE, csrf)
+
+
+async def email_of(store: Store, actor: Actor) -> str:
+    """The address that a signed-in person signs in with. Raises `Unavailable`."""
+    try:
+        return await access.email_of(store.pool, actor)
+    except LOST as lost:
+        raise errors.Unavailable() from lost
+
+
 class SessionAddress:
     """Signing in, who is signed in, signing out."""
 
@@ -358,21 +398,13 @@ class SessionAddress:
         response = Json(
             OpenedSession(token=signed_in.token, csrf=actor.csrf, user=session_user(actor, signed_in.email))
         )
-        life = int(access.SESSION_LIFE.total_seconds())
-        secure = self.config.secure_cookies
-        cookie = partial(response.set_cookie, max_age=life, secure=secure, samesite="strict")
-        cookie(access.SESSION_COOKIE, signed_in.token, httponly=True)
-        cookie(CSRF_COOKIE, actor.csrf)
+        keep_session(response, signed_in.token, actor.csrf, self.config.secure_cookies)
         return response
 
     async def show(self, request: Request) -> Response:
         """Who is signed in."""
         actor = await self.person(request)
-        try:
-            email = await access.email_of(self.store.pool, actor)
-        except LOST as lost:
-            raise errors.Unavailable() from lost
-        return Json(Session(csrf=actor.csrf, user=session_user(actor, email)))
+        return Json(Session(csrf=actor.csrf, user=session_user(actor, await email_of(self.store, actor))))
 
     async def close(self, request: Request) -> Response:
         """Sign out: the token opens nothing from here on, and its sockets are cut."""
@@ -700,7 +732,7 @@ def build(
         "/metrics": {"GET": meters.show},
     }
     endpoints: list[tuple[Command[Any, Any] | Query[Any, Any], Endpoint]] = [
-        *((command, CommandEndpoint(command, store, gate)) for command in commands),
+        *((command, CommandEndpoint(command, store, gate, config.secure_cookies)) for command in commands),
         *((query, QueryEndpoint(query, store, gate)) for query in queries),
     ]
     for declared, endpoint in endpoints:

@@ -11,7 +11,7 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 from server import totp
 from server.access import Role
 from tests.conftest import Postgres, Redis
-from tests.pages import Served, board, console, served, until, visiting
+from tests.pages import Served, board, console, reception, served, until, visiting
 from tests.world import PASSWORD
 
 EMAIL = "ada@clinic.test"
@@ -267,3 +267,37 @@ async def test_the_pages_work_with_the_keyboard_alone(browser: Browser, clinic: 
         await desk.get_by_role("link", name="People").press("Enter")
         await expect(desk.locator("#pane-title")).to_have_text("People")
         await expect(desk.locator("#pane-title")).to_be_focused()
+
+
+async def test_changed_password_keeps_this_page_and_ends_every_other(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser) as room, visiting(browser, "phone") as pocket:
+        desk, phone = await office(room, clinic, "account"), await office(pocket, clinic, "people")
+        await desk.get_by_role("button", name="Change the password").click()
+        await desk.get_by_label("Present password").fill("not the password")
+        await desk.get_by_label("New password").fill(NEW_PASSWORD)
+        await desk.keyboard.press("Enter")
+        await expect(desk.get_by_role("alert").filter(has_text="not your present password")).to_be_visible()
+        await desk.get_by_label("Present password").fill(PASSWORD)
+        await desk.keyboard.press("Enter")
+        await expect(desk.get_by_test_id("password-done")).to_contain_text("is changed")
+        await expect(phone.locator("input[type=password]")).to_be_visible()
+        await desk.get_by_role("link", name="Institution").click()
+        await expect(desk.get_by_text("Main waiting room").first).to_be_visible()
+        await sign_in(phone, f"{clinic.url}/admin", password=NEW_PASSWORD)
+        await phone.wait_for_selector(".side")
+
+
+async def test_doctor_and_receptionist_change_theirs_where_they_work(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue("Walk-in")
+    doctor = await clinic.doctor()
+    async with visiting(browser, "tablet") as room, visiting(browser, "phone") as front:
+        for page in (await console(room, clinic, doctor, queue, 0), await reception(front, clinic)):
+            await page.get_by_test_id("account").click()
+            await page.get_by_label("Present password").fill(PASSWORD)
+            await page.get_by_label("New password").fill(NEW_PASSWORD)
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_test_id("password-done")).to_contain_text("is changed")
+            await page.keyboard.press("Escape")
+            await expect(page.get_by_role("dialog")).to_have_count(0)
+            await page.reload()
+            await expect(page.get_by_test_id("account")).to_be_visible()

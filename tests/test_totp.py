@@ -236,6 +236,7 @@ async def test_session_that_owes_a_factor_opens_nothing_until_it_is_set_up(house
     assert (await asks(house, who, "POST", "/session/totp/confirm", code="000000"))[1]["code"] == "wrong-code"
     status, confirmed = await asks(house, who, "POST", "/session/totp/confirm", code=code)
     assert status == 200 and len(confirmed["recovery_codes"]) == 10
+    who = person(confirmed["token"])
     assert (await asks(house, who, "GET", "/queues"))[0] == 200
     await house.knock(who)
     sign_in = {"email": email, "password": PASSWORD}

@@ -1,8 +1,9 @@
 // @ts-check
-/** Owns the admin's own account: where they are signed in, and their second factor. */
+/** Owns the admin's own account: their password, their second factor, and where they are signed in. */
 import { useState } from "preact/hooks";
 
-import { Problem, newKey, request } from "../shared/api.js";
+import { usePassword } from "../shared/account.js";
+import { Problem, request } from "../shared/api.js";
 import { CodeField, FactorSetUp } from "../shared/factor.js";
 import { t } from "../shared/i18n.js";
 import { resume, user } from "../shared/session.js";
@@ -13,10 +14,34 @@ import { institution, say } from "./work.js";
 
 export const Account = () => html`
   <${Pane} title=${t("admin.account")} lead=${`${user.value?.name} · ${user.value?.email}`}>
+    <${Password} />
     <${Factor} />
     <${Sessions} path="/sessions" name=${user.value?.name} />
   <//>
 `;
+
+function Password() {
+  const { fields, problem, busy, done, submit } = usePassword();
+  const [open, setOpen] = useState(false);
+  /** @param {Event} event */
+  const onSubmit = (event) => {
+    event.preventDefault();
+    void submit();
+  };
+  return html`
+    <${Card} title=${t("account.password")} note=${done ? "" : t("account.password.text")}>
+      <div role="status">${done && html`<p data-testid="password-done">${done}</p>`}</div>
+      ${!done && !open && html`<div><button class="button" type="button" onClick=${() => setOpen(true)}>${t("account.password.change")}</button></div>`}
+      ${!done &&
+      open &&
+      html`<form class="form" onSubmit=${onSubmit} data-dirty="" data-testid="password">
+        ${fields}
+        <div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div>
+        <div class="form-foot"><button class="button main" type="submit" disabled=${busy} aria-busy=${busy}>${busy ? t("console.working") : t("account.password.change")}</button></div>
+      </form>`}
+    <//>
+  `;
+}
 
 function Factor() {
   const [turn, setTurn] = useState(0);
@@ -38,7 +63,7 @@ function Remove() {
   const submit = async () => {
     setProblem("");
     try {
-      await request("DELETE", "/session/totp", { body: { code: code.trim() }, key: newKey() });
+      await request("DELETE", "/session/totp", { body: { code: code.trim() } });
       await resume();
       say({ text: t("admin.done.factor-removed"), kind: "done" });
       return true;

@@ -1,9 +1,8 @@
 // @ts-check
 /** Owns the pieces that the back office is put together from: panes, sheets and fields. */
 import { signal } from "@preact/signals";
-import { useLayoutEffect, useRef } from "preact/hooks";
 
-import { t } from "../shared/i18n.js";
+import { Sheet as Plain } from "../shared/sheet.js";
 import { html } from "../shared/ui.js";
 import { hush, pending, toast } from "./work.js";
 
@@ -18,39 +17,17 @@ export function ask(draw) {
 export const close = () => void (sheet.value = null);
 
 /**
- * A modal sheet with a form; the browser keeps the focus inside and closes it on Escape.
+ * The sheet of a change; `onSubmit` answers whether it is done with.
  * @param {{title: string, action?: string, danger?: boolean, disabled?: boolean, children?: any, onSubmit?: () => Promise<boolean> | boolean}} props
- *   `onSubmit` answers whether the sheet is done with
  */
-export function Sheet({ title, action, danger = false, disabled = false, children, onSubmit }) {
-  const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useLayoutEffect(() => {
-    const before = /** @type {HTMLElement | null} */ (document.activeElement);
-    if (!ref.current?.open) ref.current?.showModal();
-    return () => before?.focus?.();
-  }, []);
-  /** @param {Event} event */
-  const submit = async (event) => {
-    event.preventDefault();
+export function Sheet({ onSubmit, ...rest }) {
+  const submit = async () => {
     const mine = sheet.peek();
     // What it did may have opened the next sheet, such as the link that it made.
     if ((await onSubmit?.()) && sheet.peek() === mine) close();
   };
-  const busy = pending.value !== "";
   const problem = toast.value?.kind === "problem" ? toast.value.text : "";
-  return html`
-    <dialog ref=${ref} class="sheet" aria-labelledby="sheet-title" onClose=${close}>
-      <form onSubmit=${submit}>
-        <h2 id="sheet-title">${title}</h2>
-        ${children}
-        <div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div>
-        <div class="sheet-foot">
-          <button class="button" type="button" onClick=${close}>${action ? t("console.cancel") : t("console.close")}</button>
-          ${action && html`<button class=${`button ${danger ? "danger" : "main"}`} type="submit" aria-busy=${busy} disabled=${busy || disabled}>${busy ? t("console.working") : action}</button>`}
-        </div>
-      </form>
-    </dialog>
-  `;
+  return html`<${Plain} ...${rest} busy=${pending.value !== ""} problem=${problem} onClose=${close} onSubmit=${submit} />`;
 }
 
 /** A question before what can't be taken back. @param {{title: string, text: string, action: string, onSubmit: () => Promise<boolean> | boolean}} props */

@@ -2,6 +2,7 @@
 /** Owns how the back office is laid out: signing in, the sections at the side, the pane, and a word on what happened. */
 import { useEffect, useRef } from "preact/hooks";
 
+import { AccountButton } from "../shared/account.js";
 import { now } from "../shared/clock.js";
 import { span, t } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
@@ -76,7 +77,7 @@ function Office() {
         <span class="top-brand"><img src="/clients/shared/icon.svg" alt="" width="28" height="28" /><strong>${institution.value?.name ?? t("admin.title")}</strong></span>
         ${institutions.value.length > 1 && html`<${Institutions} />`}
         <div class="top-end">
-          <span class="top-user">${user.value?.name}</span>
+          <${AccountButton} href="#/account" />
           <${LanguageChoice} />
           <button class="button quiet" type="button" onClick=${signOut}>${t("console.signout")}</button>
         </div>

@@ -6,9 +6,10 @@
  * @typedef {"transfer" | "return" | "call" | "prioritize" | "cancel" | "hold" | "state" | "keys"} Kind
  */
 import { signal } from "@preact/signals";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
 import { t } from "../shared/i18n.js";
+import { Sheet } from "../shared/sheet.js";
 import { html, titled } from "../shared/ui.js";
 import { hush, pending, place, queue, queues, step, ticketStep, toast, waiting } from "./work.js";
 
@@ -35,37 +36,11 @@ export function Dialogs() {
   return html`<${Chosen} key=${ticket.ticket} ticket=${ticket} />`;
 }
 
-/**
- * A modal sheet with a form; the browser keeps the focus inside and closes it on Escape.
- * @param {{title: string, action?: string, danger?: boolean, children?: any, onSubmit?: () => Promise<boolean> | boolean}} props
- */
-function Sheet({ title, action, danger = false, children, onSubmit }) {
-  const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useLayoutEffect(() => {
-    const before = /** @type {HTMLElement | null} */ (document.activeElement);
-    if (!ref.current?.open) ref.current?.showModal();
-    return () => before?.focus?.();
-  }, []);
-  /** @param {Event} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    if (await onSubmit?.()) close();
-  };
-  const busy = pending.value !== null;
+/** @param {{title: string, action?: string, danger?: boolean, children?: any, onSubmit?: () => Promise<boolean> | boolean}} props */
+function Asked({ onSubmit, ...rest }) {
+  const submit = async () => void ((await onSubmit?.()) && close());
   const problem = toast.value?.kind === "problem" ? toast.value.text : "";
-  return html`
-    <dialog ref=${ref} class="sheet" aria-labelledby="sheet-title" onClose=${close} onClick=${(/** @type {MouseEvent} */ event) => event.target === ref.current && close()}>
-      <form onSubmit=${submit}>
-        <h2 id="sheet-title">${title}</h2>
-        ${children}
-        <div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div>
-        <div class="sheet-foot">
-          <button class="button" type="button" onClick=${close}>${action ? t("console.cancel") : t("console.close")}</button>
-          ${action && html`<button class=${`button ${danger ? "danger" : "main"}`} type="submit" aria-busy=${busy} disabled=${busy}>${busy ? t("console.working") : action}</button>`}
-        </div>
-      </form>
-    </dialog>
-  `;
+  return html`<${Sheet} ...${rest} busy=${pending.value !== null} problem=${problem} beside onClose=${close} onSubmit=${submit} />`;
 }
 
 /** @param {{value: string, onChange: (text: string) => void, required?: boolean, label?: string, placeholder?: string}} props */
@@ -101,11 +76,11 @@ function Transfer({ ticket }) {
   const [keep, setKeep] = useState(true);
   const [reason, setReason] = useState("");
   const title = t("console.transfer.title", { token: ticket.token });
-  if (targets.length === 0) return html`<${Sheet} title=${title}><p>${t("console.transfer.none")}</p><//>`;
+  if (targets.length === 0) return html`<${Asked} title=${title}><p>${t("console.transfer.none")}</p><//>`;
   const submit = () => ticketStep("transfer", ticket, { queue_id: Number(to), keep_wait: keep, ...reasonIn(reason) });
   const named = targets.map((one) => ({ value: String(one.id), text: [...titled(one.name, one.doctor), t("console.waiting.n", { n: one.waiting })].filter(Boolean).join(" · ") }));
   return html`
-    <${Sheet} title=${title} action=${t("console.transfer")} onSubmit=${submit}>
+    <${Asked} title=${title} action=${t("console.transfer")} onSubmit=${submit}>
       <${Choice} label=${t("console.transfer.to")} value=${to} options=${named} onChange=${setTo} />
       <label class="check"><input type="checkbox" checked=${keep} onChange=${() => setKeep(!keep)} /><span>${t("console.transfer.keep")}</span></label>
       <${Text} value=${reason} onChange=${setReason} />
@@ -119,7 +94,7 @@ function Return({ ticket }) {
   const options = [{ value: "", text: t("console.return.old") }, ...[1, 2, 3, 5, 10].map((n) => ({ value: String(n), text: t("console.return.after", { n }) }))];
   const submit = () => ticketStep("return", ticket, { after: after ? Number(after) : null });
   return html`
-    <${Sheet} title=${t("console.return.title", { token: ticket.token })} action=${t("console.return")} onSubmit=${submit}>
+    <${Asked} title=${t("console.return.title", { token: ticket.token })} action=${t("console.return")} onSubmit=${submit}>
       <${Choice} label=${t("console.return.where")} value=${after} options=${options} onChange=${setAfter} />
     <//>
   `;
@@ -130,7 +105,7 @@ function CallThis({ ticket }) {
   const [reason, setReason] = useState("");
   const submit = () => ticketStep("call", ticket, { desk_id: place.value?.desk, reason: reason.trim() });
   return html`
-    <${Sheet} title=${t("console.callthis.title", { token: ticket.token })} action=${t("console.callthis")} onSubmit=${submit}>
+    <${Asked} title=${t("console.callthis.title", { token: ticket.token })} action=${t("console.callthis")} onSubmit=${submit}>
       <p class="sheet-note">${t("console.callthis.text")}</p>
       <${Text} value=${reason} onChange=${setReason} required />
     <//>
@@ -146,7 +121,7 @@ function Prioritize({ ticket }) {
   const spots = [{ value: "", text: t("console.prioritize.place.auto") }, ...waiting.value.map((_, at) => ({ value: String(at + 1), text: t("console.place", { n: at + 1 }) }))];
   const submit = () => ticketStep("prioritize", ticket, { urgency, ...(spot ? { place: Number(spot) } : {}), reason: reason.trim() });
   return html`
-    <${Sheet} title=${t("console.prioritize.title", { token: ticket.token })} action=${t("console.save")} onSubmit=${submit}>
+    <${Asked} title=${t("console.prioritize.title", { token: ticket.token })} action=${t("console.save")} onSubmit=${submit}>
       <${Choice} label=${t("console.prioritize.urgency")} value=${urgency} options=${levels} onChange=${setUrgency} />
       <${Choice} label=${t("console.prioritize.place")} value=${spot} options=${spots} onChange=${setSpot} />
       <${Text} value=${reason} onChange=${setReason} required />
@@ -158,7 +133,7 @@ function Prioritize({ ticket }) {
 function Cancel({ ticket }) {
   const [reason, setReason] = useState("");
   return html`
-    <${Sheet} title=${t("console.cancel.title", { token: ticket.token })} action=${t("console.cancel.action")} danger onSubmit=${() => ticketStep("cancel", ticket, reasonIn(reason))}>
+    <${Asked} title=${t("console.cancel.title", { token: ticket.token })} action=${t("console.cancel.action")} danger onSubmit=${() => ticketStep("cancel", ticket, reasonIn(reason))}>
       <${Text} value=${reason} onChange=${setReason} />
     <//>
   `;
@@ -168,7 +143,7 @@ function Cancel({ ticket }) {
 function Hold({ ticket }) {
   const [reason, setReason] = useState("");
   return html`
-    <${Sheet} title=${`${t("console.hold")} · ${ticket.token}`} action=${t("console.hold")} onSubmit=${() => ticketStep("hold", ticket, reasonIn(reason))}>
+    <${Asked} title=${`${t("console.hold")} · ${ticket.token}`} action=${t("console.hold")} onSubmit=${() => ticketStep("hold", ticket, reasonIn(reason))}>
       <${Text} value=${reason} onChange=${setReason} />
     <//>
   `;
@@ -181,7 +156,7 @@ function State() {
   const submit = () =>
     step("state", `/queues/${place.value?.queue}/state`, { state, message: message.trim() || null }, { undoable: false, values: { state: t(`value.${state}`) } });
   return html`
-    <${Sheet} title=${t("console.pause.title")} action=${t("console.save")} onSubmit=${submit}>
+    <${Asked} title=${t("console.pause.title")} action=${t("console.save")} onSubmit=${submit}>
       <fieldset class="radios">
         <legend>${t("console.state")}</legend>
         ${states.map((one) => html`<label key=${one} class="radio"><input type="radio" name="state" value=${one} checked=${state === one} onChange=${() => setState(one)} /><span>${t(`console.state.${one}`)}</span></label>`)}
@@ -195,7 +170,7 @@ function State() {
 const KEYS = [["console.key.space", "console.keys.space"], ["S", "console.keys.s"], ["R", "console.keys.r"], ["C", "console.keys.c"], ["N", "console.keys.n"], ["H", "console.keys.h"], ["B", "console.keys.b"], ["T", "console.keys.t"], ["U", "console.keys.u"], ["?", "console.keys.help"]];
 
 const Keys = () => html`
-  <${Sheet} title=${t("console.keys.title")}>
+  <${Asked} title=${t("console.keys.title")}>
     <dl class="keys">
       ${KEYS.map(([key = "", text = ""]) => html`<div key=${text}><dt><kbd>${key.includes(".") ? t(key) : key}</kbd></dt><dd>${t(text)}</dd></div>`)}
     </dl>

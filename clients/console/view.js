@@ -6,6 +6,7 @@
  */
 import { useEffect, useState } from "preact/hooks";
 
+import { AccountButton, AccountSheet } from "../shared/account.js";
 import { coarse, now } from "../shared/clock.js";
 import { clockTime, has, number, span, t, timer } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
@@ -81,6 +82,7 @@ function Desk() {
       </main>
       <${Word} />
       <${Dialogs} />
+      <${AccountSheet} />
     </div>
   `;
 }
@@ -98,7 +100,7 @@ function Head() {
         <i class="dot"></i>${t(`console.state.${state}`)}${queue.value?.message && html`<small dir="auto">${queue.value.message}</small>`}
       </button>
       <div class="top-end">
-        <span class="top-user">${user.value?.name}</span>
+        <${AccountButton} />
         <${LanguageChoice} />
         <button class="button quiet top-keys" type="button" onClick=${() => open("keys")}>${t("console.keys")} <kbd>?</kbd></button>
         <button class="button quiet" type="button" onClick=${signOut}>${t("console.signout")}</button>

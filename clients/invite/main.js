@@ -11,8 +11,9 @@ import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 
 import { Problem, newKey, request } from "../shared/api.js";
-import { has, longDate, t } from "../shared/i18n.js";
+import { longDate, t } from "../shared/i18n.js";
 import { LanguageChoice, useOwn } from "../shared/language.js";
+import { NewPassword, why } from "../shared/password.js";
 import { html, mount } from "../shared/ui.js";
 
 const authorization = `Invitation ${decodeURIComponent(location.pathname.split("/").pop() ?? "")}`;
@@ -42,13 +43,9 @@ function Page() {
   return html`<${Choose} invitation=${invitation.value} />`;
 }
 
-/** Why the server doesn't take this password. @param {Problem} problem */
-const why = (problem) => (problem.code === "weak-password" && has(`weak.${problem.body.reason}`) ? t(`weak.${problem.body.reason}`) : problem.message);
-
 /** @param {{invitation: Invitation}} props */
 function Choose({ invitation: one }) {
   const [password, setPassword] = useState("");
-  const [shown, setShown] = useState(false);
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
   /** @param {Event} event */
@@ -74,12 +71,7 @@ function Choose({ invitation: one }) {
         <h1>${t("invite.title", { name: one.name })}</h1>
         <p>${t("invite.text", { institution: one.institution, role: t(`role.${one.role}`) })}</p>
         <label class="field"><span>${t("console.email")}</span><input type="email" value=${one.email} readonly autocomplete="username" dir="ltr" /></label>
-        <label class="field"><span>${t("invite.password")}</span>
-          <input type=${shown ? "text" : "password"} name="password" value=${password} required minlength="10" maxlength="1000" autocomplete="new-password" autofocus aria-describedby="policy" spellcheck=${false} dir="ltr"
-            onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => setPassword(event.currentTarget.value)} />
-        </label>
-        <label class="check"><input type="checkbox" checked=${shown} onChange=${() => setShown(!shown)} /><span>${t("invite.show")}</span></label>
-        <ul class="policy" id="policy"><li>${t("invite.policy.length")}</li><li>${t("invite.policy.guess")}</li><li>${t("invite.policy.free")}</li></ul>
+        <${NewPassword} value=${password} onChange=${setPassword} focus />
         <div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div>
         <button class="button main" type="submit" disabled=${busy} aria-busy=${busy}>${busy ? t("console.working") : t("invite.accept")}</button>
         <p class="soft"><small>${t("invite.until", { day: longDate(Date.parse(one.expires_at)) })}</small></p>

@@ -9,6 +9,7 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { Problem } from "../shared/api.js";
 import { t } from "../shared/i18n.js";
+import { Sheet } from "../shared/sheet.js";
 import { html, store } from "../shared/ui.js";
 import { asking, rest } from "./carry.js";
 import { takeAway } from "./desk.js";
@@ -43,36 +44,6 @@ export function Sheets() {
   if (urgency.value) return html`<${Urgent} key=${urgency.value.ticket.ticket} />`;
   if (help.value) return html`<${Keys} />`;
   return null;
-}
-
-/**
- * A modal sheet; the browser keeps the focus inside and closes it on Escape.
- * @param {{title: string, action?: string, children?: any, onClose: () => void, onSubmit?: () => void}} props
- */
-function Sheet({ title, action, children, onClose, onSubmit }) {
-  const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useLayoutEffect(() => {
-    const before = /** @type {HTMLElement | null} */ (document.activeElement);
-    if (!ref.current?.open) ref.current?.showModal();
-    return () => before?.focus?.();
-  }, []);
-  /** @param {Event} event */
-  const submit = (event) => {
-    event.preventDefault();
-    onSubmit?.();
-  };
-  return html`
-    <dialog ref=${ref} class="sheet" aria-labelledby="sheet-title" onClose=${onClose} onClick=${(/** @type {MouseEvent} */ event) => event.target === ref.current && onClose()}>
-      <form onSubmit=${submit}>
-        <h2 id="sheet-title">${title}</h2>
-        ${children}
-        <div class="sheet-foot">
-          <button class="button" type="button" onClick=${onClose}>${action ? t("console.cancel") : t("console.close")}</button>
-          ${action && html`<button class="button main" type="submit">${action}</button>`}
-        </div>
-      </form>
-    </dialog>
-  `;
 }
 
 /**
@@ -119,7 +90,7 @@ function Reason() {
     void finish(move, "prioritize", ticket, { place, reason: reason.trim() }, t("reception.moved", { token: ticket.token, n: place }));
     rest(ticket, queue);
   };
-  return html`<${Sheet} title=${t("reception.why", { token: ticket.token, n: place })} action=${t("reception.move")} onClose=${close} onSubmit=${submit}><${Reasons} value=${reason} onChange=${setReason} /><//>`;
+  return html`<${Sheet} beside title=${t("reception.why", { token: ticket.token, n: place })} action=${t("reception.move")} onClose=${close} onSubmit=${submit}><${Reasons} value=${reason} onChange=${setReason} /><//>`;
 }
 
 function Urgent() {
@@ -136,7 +107,7 @@ function Urgent() {
     void step("prioritize", { ticket, from: queue, change: { urgency: level } }, { urgency: level, reason: reason.trim() });
   };
   return html`
-    <${Sheet} title=${t("console.prioritize.title", { token: ticket.token })} action=${t("console.save")} onClose=${close} onSubmit=${submit}>
+    <${Sheet} beside title=${t("console.prioritize.title", { token: ticket.token })} action=${t("console.save")} onClose=${close} onSubmit=${submit}>
       <fieldset class="radios">
         <legend>${t("console.prioritize.urgency")}</legend>
         ${["routine", "urgent", "emergency"].map((one) => html`<label key=${one} class="radio"><input type="radio" name="level" value=${one} checked=${level === one} onChange=${() => setLevel(/** @type {Urgency} */ (one))} /><span>${t(`urgency.${one}`)}</span></label>`)}
@@ -150,7 +121,7 @@ function Urgent() {
 const KEYS = [["N", "reception.keys.n"], ["1 2 3", "reception.keys.urgency"], ["Enter", "reception.keys.enter"], ["P", "reception.keys.p"], ["reception.key.esc", "reception.keys.esc"], ["Q", "reception.keys.q"], ["← ↑ ↓ →", "reception.keys.arrows"], ["M", "reception.keys.m"], ["U", "console.keys.u"], ["?", "console.keys.help"]];
 
 const Keys = () => html`
-  <${Sheet} title=${t("console.keys.title")} onClose=${() => (help.value = false)}>
+  <${Sheet} beside title=${t("console.keys.title")} onClose=${() => (help.value = false)}>
     <dl class="keys">
       ${KEYS.map(([key = "", text = ""]) => html`<div key=${text}><dt><kbd>${key.includes(".") ? t(key) : key}</kbd></dt><dd>${t(text)}</dd></div>`)}
     </dl>

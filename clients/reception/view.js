@@ -2,6 +2,7 @@
 /** Owns the reception page as a whole: its head, the filters, registering beside the queues, a word on what happened. */
 import { signal } from "@preact/signals";
 
+import { AccountButton, AccountSheet } from "../shared/account.js";
 import { now } from "../shared/clock.js";
 import { number, span, t } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
@@ -41,6 +42,7 @@ export function Reception() {
       <p class="aside" role="status" aria-live="assertive" data-testid="reception-said">${said.value}</p>
       <${Word} />
       <${Sheets} />
+      <${AccountSheet} />
     </div>
     <${Paper} />
   `;
@@ -58,7 +60,7 @@ function Head() {
         ? html`<label class="field top-where"><span class="aside">${t("reception.location")}</span><select onChange=${(/** @type {Chosen} */ event) => settle(Number(event.currentTarget.value))}>${all.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === location.value}>${one.name}</option>`)}</select></label>`
         : html`<strong class="top-where">${all[0]?.name}</strong>`}
       <div class="top-end">
-        <span class="top-user">${user.value?.name}</span>
+        <${AccountButton} />
         <${LanguageChoice} />
         <button class="button quiet top-keys" type="button" onClick=${() => (help.value = true)}>${t("console.keys")} <kbd>?</kbd></button>
         <button class="button quiet" type="button" onClick=${signOut}>${t("console.signout")}</button>

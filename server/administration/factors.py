@@ -1,7 +1,7 @@
 """A person's own second factor: set up, confirmed by a first code, removed by another.
 
-Invariant: a secret and its recovery codes are told once, to their owner; a session that still owes its factor may come
-here and nowhere else.
+Invariants: a secret and its recovery codes are told once, to their owner; a session that still owes its factor may come
+here and nowhere else; whatever changes how its owner signs in gives the session a fresh token.
 """
 
 import secrets
@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import segno
 from pydantic import Field, StringConstraints
 
-from server import errors, events, totp
+from server import access, errors, events, totp
 from server.access import PEOPLE, Actor
 from server.administration.rows import audit, hold, tell, user_rows
-from server.asks import Ask, Reply
+from server.asks import Ask, Reply, Rotated
 from server.store import Command, Tx
 
 Code = Annotated[str, StringConstraints(strip_whitespace=True, min_length=6, max_length=40)]
@@ -54,7 +54,7 @@ class ConfirmFactor(Ask):
     code: Code = Field(repr=False)
 
 
-class FactorConfirmed(Reply):
+class FactorConfirmed(Rotated):
     """Codes for the day the phone is lost, each good once."""
 
     recovery_codes: list[str]
@@ -67,7 +67,7 @@ async def confirm_totp(tx: Tx, actor: Actor, ask: ConfirmFactor) -> FactorConfir
     codes = totp.new_recovery_codes()
     await totp.confirm(tx.conn, actor.id, codes, tx.now)
     await _told(tx, actor, before)
-    return FactorConfirmed(recovery_codes=codes)
+    return FactorConfirmed(recovery_codes=codes, token=await fresh_token(tx, actor))
 
 
 class RemoveFactor(Ask):
@@ -76,7 +76,7 @@ class RemoveFactor(Ask):
     code: Code = Field(repr=False)
 
 
-class FactorRemoved(Reply):
+class FactorRemoved(Rotated):
     """Whether a second factor is left; it is not."""
 
     second_factor: bool = False
@@ -93,7 +93,7 @@ async def remove_totp(tx: Tx, actor: Actor, ask: RemoveFactor) -> FactorRemoved:
     await _take(tx, actor, ask.code, confirmed=True)
     await totp.remove(tx.conn, actor.id)
     await _told(tx, actor, before)
-    return FactorRemoved()
+    return FactorRemoved(token=await fresh_token(tx, actor))
 
 
 REQUIRED = "select require_totp from institutions where id = $1"
@@ -123,6 +123,13 @@ async def _told(tx: Tx, actor: Actor, before: Any) -> None:
     await tell(tx, actor.institution_id, events.UserChanged(user=actor.id), [after])
 
 
+async def fresh_token(tx: Tx, actor: Actor) -> str:
+    """Let the asker's session go on under a fresh token, and its sockets be opened anew."""
+    token = await access.rotate(tx.conn, actor)
+    tx.ended.append(f"{access.AGAIN}{actor.credential}")
+    return token
+
+
 COMMANDS: list[Command[Any, Any]] = [
     Command("set-up-totp", set_up_totp, SetUpFactor, FactorBegun, PEOPLE, "POST /session/totp", once=True, owing=True),
     Command(
@@ -135,5 +142,5 @@ COMMANDS: list[Command[Any, Any]] = [
         once=True,
         owing=True,
     ),
-    Command("remove-totp", remove_totp, RemoveFactor, FactorRemoved, PEOPLE, "DELETE /session/totp"),
+    Command("remove-totp", remove_totp, RemoveFactor, FactorRemoved, PEOPLE, "DELETE /session/totp", once=True),
 ]
