@@ -21,12 +21,19 @@ create table institutions (
     zone        text        not null default 'UTC',
     languages   text[]      not null default '{en}',
     settings    jsonb       not null default '{}',
+    -- What holds for booking its doctors where they do not say otherwise.
+    booking     jsonb       not null default '{}',
+    -- Where phone numbers without a prefix are from (ISO 3166), and what fees are in (ISO 4217).
+    country     text,
+    currency    text        not null default 'EUR',
     -- Staff without a second factor may do nothing but set one up.
     require_totp  boolean   not null default false,
     created_at  timestamptz not null default now(),
     -- Two tenants of one name would be told apart by nobody.
     constraint institutions_name_unique unique (name),
     constraint institutions_name_length check (char_length(name) between 1 and 200),
+    constraint institutions_country_code check (country ~ '^[A-Z]{2}$'),
+    constraint institutions_currency_code check (currency ~ '^[A-Z]{3}$'),
     -- Announcements are made in these, one after the other.
     constraint institutions_languages_some check (cardinality(languages) between 1 and 5)
 );
@@ -59,13 +66,88 @@ create table desks (
 -- A patient who is called to "Room 3" finds one Room 3.
 create unique index desks_name_unique on desks (location_id, name) where retired_at is null;
 
-create table doctors (
+create table specialties (
     id              bigint      generated always as identity primary key,
     institution_id  bigint      not null references institutions,
     name            text        not null,
-    created_at      timestamptz not null default now(),
+    -- Offered no more, while what happened under it keeps its name.
+    retired_at      timestamptz,
+    constraint specialties_name_length check (char_length(name) between 1 and 60),
+    constraint specialties_of_institution unique (id, institution_id)
+);
+-- A patient who looks for cardiology finds one cardiology.
+create unique index specialties_name_unique on specialties (institution_id, lower(name)) where retired_at is null;
+
+-- What a visit is for: how long it takes, what it costs, and whether one has to come for it.
+create table visit_types (
+    id              bigint         generated always as identity primary key,
+    institution_id  bigint         not null references institutions,
+    name            text           not null,
+    minutes         smallint       not null,
+    -- Null: the doctor's own.
+    fee             numeric(10, 2),
+    colour          text           not null default '#3d6fd1',
+    mode            text           not null default 'both',
+    retired_at      timestamptz,
+    constraint visit_types_name_length check (char_length(name) between 1 and 60),
+    constraint visit_types_minutes_sane check (minutes between 5 and 720),
+    constraint visit_types_fee_sane check (fee >= 0),
+    constraint visit_types_colour_code check (colour ~ '^#[0-9a-f]{6}$'),
+    constraint visit_types_mode_known check (mode in ('in_person', 'online', 'both')),
+    constraint visit_types_of_institution unique (id, institution_id)
+);
+create unique index visit_types_name_unique on visit_types (institution_id, lower(name)) where retired_at is null;
+
+create table doctors (
+    id              bigint         generated always as identity primary key,
+    institution_id  bigint         not null references institutions,
+    name            text           not null,
+    specialty_id    bigint,
+    licence         text,
+    fee             numeric(10, 2),
+    -- Those spoken with patients.
+    languages       text[]         not null default '{}',
+    -- Whether appointments can be made with them at all.
+    active          boolean        not null default true,
+    -- What is set for booking this doctor alone.
+    booking         jsonb          not null default '{}',
+    created_at      timestamptz    not null default now(),
     constraint doctors_name_length check (char_length(name) between 1 and 200),
-    constraint doctors_of_institution unique (id, institution_id)
+    constraint doctors_licence_length check (char_length(licence) between 1 and 60),
+    constraint doctors_fee_sane check (fee >= 0),
+    constraint doctors_of_institution unique (id, institution_id),
+    constraint doctors_specialty_same_institution foreign key (specialty_id, institution_id) references specialties (id, institution_id)
+);
+-- A licence is one person's.
+create unique index doctors_licence_unique on doctors (institution_id, lower(licence));
+create index doctors_by_specialty on doctors (specialty_id) where active;
+
+create table doctor_photos (
+    doctor_id  bigint primary key references doctors,
+    kind       text   not null,
+    content    bytea  not null,
+    constraint doctor_photos_kind_known check (kind in ('image/png', 'image/jpeg', 'image/webp')),
+    constraint doctor_photos_size check (octet_length(content) <= 512 * 1024)
+);
+
+-- Where a doctor works.
+create table doctor_locations (
+    doctor_id       bigint not null,
+    location_id     bigint not null,
+    institution_id  bigint not null,
+    primary key (doctor_id, location_id),
+    constraint doctor_locations_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
+    constraint doctor_locations_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id)
+);
+
+-- The visit types that a doctor takes; without a row, all of the institution.
+create table doctor_visit_types (
+    doctor_id       bigint not null,
+    visit_type_id   bigint not null,
+    institution_id  bigint not null,
+    primary key (doctor_id, visit_type_id),
+    constraint doctor_visit_types_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
+    constraint doctor_visit_types_type_same_institution foreign key (visit_type_id, institution_id) references visit_types (id, institution_id)
 );
 
 create table patients (
@@ -78,6 +160,22 @@ create table patients (
     birth_date      date,
     -- Known of more people than the date; that of the date, where there is one.
     birth_year      smallint,
+    gender          text,
+    email           text,
+    address         text,
+    -- {name, phone, relation}
+    emergency_contact  jsonb,
+    -- {insurer, policy, verified}
+    insurance       jsonb,
+    -- Medical history: for the treating side alone.
+    medical_notes   text,
+    -- How they want to be spoken to and reached.
+    language        text,
+    channels        text[]      not null default '{}',
+    requirements    text[]      not null default '{}',
+    -- Proved to be somebody who is registered: everything of theirs has gone over.
+    merged_into     bigint      references patients,
+    merged_at       timestamptz,
     -- What the record is found by: see server/patients/spelling.py.
     found_by        text[]      collate "C" not null default '{}',
     created_at      timestamptz not null default now(),
@@ -88,12 +186,17 @@ create table patients (
     constraint patients_birth_year_sane check (birth_year between 1850 and 2200),
     -- Two births of one person would be found under neither.
     constraint patients_birth_agrees check (birth_date is null or (birth_year is not null and birth_year = extract(year from birth_date))),
+    constraint patients_gender_known check (gender in ('female', 'male', 'diverse', 'unstated')),
+    constraint patients_email_length check (char_length(email) between 3 and 254),
+    constraint patients_merged_into_another check (merged_into <> id),
     constraint patients_of_institution unique (id, institution_id)
 );
 -- Without `fastupdate`, whose list of what is not indexed yet every search would read from end to end.
 create index patients_by_key on patients using gin (found_by) with (fastupdate = off);
 -- Its commonest keys would make the planner read the whole table, which is never faster here.
 alter table patients alter column found_by set statistics 0;
+create index patients_by_phone on patients (institution_id, phone) where merged_into is null;
+create index patients_by_email on patients (lower(email)) where merged_into is null;
 create index patients_by_birth on patients (institution_id, birth_year, birth_date);
 
 -- The last number given to a patient of each institution.
@@ -323,6 +426,8 @@ create table tickets (
     reason          text,
     requirements    text[]           not null default '{}',
     joined_at       timestamptz      not null,
+    -- When its appointment is; null for who came without one.
+    booked_for      timestamptz,
     -- Since when it could have been called without a break: it joined, came back, or came off hold.
     waiting_since   timestamptz      not null,
     -- The order is `rank`, which tells nothing but order. A ticket finds its rank by `band` (0: emergencies) and `key`
@@ -379,6 +484,265 @@ create table decisions (
     facts      jsonb       not null default '{}'
 );
 create index decisions_by_ticket on decisions (ticket_id, id);
+
+-- When a doctor works at a location, week by week, in the location's local time. Of several of one doctor and location
+-- the one that began last holds.
+create table schedules (
+    id              bigint      generated always as identity primary key,
+    institution_id  bigint      not null,
+    doctor_id       bigint      not null,
+    location_id     bigint      not null,
+    starts_on       date        not null,
+    ends_on         date,
+    -- Every so many weeks, counted from the week of `starts_on`.
+    every_weeks     smallint    not null default 1,
+    -- [{weekday, starts, ends, slot_minutes, buffer_minutes, capacity, mode, breaks: [{starts, ends}]}]
+    week            jsonb       not null,
+    -- Slots exist for the days before this one: a day's slots are made once, so what was removed stays removed.
+    made_until      date,
+    created_at      timestamptz not null default now(),
+    constraint schedules_dates_in_order check (ends_on >= starts_on),
+    constraint schedules_every_sane check (every_weeks between 1 and 8),
+    -- Two that began on one day would both hold, or neither.
+    constraint schedules_start_unique unique (doctor_id, location_id, starts_on),
+    constraint schedules_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
+    constraint schedules_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id)
+);
+
+-- Time in which a doctor, a location or, with neither, the whole institution takes nobody.
+create table blocks (
+    id              bigint      generated always as identity primary key,
+    institution_id  bigint      not null references institutions,
+    doctor_id       bigint,
+    location_id     bigint,
+    kind            text        not null,
+    reason          text,
+    starts_at       timestamptz not null,
+    ends_at         timestamptz not null,
+    -- Entered as days: shown without hours.
+    whole_days      boolean     not null default false,
+    created_at      timestamptz not null default now(),
+    -- Taken back.
+    ended_at        timestamptz,
+    constraint blocks_kind_known check (kind in ('leave', 'holiday', 'emergency', 'other')),
+    constraint blocks_times_in_order check (ends_at > starts_at),
+    constraint blocks_reason_length check (char_length(reason) <= 500),
+    constraint blocks_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
+    constraint blocks_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id)
+);
+create index blocks_in_force on blocks (institution_id, ends_at) where ended_at is null;
+
+-- Time of a doctor that can be booked: by as many as it has seats.
+create table slots (
+    id              bigint      generated always as identity primary key,
+    institution_id  bigint      not null,
+    doctor_id       bigint      not null,
+    location_id     bigint      not null,
+    starts_at       timestamptz not null,
+    ends_at         timestamptz not null,
+    during          tstzrange   not null generated always as (tstzrange(starts_at, ends_at)) stored,
+    capacity        smallint    not null default 1,
+    -- How many of its seats are taken; the trigger `seats_counted` alone writes it.
+    taken           smallint    not null default 0,
+    mode            text        not null default 'both',
+    open            boolean     not null default true,
+    -- The blocked period that it lies in, one of them if there are several.
+    block_id        bigint      references blocks,
+    -- The schedule that it was made from; null where it was added by hand.
+    schedule_id     bigint      references schedules on delete set null,
+    -- Past for a while: no stream shows it any more.
+    filed_at        timestamptz,
+    -- A doctor is with one slot's patients at a time.
+    constraint slots_never_overlap exclude using gist (int8range(doctor_id, doctor_id, '[]') with &&, during with &&),
+    constraint slots_capacity_sane check (capacity between 1 and 100),
+    constraint slots_taken_within_capacity check (taken between 0 and capacity),
+    constraint slots_span_sane check (ends_at > starts_at and ends_at <= starts_at + interval '12 hours'),
+    constraint slots_mode_known check (mode in ('in_person', 'online', 'both')),
+    constraint slots_of_capacity unique (id, capacity),
+    constraint slots_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
+    constraint slots_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id)
+);
+create index slots_free on slots (doctor_id, starts_at) where open and block_id is null and taken < capacity;
+create index slots_by_time on slots (doctor_id, starts_at);
+create index slots_to_file on slots (ends_at) where filed_at is null;
+create index slots_by_block on slots (block_id) where block_id is not null;
+create index slots_by_schedule on slots (schedule_id, starts_at) where schedule_id is not null;
+
+-- The unit of care. A scheduled one holds seats; a walk-in has a ticket from the beginning.
+create table appointments (
+    id                  bigint      generated always as identity primary key,
+    institution_id      bigint      not null,
+    number              text        collate "C" not null,
+    kind                text        not null,
+    patient_id          bigint      not null,
+    -- Null while nobody has accepted a request to any doctor of the specialty, and of a pool's walk-in.
+    doctor_id           bigint,
+    specialty_id        bigint,
+    location_id         bigint      not null,
+    visit_type_id       bigint,
+    mode                text        not null default 'in_person',
+    state               text        not null,
+    starts_at           timestamptz not null,
+    -- Null of a walk-in, whose end nobody knows.
+    ends_at             timestamptz,
+    during              tstzrange   not null generated always as (tstzrange(starts_at, ends_at)) stored,
+    reason              text,
+    symptoms            text,
+    urgency             text        not null default 'routine',
+    requirements        text[]      not null default '{}',
+    source              text        not null,
+    -- Made although the patient is elsewhere at that time: staff said so.
+    insisted            boolean     not null default false,
+    fee                 numeric(10, 2),
+    currency            text,
+    payment             text        not null default 'unpaid',
+    insurance           jsonb,
+    insurance_verified  boolean     not null default false,
+    -- It began as a request, which holds its seat until then.
+    expires_at          timestamptz,
+    -- Until when the patient may cancel or move it, by the terms at the time of booking.
+    change_until        timestamptz,
+    answered_at         timestamptz,
+    answer_reason       text,
+    rescheduled_from    bigint      references appointments,
+    rescheduled_to      bigint      references appointments,
+    cancelled_by        text,
+    cancel_reason       text,
+    -- Staff cancelled or moved it though the deadline had passed.
+    overridden          boolean     not null default false,
+    ticket_id           bigint      references tickets,
+    checked_in_at       timestamptz,
+    started_at          timestamptz,
+    ended_at            timestamptz,
+    -- The step that an undo would take back: its name and the values before it.
+    undo                jsonb,
+    created_at          timestamptz not null,
+    created_by          text        not null,
+    -- Over for a while: no stream shows it any more, lists and searches do.
+    filed_at            timestamptz,
+    -- What stands on a patient's letter is one appointment's.
+    constraint appointments_number_unique unique (institution_id, number),
+    -- Nobody is in two places at once, unless staff insist.
+    constraint appointments_one_place_at_a_time exclude using gist (int8range(patient_id, patient_id, '[]') with &&, during with &&)
+        where (kind = 'scheduled' and state in ('pending', 'confirmed', 'checked_in', 'in_progress') and not insisted),
+    -- A ticket is one visit's.
+    constraint appointments_ticket_unique unique (ticket_id),
+    constraint appointments_kind_known check (kind in ('scheduled', 'walk_in')),
+    constraint appointments_state_known check (state in ('pending', 'confirmed', 'rejected', 'checked_in', 'in_progress',
+        'completed', 'cancelled', 'no_show', 'rescheduled')),
+    constraint appointments_end_of_scheduled check (kind = 'walk_in' or (ends_at is not null and ends_at > starts_at)),
+    constraint appointments_walk_in_has_ticket check (kind = 'scheduled' or ticket_id is not null),
+    constraint appointments_doctor_once_confirmed check (doctor_id is not null or kind = 'walk_in' or state in ('pending', 'rejected', 'cancelled')),
+    constraint appointments_mode_known check (mode in ('in_person', 'online')),
+    constraint appointments_urgency_known check (urgency in ('routine', 'urgent', 'emergency')),
+    constraint appointments_source_known check (source in ('online', 'reception', 'kiosk', 'phone', 'import')),
+    constraint appointments_payment_known check (payment in ('unpaid', 'paid', 'waived', 'refunded')),
+    constraint appointments_cancelled_by_known check (cancelled_by in ('patient', 'staff', 'system')),
+    constraint appointments_reason_length check (char_length(reason) <= 500),
+    constraint appointments_symptoms_length check (char_length(symptoms) <= 2000),
+    constraint appointments_of_institution unique (id, institution_id),
+    constraint appointments_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id),
+    constraint appointments_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
+    constraint appointments_specialty_same_institution foreign key (specialty_id, institution_id) references specialties (id, institution_id),
+    constraint appointments_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id),
+    constraint appointments_visit_type_same_institution foreign key (visit_type_id, institution_id) references visit_types (id, institution_id)
+);
+create index appointments_by_time on appointments (institution_id, starts_at, id);
+create index appointments_by_doctor on appointments (doctor_id, starts_at, id);
+create index appointments_by_patient on appointments (patient_id, starts_at, id);
+create index appointments_pending on appointments (expires_at) where state = 'pending';
+create index appointments_listed on appointments (doctor_id) where filed_at is null;
+create index appointments_to_file on appointments (ended_at) where filed_at is null and ended_at is not null;
+
+-- A seat of a slot is taken once, by whatever takes it: a request, an appointment.
+create table seats (
+    slot_id         bigint   not null,
+    number          smallint not null,
+    capacity        smallint not null,
+    appointment_id  bigint   not null references appointments,
+    primary key (slot_id, number),
+    -- There are as many seats as the slot has, also when its capacity is lowered later.
+    constraint seats_within_capacity check (number between 1 and capacity),
+    constraint seats_of_slot foreign key (slot_id, capacity) references slots (id, capacity) on update cascade
+);
+create index seats_by_appointment on seats (appointment_id);
+
+create function count_seats() returns trigger language plpgsql as $$
+begin
+    if tg_op = 'INSERT' then
+        update slots set taken = taken + 1 where id = new.slot_id;
+    elsif tg_op = 'DELETE' then
+        update slots set taken = taken - 1 where id = old.slot_id;
+    end if;
+    return null;
+end $$;
+create trigger seats_counted after insert or delete on seats for each row execute function count_seats();
+
+-- The doctors whom a request concerns, and what each answered.
+create table appointment_doctors (
+    appointment_id  bigint      not null references appointments,
+    doctor_id       bigint      not null references doctors,
+    answer          text,
+    reason          text,
+    answered_at     timestamptz,
+    primary key (appointment_id, doctor_id),
+    constraint appointment_doctors_answer_known check (answer in ('accepted', 'rejected'))
+);
+create index appointment_doctors_by_doctor on appointment_doctors (doctor_id);
+
+-- What the treating side wrote: every version stays.
+create table appointment_notes (
+    appointment_id  bigint      not null references appointments,
+    kind            text        not null,
+    version         integer     not null,
+    content         text        not null,
+    written_by      text        not null,
+    at              timestamptz not null,
+    primary key (appointment_id, kind, version),
+    constraint appointment_notes_kind_known check (kind in ('note', 'diagnosis', 'prescription')),
+    constraint appointment_notes_length check (char_length(content) <= 20000)
+);
+
+-- The last number given of each kind on an institution's local day: numbers have no gaps, so nothing can vanish unseen.
+create table appointment_numbers (
+    institution_id  bigint  not null references institutions,
+    kind            text    not null,
+    day             date    not null,
+    last            integer not null,
+    primary key (institution_id, kind, day)
+);
+
+-- Somebody needs help at once. It is told to ever more people until one acknowledges it.
+create table emergencies (
+    id               bigint      generated always as identity primary key,
+    institution_id   bigint      not null,
+    location_id      bigint      not null,
+    specialty_id     bigint,
+    patient_id       bigint,
+    reason           text        not null,
+    raised_by        text        not null,
+    raised_at        timestamptz not null,
+    -- Who has been told: 0 the doctors on duty of the specialty, 1 every doctor on duty there, 2 all who work there.
+    level            smallint    not null default 0,
+    escalates_at     timestamptz,
+    acknowledged_by  text,
+    acknowledged_at  timestamptz,
+    ended_at         timestamptz,
+    constraint emergencies_reason_length check (char_length(reason) between 1 and 500),
+    constraint emergencies_level_known check (level between 0 and 2),
+    constraint emergencies_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id),
+    constraint emergencies_specialty_same_institution foreign key (specialty_id, institution_id) references specialties (id, institution_id),
+    constraint emergencies_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id)
+);
+create index emergencies_waiting on emergencies (escalates_at) where acknowledged_at is null and ended_at is null;
+
+-- The doctors whom an emergency has been told to.
+create table emergency_doctors (
+    emergency_id  bigint not null references emergencies,
+    doctor_id     bigint not null references doctors,
+    primary key (emergency_id, doctor_id)
+);
+create index emergency_doctors_by_doctor on emergency_doctors (doctor_id);
 
 -- A stream is the ordered list of events that one audience sees; its row is the gate of the commands that write it.
 create table streams (

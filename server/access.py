@@ -484,7 +484,19 @@ async def may_join(db: Db, actor: Actor, stream: events.Stream[Any]) -> bool:
         case "doctor":
             if actor.role is Role.doctor:
                 return actor.doctor_id == stream.id
-            return actor.role in ADMINS and actor.within(await db.fetchval(INSTITUTION_OF_DOCTOR, stream.id))
+            found = await db.fetchrow(PLACES_OF_DOCTOR, stream.id)
+            return bool(
+                actor.role in DESK
+                and found
+                and actor.within(found["institution_id"])
+                # All that the doctor has is told here: only to those who work wherever the doctor does.
+                and (not actor.location_ids or (found["locations"] and all(map(actor.at, found["locations"]))))
+            )
+        case "slots" | "locks":
+            if actor.role not in PEOPLE:
+                return False
+            found = await db.fetchrow(PLACES_OF_DOCTOR, stream.id)
+            return found is not None and actor.within(found["institution_id"])
         case "admin":
             return actor.role in ADMINS and bool(
                 actor.within(stream.id) and await db.fetchval(INSTITUTION_EXISTS, stream.id)
@@ -506,5 +518,8 @@ select q.institution_id, q.location_id,
     ) as holds_ticket
 from queues q where q.id = $1
 """
-INSTITUTION_OF_DOCTOR = "select institution_id from doctors where id = $1"
+PLACES_OF_DOCTOR = """
+select d.institution_id, array(select l.location_id from doctor_locations l where l.doctor_id = d.id) as locations
+from doctors d where d.id = $1
+"""
 INSTITUTION_EXISTS = "select true from institutions where id = $1"

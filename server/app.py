@@ -12,7 +12,27 @@ from prometheus_client.metrics_core import Metric
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server import access, administration, audit, contract, demo, devices, patients, publish, queue, store, web
+from server import (
+    access,
+    accounts,
+    administration,
+    appointments,
+    audit,
+    availability,
+    contract,
+    demo,
+    devices,
+    emergencies,
+    events,
+    notices,
+    patients,
+    publish,
+    queue,
+    slots,
+    store,
+    waitlist,
+    web,
+)
 from server.config import ROOT, Config
 from server.doors import Doors
 from server.fanout import DirectServer, make_server
@@ -20,11 +40,18 @@ from server.live import Live
 from server.pages import Clients, build_hash
 from server.publish import Publisher, Rows
 from server.queue.waits import Pace, ranges
-from server.store import Command, Pool, Query, Store
+from server.store import Command, Pool, Query, Store, reactions
 
 COMMANDS: list[Command[Any, Any]] = [
     *patients.COMMANDS,
     *queue.COMMANDS,
+    *availability.COMMANDS,
+    *slots.COMMANDS,
+    *appointments.COMMANDS,
+    *waitlist.COMMANDS,
+    *emergencies.COMMANDS,
+    *notices.COMMANDS,
+    *accounts.COMMANDS,
     *devices.COMMANDS,
     *administration.COMMANDS,
     *demo.COMMANDS,
@@ -32,6 +59,13 @@ COMMANDS: list[Command[Any, Any]] = [
 QUERIES: list[Query[Any, Any]] = [
     *patients.QUERIES,
     *queue.QUERIES,
+    *availability.QUERIES,
+    *slots.QUERIES,
+    *appointments.QUERIES,
+    *waitlist.QUERIES,
+    *emergencies.QUERIES,
+    *notices.QUERIES,
+    *accounts.QUERIES,
     *devices.QUERIES,
     *administration.QUERIES,
     *audit.QUERIES,
@@ -39,20 +73,49 @@ QUERIES: list[Query[Any, Any]] = [
 ]
 """Everything that can be asked of Callboard; nothing registers itself at import."""
 
-SLICES = ("settings", "catalog", "patients", "queue", "devices", "administration", "audit", "demo")
-"""The declared order: a slice imports only earlier ones; a test parses the imports and holds it."""
+SLICES = (
+    "settings",
+    "catalog",
+    "patients",
+    "queue",
+    "availability",
+    "slots",
+    "appointments",
+    "waitlist",
+    "emergencies",
+    "notices",
+    "accounts",
+    "devices",
+    "administration",
+    "audit",
+    "demo",
+)
+"""The declared order: a slice imports only earlier ones; a test parses the imports and holds it.
+
+Appointments stand behind the queue: a step of an appointment that has a ticket needs the gates of the ticket's queue
+before it begins, while a step of a ticket tells its appointment by a reaction, which needs no gate.
+"""
+
+REACTIONS = reactions(appointments.REACTIONS, waitlist.REACTIONS, emergencies.REACTIONS, notices.REACTIONS)
+"""What later slices do about earlier ones' events, in the declared order."""
 
 
-async def _no_rows(_conn: Any, _id: int) -> list[Any]:
-    return []
+def together(*parts: Rows) -> Rows:
+    """The rows of a stream that several slices fill."""
+
+    async def rows(conn: store.Connection, id_: int) -> list[events.Row]:
+        return [row for part in parts for row in await part(conn, id_)]
+
+    return rows
 
 
 ROWS: dict[str, Rows] = {
     "board": queue.board_rows,
     "staff": queue.staff_rows,
-    "patient": queue.patient_rows,
-    "doctor": _no_rows,
-    "admin": administration.admin_rows,
+    "patient": together(queue.patient_rows, appointments.patient_rows),
+    "doctor": together(appointments.doctor_rows, emergencies.doctor_rows),
+    "slots": availability.slot_rows,
+    "admin": together(administration.admin_rows, emergencies.admin_rows),
 }
 """How each kind of stream is read afresh from PostgreSQL."""
 
@@ -89,7 +152,15 @@ class App:
             client = publish.connect(config.redis_url)
             stack.push_async_callback(client.aclose)
             publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
-            kept = Store(pool, publisher, base_url=config.base_url, secret_key=config.secret_key)
+            locks = await stack.enter_async_context(slots.Locks(client).running())
+            kept = Store(
+                pool,
+                publisher,
+                base_url=config.base_url,
+                secret_key=config.secret_key,
+                reactions=REACTIONS,
+                locks=locks,
+            )
             doors = Doors(config, client)
             sio = make_server(
                 cors_allowed_origins=origins(config),

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import StringConstraints
 
-from server import errors, passwords
+from server import errors, events, passwords
 from server.access import Role
-from server.store import Connection
+from server.store import OPEN_STREAMS, Connection
 
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
@@ -108,8 +108,10 @@ CHANGE_DESK = "update desks set name = coalesce($2, name), retired_at = $3 where
 
 
 async def add_doctor(conn: Connection, institution_id: int, name: str) -> int:
-    """A new doctor."""
-    return int(await conn.fetchval(ADD_DOCTOR, institution_id, name))
+    """A new doctor, with the streams of their appointments and their bookable time."""
+    doctor_id = int(await conn.fetchval(ADD_DOCTOR, institution_id, name))
+    await conn.execute(OPEN_STREAMS, [events.doctor(doctor_id).name, events.slots(doctor_id).name])
+    return doctor_id
 
 
 ADD_DOCTOR = "insert into doctors (institution_id, name) values ($1, $2) returning id"

@@ -559,8 +559,10 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "board": ("queue", "What a waiting room sees of a queue: tokens, never people."),
     "staff": ("queue", "What those who work a queue see of it."),
     "shown": ("queue", "What each board has shown and spoken. It begins anew, with a new epoch, when Redis is lost."),
-    "patient": ("patient", "A patient's own tickets."),
-    "doctor": ("doctor", "A doctor's appointments and requests."),
+    "patient": ("patient", "A patient's own tickets and appointments."),
+    "doctor": ("doctor", "A doctor's appointments and requests, and emergencies."),
+    "slots": ("doctor", "A doctor's bookable time, and what is left of it."),
+    "locks": ("doctor", "Which of a doctor's slots are locked. It begins anew when Redis is lost."),
     "admin": ("institution", "An institution's devices and settings."),
 }
 """What the number in a stream's name is, and what the stream is for."""
@@ -572,9 +574,9 @@ def asyncapi(
     version: str = "0.1.0",
 ) -> Schema:
     """The AsyncAPI 3.0 document: a channel for each kind of stream, and one for commands and their acks."""
+    commands = [one for one in commands if not issubclass(one.reply, Rotated)]
     kinds = [kind for kind in events.STREAM_EVENTS if events.STREAM_EVENTS[kind]]
     rows = [row for kind in kinds for row in events.STREAM_ROWS[kind]]
-    commands = [one for one in commands if not issubclass(one.reply, Rotated)]
     told: list[type[BaseModel]] = [Problem, Envelope, StreamReset, *events.EVENTS.values(), *rows]
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in told]
     asked: list[Declared | SocketCommand] = [*commands, *built_in]

@@ -46,6 +46,27 @@ class Urgency(StrEnum):
 
 QueueState = Literal["open", "paused", "closed"]
 
+
+class AppointmentState(StrEnum):
+    """The states of an appointment, named as in the database. The transitions stand in `appointments.rules.LIFE`."""
+
+    pending = "pending"
+    confirmed = "confirmed"
+    rejected = "rejected"
+    checked_in = "checked_in"
+    in_progress = "in_progress"
+    completed = "completed"
+    cancelled = "cancelled"
+    no_show = "no_show"
+    rescheduled = "rescheduled"
+
+
+Mode = Literal["in_person", "online"]
+"""Whether a patient comes, or is seen over video."""
+SlotMode = Literal["in_person", "online", "both"]
+Source = Literal["online", "reception", "kiosk", "phone", "import"]
+Payment = Literal["unpaid", "paid", "waived", "refunded"]
+
 # Rows
 
 
@@ -219,6 +240,146 @@ class PatientTicket(Row):
         return f"t:{self.ticket}"
 
 
+class Slot(Row):
+    """A doctor's bookable time, as everybody sees it who may book: how many seats it has and how many are left."""
+
+    slot: int
+    location: int
+    starts_at: datetime
+    ends_at: datetime
+    mode: SlotMode
+    capacity: int
+    left: int
+
+    @property
+    def key(self) -> str:
+        """`s:` and the slot's id."""
+        return f"s:{self.slot}"
+
+
+class LockedSlot(Row):
+    """The locks on a slot: until when each holds, soonest first. Never who holds them."""
+
+    slot: int
+    until: list[datetime]
+
+    @property
+    def key(self) -> str:
+        """`s:` and the slot's id."""
+        return f"s:{self.slot}"
+
+
+class VisitType(Fact):
+    """What an appointment is for."""
+
+    id: int
+    name: str
+    colour: str
+
+
+class DoctorAppointment(Row):
+    """An appointment as its doctor and the desk see it. `request` is one that waits for an answer.
+
+    What the treating side writes about it stands in no stream.
+    """
+
+    appointment: int
+    number: str
+    walk_in: bool
+    state: AppointmentState
+    starts_at: datetime
+    ends_at: datetime | None
+    doctor: int | None
+    specialty: int | None
+    location: int
+    mode: Mode
+    visit_type: VisitType | None
+    patient: Person
+    reason: str | None
+    symptoms: str | None
+    urgency: Urgency
+    requirements: list[str]
+    source: Source
+    created_at: datetime
+    expires_at: datetime | None
+    fee: str | None
+    payment: Payment
+    insurance_verified: bool
+    cancelled_by: str | None
+    cancel_reason: str | None
+    answer_reason: str | None
+    rescheduled_from: int | None
+    rescheduled_to: int | None
+    ticket: int | None
+    token: str | None
+    checked_in_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    undo: str | None
+
+    @property
+    def key(self) -> str:
+        """`a:` and the appointment's id."""
+        return f"a:{self.appointment}"
+
+
+class PatientAppointment(Row):
+    """A patient's own appointment. `change_until` is null where it cannot be changed any more."""
+
+    appointment: int
+    number: str
+    state: AppointmentState
+    starts_at: datetime
+    ends_at: datetime | None
+    doctor: int | None
+    doctor_name: str | None
+    specialty_name: str | None
+    location: int
+    location_name: str
+    mode: Mode
+    visit_type: VisitType | None
+    reason: str | None
+    answer_reason: str | None
+    cancel_reason: str | None
+    cancelled_by: str | None
+    change_until: datetime | None
+    """Until when the patient may cancel or move it."""
+    expires_at: datetime | None
+    fee: str | None
+    payment: Payment
+    rescheduled_from: int | None
+    rescheduled_to: int | None
+    token: str | None
+    queue: int | None
+
+    @property
+    def key(self) -> str:
+        """`a:` and the appointment's id."""
+        return f"a:{self.appointment}"
+
+
+class Emergency(Row):
+    """Somebody who needs help at once, as those see it who are told; it goes when it is over."""
+
+    emergency: int
+    location: int
+    location_name: str
+    specialty: int | None
+    specialty_name: str | None
+    patient: Person | None
+    reason: str
+    raised_at: datetime
+    level: int
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    """The name of whoever is on the way."""
+
+    @property
+    def key(self) -> str:
+        """`e:` and the emergency's id."""
+        return f"e:{self.emergency}"
+
+
 class ShownQueue(Fact):
     """How far a board said that it had shown a queue, and the call that it showed last."""
 
@@ -301,11 +462,47 @@ class AdminQueue(Row):
         return f"queue:{self.queue}"
 
 
+class AdminSpecialty(Row):
+    """A specialty that the institution offers."""
+
+    specialty: int
+    name: str
+
+    @property
+    def key(self) -> str:
+        """`specialty:` and its id."""
+        return f"specialty:{self.specialty}"
+
+
+class AdminVisitType(Row):
+    """What a visit can be for; `fee` is None where it is the doctor's."""
+
+    visit_type: int
+    name: str
+    minutes: int
+    fee: str | None
+    colour: str
+    mode: SlotMode
+
+    @property
+    def key(self) -> str:
+        """`visit-type:` and its id."""
+        return f"visit-type:{self.visit_type}"
+
+
 class AdminDoctor(Row):
-    """A doctor of the institution."""
+    """A doctor of the institution; without `visit_types` they take them all."""
 
     doctor: int
     name: str
+    specialty: int | None = None
+    licence: str | None = None
+    fee: str | None = None
+    languages: list[str] = []
+    active: bool = True
+    photo: bool = False
+    locations: list[int] = []
+    visit_types: list[int] = []
 
     @property
     def key(self) -> str:
@@ -331,7 +528,19 @@ class AdminUser(Row):
         return f"user:{self.user}"
 
 
-AdminRow = AdminDevice | AdminInstitution | AdminLocation | AdminQueue | AdminDoctor | AdminUser
+AdminRow = (
+    AdminDevice
+    | AdminInstitution
+    | AdminLocation
+    | AdminQueue
+    | AdminSpecialty
+    | AdminVisitType
+    | AdminDoctor
+    | AdminUser
+    | Emergency
+)
+DoctorRow = DoctorAppointment | Emergency
+PatientRow = PatientTicket | PatientAppointment
 BoardRow = BoardQueue | BoardTicket
 StaffRow = StaffQueue | StaffTicket | StaffBoard
 
@@ -366,14 +575,24 @@ def shown(queue_id: int) -> "Stream[ShownBoard]":
     return Stream("shown", queue_id)
 
 
-def patient(patient_id: int) -> "Stream[PatientTicket]":
-    """What a patient sees of their own tickets."""
+def patient(patient_id: int) -> "Stream[PatientRow]":
+    """What a patient sees of their own tickets and appointments."""
     return Stream("patient", patient_id)
 
 
-def doctor(doctor_id: int) -> "Stream[Row]":
-    """A doctor's appointments and requests."""
+def doctor(doctor_id: int) -> "Stream[DoctorRow]":
+    """A doctor's appointments, the requests that concern them, and emergencies."""
     return Stream("doctor", doctor_id)
+
+
+def slots(doctor_id: int) -> "Stream[Slot]":
+    """The bookable time of a doctor, with what is left of it."""
+    return Stream("slots", doctor_id)
+
+
+def locks(doctor_id: int) -> "Stream[LockedSlot]":
+    """Which of a doctor's slots somebody is about to book. Lives in Redis alone."""
+    return Stream("locks", doctor_id)
 
 
 def admin(institution_id: int) -> "Stream[AdminRow]":
@@ -385,13 +604,25 @@ STREAM_ROWS: dict[str, tuple[type[Row], ...]] = {
     "board": (BoardQueue, BoardTicket),
     "staff": (StaffQueue, StaffTicket, StaffBoard),
     "shown": (ShownBoard,),
-    "patient": (PatientTicket,),
-    "doctor": (),
-    "admin": (AdminDevice, AdminInstitution, AdminLocation, AdminQueue, AdminDoctor, AdminUser),
+    "patient": (PatientTicket, PatientAppointment),
+    "doctor": (DoctorAppointment, Emergency),
+    "slots": (Slot,),
+    "locks": (LockedSlot,),
+    "admin": (
+        AdminDevice,
+        AdminInstitution,
+        AdminLocation,
+        AdminQueue,
+        AdminSpecialty,
+        AdminVisitType,
+        AdminDoctor,
+        AdminUser,
+        Emergency,
+    ),
 }
 """Which exact row types each kind of stream may carry; `append` refuses any other, subclasses included."""
 
-IN_REDIS_ALONE = frozenset({"shown"})
+IN_REDIS_ALONE = frozenset({"shown", "locks"})
 """Streams that no table backs: they have their own epoch and begin anew when Redis is lost."""
 
 
@@ -563,7 +794,7 @@ class SettingsChanged(Event):
     """Settings were set or reset at this level: the institution, one of its locations or one of its queues."""
 
     type = "settings-changed"
-    level: Literal["institution", "location", "queue"]
+    level: Literal["institution", "location", "queue", "doctor"]
     of: int
 
 
@@ -590,6 +821,153 @@ class TicketChanged(TicketEvent):
     """The patient's own ticket moved on."""
 
     type = "ticket-changed"
+
+
+class SlotsEvent(Event):
+    """A fact about some slots of one doctor."""
+
+    doctor: int
+    slots: list[int]
+
+
+class SlotAdded(SlotsEvent):
+    """Time can be booked that could not be before."""
+
+    type = "slot-added"
+
+
+class SlotRemoved(SlotsEvent):
+    """Time cannot be booked any more, and is shown no more."""
+
+    type = "slot-removed"
+
+
+class SlotAvailabilityChanged(SlotsEvent):
+    """Seats were taken or freed, or the slots' capacity or mode changed."""
+
+    type = "slot-availability-changed"
+
+
+class SlotLocked(Event):
+    """Somebody is about to book these slots. Never who."""
+
+    type = "slot-locked"
+    slots: list[int]
+    until: datetime
+
+
+class SlotUnlocked(Event):
+    """A lock on these slots ended: by hand, by a booking, or by its time."""
+
+    type = "slot-unlocked"
+    slots: list[int]
+    expired: bool
+
+
+class AppointmentEvent(Event):
+    """A fact about one appointment."""
+
+    appointment: int
+    number: str
+    state: AppointmentState
+
+
+class NewAppointment(AppointmentEvent):
+    """An appointment was made, or asked for: `request` waits for an answer."""
+
+    type = "new-appointment"
+    request: bool
+
+
+class AppointmentConfirmed(AppointmentEvent):
+    """The appointment stands: at once, or confirmed by somebody who works there."""
+
+    type = "appointment-confirmed"
+
+
+class AppointmentAccepted(AppointmentEvent):
+    """A doctor accepted the request."""
+
+    type = "appointment-accepted"
+    doctor: int
+
+
+class AppointmentRejected(AppointmentEvent):
+    """The request was turned down, or nobody answered it in time (`expired`)."""
+
+    type = "appointment-rejected"
+    expired: bool
+
+
+class AppointmentCancelled(AppointmentEvent):
+    """The appointment was called off."""
+
+    type = "appointment-cancelled"
+    by: Literal["patient", "staff", "system"]
+
+
+class AppointmentRescheduled(AppointmentEvent):
+    """The appointment was moved: this one ended, and `to` took its place."""
+
+    type = "appointment-rescheduled"
+    to: int
+
+
+class AppointmentStatusChanged(AppointmentEvent):
+    """The appointment went from one state to another on the day of the visit, or a step was taken back."""
+
+    type = "appointment-status-changed"
+    was: AppointmentState
+    undid: str | None = None
+
+
+class AppointmentUpdated(AppointmentEvent):
+    """Something else about the appointment changed, such as its payment or its patient's record."""
+
+    type = "appointment-updated"
+
+
+class AppointmentsFiled(Event):
+    """Appointments that have been over for a while left the stream; lists still have them."""
+
+    type = "appointments-filed"
+
+
+class EmergencyEvent(Event):
+    """A fact about one emergency."""
+
+    emergency: int
+
+
+class EmergencyRequest(EmergencyEvent):
+    """Somebody asked for help at once."""
+
+    type = "emergency-request"
+
+
+class EmergencyAlert(EmergencyEvent):
+    """Those who can help are told, at first or because nobody has acknowledged it yet."""
+
+    type = "emergency-alert"
+    level: int
+
+
+class EmergencyAcknowledged(EmergencyEvent):
+    """Somebody is on the way."""
+
+    type = "emergency-acknowledged"
+
+
+class EmergencyEnded(EmergencyEvent):
+    """It is over, or was no emergency."""
+
+    type = "emergency-ended"
+
+
+class CatalogueChanged(Event):
+    """A specialty or visit type was added, changed or retired."""
+
+    type = "catalogue-changed"
 
 
 EVENTS: dict[str, type[Event]] = {
@@ -621,6 +999,25 @@ EVENTS: dict[str, type[Event]] = {
         DevicesSeen,
         BoardsShown,
         TicketChanged,
+        SlotAdded,
+        SlotRemoved,
+        SlotAvailabilityChanged,
+        SlotLocked,
+        SlotUnlocked,
+        NewAppointment,
+        AppointmentConfirmed,
+        AppointmentAccepted,
+        AppointmentRejected,
+        AppointmentCancelled,
+        AppointmentRescheduled,
+        AppointmentStatusChanged,
+        AppointmentUpdated,
+        AppointmentsFiled,
+        EmergencyRequest,
+        EmergencyAlert,
+        EmergencyAcknowledged,
+        EmergencyEnded,
+        CatalogueChanged,
     )
 }
 """Every event by its name on the wire."""
@@ -633,10 +1030,18 @@ ADMIN_EVENTS: tuple[type[Event], ...] = (
     DoctorChanged,
     UserChanged,
     SettingsChanged,
+    CatalogueChanged,
     DeviceEnrolled,
     DeviceRenamed,
     DeviceRevoked,
     DevicesSeen,
+)
+APPOINTMENT_EVENTS: tuple[type[Event], ...] = (
+    *(event for event in EVENTS.values() if issubclass(event, AppointmentEvent)),
+    AppointmentsFiled,
+)
+EMERGENCY_EVENTS: tuple[type[Event], ...] = tuple(
+    event for event in EVENTS.values() if issubclass(event, EmergencyEvent)
 )
 QUEUE_EVENTS: tuple[type[Event], ...] = (
     *(event for event in EVENTS.values() if issubclass(event, TicketEvent) and event is not TicketChanged),
@@ -648,9 +1053,11 @@ STREAM_EVENTS: dict[str, tuple[type[Event], ...]] = {
     "board": QUEUE_EVENTS,
     "staff": (*QUEUE_EVENTS, DeviceEnrolled, DeviceRenamed, DeviceRevoked),
     "shown": (BoardsShown,),
-    "patient": (TicketChanged,),
-    "doctor": (),
-    "admin": ADMIN_EVENTS,
+    "patient": (TicketChanged, *APPOINTMENT_EVENTS),
+    "doctor": (*APPOINTMENT_EVENTS, *EMERGENCY_EVENTS),
+    "slots": (SlotAdded, SlotRemoved, SlotAvailabilityChanged),
+    "locks": (SlotLocked, SlotUnlocked),
+    "admin": (*ADMIN_EVENTS, *EMERGENCY_EVENTS),
 }
 """Which events each kind of stream carries."""
 

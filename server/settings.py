@@ -1,10 +1,11 @@
-"""Settings of queues: what can be set, and how a queue inherits from its location and institution.
+"""Settings of queues and of booking: what can be set, and how a queue inherits from its location and institution, and
+a doctor from the institution.
 
 Invariant: what is stored at each level is only what was set there; a level without a value shows the one above, and
-a stored value is always one that `Partial` accepts.
+a stored value is always one that `Partial` or `BookingPartial` accepts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import time
 from enum import StrEnum
 from typing import Annotated, Any
@@ -18,6 +19,13 @@ class Order(StrEnum):
     fifo = "fifo"
     urgent_first = "urgent_first"
     scored = "scored"
+
+
+class Place(StrEnum):
+    """What somebody with an appointment goes by among those who wait."""
+
+    appointment = "appointment"
+    arrival = "arrival"
 
 
 class Weights(BaseModel):
@@ -61,25 +69,68 @@ class QueueSettings(BaseModel):
         description="Calling the next completes whoever is at the desk; off, somebody called there is settled first.",
     )
     weights: Weights = Weights()
+    appointment_on_time: Place = Field(
+        default=Place.appointment, description="What an appointment goes by among walk-ins if its patient is on time."
+    )
+    appointment_late: Place = Field(default=Place.arrival, description="The same if the patient is late.")
+    appointment_grace_minutes: int = Field(default=10, ge=0, le=240, description="So long after it is on time.")
+
+
+class BookingSettings(BaseModel):
+    """The effective settings of booking one doctor."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    advance_booking_days: int = Field(default=60, ge=1, le=730, description="How far ahead slots are made and booked.")
+    min_notice_minutes: int = Field(default=0, ge=0, le=43_200, description="How soon patients can still book.")
+    auto_confirm_appointments: bool = True
+    request_expires_hours: int = Field(default=24, ge=1, le=720, description="As long a request holds its seat.")
+    cancellation_deadline_hours: int = Field(default=24, ge=0, le=720, description="Later, patients may not cancel.")
+    lock_minutes: int = Field(default=5, ge=1, le=60, description="As long a slot is held while a form is filled in.")
+    open_per_patient: int = Field(default=5, ge=1, le=100, description="Future appointments that a patient may have.")
+    self_registration: bool = Field(default=True, description="Whether people who are not known yet may register.")
+    emergency_escalates_seconds: int = Field(
+        default=60, ge=5, le=3600, description="After so long without an answer, an emergency is told to more people."
+    )
+
+
+def _optional(of: type[BaseModel]) -> dict[str, Any]:
+    """Each of the settings, with its limits, or null: take it back to the inherited value."""
+    return {
+        name: (Annotated[field.annotation, Field(), *field.metadata] | None, None)
+        for name, field in of.model_fields.items()
+    }
 
 
 Partial: type[BaseModel] = create_model(
     "QueueSettingsPartial",
     __config__=ConfigDict(frozen=True, extra="forbid"),
     __doc__="Some settings; null takes a value back to the inherited one.",
-    **{
-        name: (Annotated[field.annotation, Field(), *field.metadata] | None, None)
-        for name, field in QueueSettings.model_fields.items()
-    },  # type: ignore[call-overload]
+    **_optional(QueueSettings),
+)
+BookingPartial: type[BaseModel] = create_model(
+    "BookingSettingsPartial",
+    __config__=ConfigDict(frozen=True, extra="forbid"),
+    __doc__="Some settings; null takes a value back to the inherited one.",
+    **_optional(BookingSettings),
 )
 
 
 def effective(*levels: Mapping[str, Any]) -> QueueSettings:
     """The settings that hold, from what is set at institution, location and queue, in that order."""
+    return QueueSettings.model_validate(_merged(levels))
+
+
+def effective_booking(*levels: Mapping[str, Any]) -> BookingSettings:
+    """The settings of booking that hold, from what is set at the institution and of the doctor, in that order."""
+    return BookingSettings.model_validate(_merged(levels))
+
+
+def _merged(levels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for level in levels:
         merged.update({key: value for key, value in level.items() if value is not None})
-    return QueueSettings.model_validate(merged)
+    return merged
 
 
 def changed(stored: Mapping[str, Any], change: BaseModel) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Invariants:
   commands can wait for each other but never deadlock. A patient's stream is never a gate.
 - An event, the change that it tells of and the reply to a keyed command are committed together or not at all.
 - Only commands write, and only `append` makes events.
+- A later slice follows an earlier one by reacting to its events, in the transaction that appends them: both or neither.
 - A kept reply can be read only with the key that its sender chose: it may hold a ticket's link.
 """
 
@@ -64,20 +65,53 @@ class Outbox(Protocol):
         """End the open sockets of these actors on every node. Must not block or fail."""
 
 
+class Locks(Protocol):
+    """The locks on slots, as a command sees them."""
+
+    async def holds(self, token: str, slots: Sequence[int]) -> bool:
+        """Whether this token's lock is in force on all of these slots. Raises `LockingUnavailable`."""
+
+    def let_go(self, tokens: Sequence[str]) -> None:
+        """Release these tokens' locks. Must not block or fail: what is not released ends by its time."""
+
+
 @dataclass(slots=True)
 class Pending:
     """An event that waits for its command to end."""
 
-    stream: str
-    type: str
+    stream: events.Stream[Any]
+    event: events.Event
     data: bytes
+
+
+Reaction: TypeAlias = "Callable[[Tx, events.Stream[Any], Any], Awaitable[None]]"
+"""What a later slice does about an earlier one's event: it takes no gates, and may append in its turn."""
+Reactions: TypeAlias = "Mapping[tuple[str, type[events.Event]], Sequence[Reaction]]"
+"""By kind of stream and event: one that several audiences are told of is reacted to on one of their streams."""
+
+
+def reactions(*slices: Reactions) -> Reactions:
+    """The reactions of all these slices, in their order."""
+    gathered: dict[tuple[str, type[events.Event]], list[Reaction]] = {}
+    for one in slices:
+        for cause, each in one.items():
+            gathered.setdefault(cause, []).extend(each)
+    return gathered
 
 
 class Tx:
     """An open transaction, and what the command in it wants told."""
 
     def __init__(
-        self, conn: Connection, actor: Actor, now: datetime, fixed: bool, base_url: str = "", secret_key: str = ""
+        self,
+        conn: Connection,
+        actor: Actor,
+        now: datetime,
+        fixed: bool,
+        base_url: str = "",
+        secret_key: str = "",
+        reactions: "Reactions | None" = None,
+        locks: Locks | None = None,
     ) -> None:
         self.conn = conn
         self.actor = actor
@@ -97,6 +131,11 @@ class Tx:
         self.secret_key = secret_key
         """What secrets are masked with that must be read again; empty where the deployment has none."""
         self.kept: list[tuple[str, tuple[Any, ...]]] = []
+        self.locks = locks
+        """The locks on slots; None where there are none, such as on the command line."""
+        self.released: list[str] = []
+        """Tokens of locks that this command's success ends."""
+        self._reactions: Reactions = reactions or {}
 
     def regardless(self, statement: str, *args: Any) -> None:
         """Have this carried out even though the command is refused, which takes all else back: a try is counted."""
@@ -126,12 +165,12 @@ class Tx:
         if type(event) not in events.STREAM_EVENTS[stream.kind]:
             raise TypeError(f"a {stream.kind} stream has no events of type {type(event).__name__}")
         data = orjson.dumps(events.data_of(event, put, drop))
-        self._pending.append(Pending(stream.name, event.type, data))
+        self._pending.append(Pending(stream, event, data))
         return self.next_version(stream) - 1 if stream.name in self._versions else 0
 
     def next_version(self, stream: events.Stream[Any]) -> int:
         """The version that the next event appended to this gated stream will get."""
-        ahead = sum(1 for pending in self._pending if pending.stream == stream.name)
+        ahead = sum(1 for pending in self._pending if pending.stream.name == stream.name)
         return self._versions[stream.name] + ahead + 1
 
     def about(
@@ -156,14 +195,17 @@ class Tx:
     ) -> list[Committed]:
         """Write the appended events, the audit trail's row and, for a keyed command, its reply, in one statement.
 
-        It is the transaction's last.
+        It is the transaction's last. Later slices react first, to each other's events as well.
         """
         pending = self._pending
+        for one in pending:  # grows while reactions append
+            for react in self._reactions.get((one.stream.kind, type(one.event)), ()):
+                await react(self, one.stream, one.event)
         origin = access.ORIGIN.get(access.NOWHERE)
         rows = await self.conn.fetch(
             APPEND,
-            [one.stream for one in pending],
-            [one.type for one in pending],
+            [one.stream.name for one in pending],
+            [one.event.type for one in pending],
             [one.data.decode() for one in pending],
             self.actor.key,
             self.now,
@@ -276,6 +318,25 @@ class Command(Generic[Ask, Reply]):
 
 
 @dataclass(frozen=True)
+class Action(Command[Ask, Reply]):
+    """A declared command that works in Redis alone: no transaction, no events of record, nothing on the audit trail."""
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        run: "Callable[[Store, Actor, Ask], Awaitable[Reply]]",
+        ask: type[Ask],
+        reply: type[Reply],
+        allow: frozenset[Role],
+        route: str,
+        status: int = 200,
+    ) -> "Action[Ask, Reply]":
+        """An action, which is given the store in a transaction's place; its answer may hold a secret: no key comes."""
+        return cls(name, cast(Any, run), ask, reply, allow, route, status, once=True)
+
+
+@dataclass(frozen=True)
 class Query(Generic[Ask, Reply]):
     """A declared query: reads one consistent snapshot and changes nothing."""
 
@@ -308,11 +369,15 @@ class Store:
         base_url: str = "",
         clock: Callable[[], datetime] | None = None,
         secret_key: str = "",
+        reactions: "Reactions | None" = None,
+        locks: Locks | None = None,
     ) -> None:
         self.pool = pool
         self.outbox = outbox
         self.base_url = base_url
         self.secret_key = secret_key
+        self.reactions = reactions
+        self.locks = locks
         self._clock = clock
 
     def now(self) -> datetime:
@@ -328,6 +393,9 @@ class Store:
         permit(command, actor)
         if key is not None and command.once:
             raise errors.InvalidKey("This command's answer is given only once; send it without a key.")
+        if isinstance(command, Action):
+            swift = cast("Callable[[Store, Actor, Ask], Awaitable[Reply]]", command.run)
+            return await swift(self, actor, ask)
         request = fingerprint(command.name, ask) if key else b""
         attempt = 0
         while True:
@@ -372,7 +440,16 @@ class Store:
             try:
                 async with conn.transaction():
                     fixed = self._clock is not None
-                    tx = Tx(conn, actor, self.now(), fixed, self.base_url, self.secret_key)
+                    tx = Tx(
+                        conn,
+                        actor,
+                        self.now(),
+                        fixed,
+                        self.base_url,
+                        self.secret_key,
+                        self.reactions,
+                        self.locks,
+                    )
                     yield tx, done
             except asyncpg.IntegrityConstraintViolationError as violation:
                 if violation.constraint_name == "replies_pkey":
@@ -389,6 +466,8 @@ class Store:
             self.outbox.hand_over(done)
             if tx is not None and tx.ended:
                 self.outbox.end(tx.ended)
+            if tx is not None and tx.released and self.locks is not None:
+                self.locks.let_go(tx.released)
 
     async def read(self, query: Query[Ask, Reply], actor: Actor, ask: Ask) -> Reply:
         """Answer a query from one snapshot. Raises its refusals, `NotAllowed`, and `Unavailable`."""

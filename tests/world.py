@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from server import access, catalog, publish, queue, store
+from server import access, catalog, publish, queue, slots, store
 from server.access import Actor, Role
-from server.app import COMMANDS, QUERIES, ROWS
+from server.app import COMMANDS, QUERIES, REACTIONS, ROWS
 from server.asks import validate
 from server.events import reduce
 from server.publish import Publisher
@@ -208,7 +208,8 @@ async def opened(database_url: str, redis_url: str, clock: Clock | None = None, 
         client = publish.connect(redis_url)
         stack.push_async_callback(client.aclose)
         publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
-        things = Store(pool, publisher, base_url="http://callboard.test", clock=clock)
+        locks = await stack.enter_async_context(slots.Locks(client).running())
+        things = Store(pool, publisher, base_url="http://callboard.test", clock=clock, reactions=REACTIONS, locks=locks)
         yield await World(things, publisher, clock).build()
 
 

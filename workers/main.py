@@ -14,7 +14,7 @@ from arq.connections import RedisSettings
 from redis.exceptions import RedisError
 
 from server import access, administration, audit, errors, logs, publish, store
-from server.app import ROWS
+from server.app import REACTIONS, ROWS
 from server.config import Config
 from server.publish import Publisher
 from server.queue import REFRESH_WAITS, RefreshWaits
@@ -84,7 +84,8 @@ async def start_up(ctx: dict[str, Any]) -> None:
     stack.push_async_callback(client.aclose)
     publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
     ctx.update(
-        publisher=publisher, store=Store(pool, publisher, base_url=config.base_url, secret_key=config.secret_key)
+        publisher=publisher,
+        store=Store(pool, publisher, base_url=config.base_url, secret_key=config.secret_key, reactions=REACTIONS),
     )
     figures = lambda: {"backlog": publisher.backlog, "repaired": publisher.repaired}  # noqa: E731
     await stack.enter_async_context(administration.beating(pool, "worker", "", figures))

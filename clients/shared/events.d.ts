@@ -19,10 +19,18 @@ export interface AdminDevice {
   shown: ShownQueue[];
 }
 
-/** A doctor of the institution. */
+/** A doctor of the institution; without `visit_types` they take them all. */
 export interface AdminDoctor {
   doctor: number;
   name: string;
+  specialty: number | null;
+  licence: string | null;
+  fee: string | null;
+  languages: string[];
+  active: boolean;
+  photo: boolean;
+  locations: number[];
+  visit_types: number[];
 }
 
 /** The institution itself. */
@@ -52,6 +60,12 @@ export interface AdminQueue {
   doctors: number[];
 }
 
+/** A specialty that the institution offers. */
+export interface AdminSpecialty {
+  specialty: number;
+  name: string;
+}
+
 /** Somebody who works at the institution and signs in; without `locations` they work at all of them. */
 export interface AdminUser {
   user: number;
@@ -63,6 +77,19 @@ export interface AdminUser {
   doctor: number | null;
   second_factor: boolean;
 }
+
+/** What a visit can be for; `fee` is None where it is the doctor's. */
+export interface AdminVisitType {
+  visit_type: number;
+  name: string;
+  minutes: number;
+  fee: string | null;
+  colour: string;
+  mode: "in_person" | "online" | "both";
+}
+
+/** The states of an appointment, named as in the database. The transitions stand in `appointments.rules.LIFE`. */
+export type AppointmentState = "pending" | "confirmed" | "rejected" | "checked_in" | "in_progress" | "completed" | "cancelled" | "no_show" | "rescheduled";
 
 /** A queue as a waiting room sees it. */
 export interface BoardQueue {
@@ -94,10 +121,97 @@ export interface Call {
   version: number;
 }
 
+/** An appointment as its doctor and the desk see it. `request` is one that waits for an answer.
+ * What the treating side writes about it stands in no stream. */
+export interface DoctorAppointment {
+  appointment: number;
+  number: string;
+  walk_in: boolean;
+  state: AppointmentState;
+  starts_at: string;
+  ends_at: string | null;
+  doctor: number | null;
+  specialty: number | null;
+  location: number;
+  mode: "in_person" | "online";
+  visit_type: VisitType | null;
+  patient: Person;
+  reason: string | null;
+  symptoms: string | null;
+  urgency: Urgency;
+  requirements: string[];
+  source: "online" | "reception" | "kiosk" | "phone" | "import";
+  created_at: string;
+  expires_at: string | null;
+  fee: string | null;
+  payment: "unpaid" | "paid" | "waived" | "refunded";
+  insurance_verified: boolean;
+  cancelled_by: string | null;
+  cancel_reason: string | null;
+  answer_reason: string | null;
+  rescheduled_from: number | null;
+  rescheduled_to: number | null;
+  ticket: number | null;
+  token: string | null;
+  checked_in_at: string | null;
+  started_at: string | null;
+  ended_at: string | null;
+  undo: string | null;
+}
+
+/** Somebody who needs help at once, as those see it who are told; it goes when it is over. */
+export interface Emergency {
+  emergency: number;
+  location: number;
+  location_name: string;
+  specialty: number | null;
+  specialty_name: string | null;
+  patient: Person | null;
+  reason: string;
+  raised_at: string;
+  level: number;
+  acknowledged_at: string | null;
+  acknowledged_by: string | null;
+}
+
 /** One term of a score. */
 export interface Factor {
   factor: string;
   points: number;
+}
+
+/** The locks on a slot: until when each holds, soonest first. Never who holds them. */
+export interface LockedSlot {
+  slot: number;
+  until: string[];
+}
+
+/** A patient's own appointment. `change_until` is null where it cannot be changed any more. */
+export interface PatientAppointment {
+  appointment: number;
+  number: string;
+  state: AppointmentState;
+  starts_at: string;
+  ends_at: string | null;
+  doctor: number | null;
+  doctor_name: string | null;
+  specialty_name: string | null;
+  location: number;
+  location_name: string;
+  mode: "in_person" | "online";
+  visit_type: VisitType | null;
+  reason: string | null;
+  answer_reason: string | null;
+  cancel_reason: string | null;
+  cancelled_by: string | null;
+  change_until: string | null;
+  expires_at: string | null;
+  fee: string | null;
+  payment: "unpaid" | "paid" | "waived" | "refunded";
+  rescheduled_from: number | null;
+  rescheduled_to: number | null;
+  token: string | null;
+  queue: number | null;
 }
 
 /** A patient's own ticket. */
@@ -158,6 +272,17 @@ export interface ShownQueue {
   called_at: string | null;
 }
 
+/** A doctor's bookable time, as everybody sees it who may book: how many seats it has and how many are left. */
+export interface Slot {
+  slot: number;
+  location: number;
+  starts_at: string;
+  ends_at: string;
+  mode: "in_person" | "online" | "both";
+  capacity: number;
+  left: number;
+}
+
 /** An enrolled board at the queue's location. */
 export interface StaffBoard {
   device: number;
@@ -207,6 +332,13 @@ export type State = "waiting" | "called" | "in_consultation" | "on_hold" | "comp
 
 /** How urgent a person at the desk judged a ticket. */
 export type Urgency = "routine" | "urgent" | "emergency";
+
+/** What an appointment is for. */
+export interface VisitType {
+  id: number;
+  name: string;
+  colour: string;
+}
 
 /** Somebody joined the queue. */
 export interface TicketJoined {
@@ -322,7 +454,7 @@ export interface UserChanged {
 
 /** Settings were set or reset at this level: the institution, one of its locations or one of its queues. */
 export interface SettingsChanged {
-  level: "institution" | "location" | "queue";
+  level: "institution" | "location" | "queue" | "doctor";
   of: number;
 }
 
@@ -355,13 +487,138 @@ export interface TicketChanged {
   token: string;
 }
 
+/** Time can be booked that could not be before. */
+export interface SlotAdded {
+  doctor: number;
+  slots: number[];
+}
+
+/** Time cannot be booked any more, and is shown no more. */
+export interface SlotRemoved {
+  doctor: number;
+  slots: number[];
+}
+
+/** Seats were taken or freed, or the slots' capacity or mode changed. */
+export interface SlotAvailabilityChanged {
+  doctor: number;
+  slots: number[];
+}
+
+/** Somebody is about to book these slots. Never who. */
+export interface SlotLocked {
+  slots: number[];
+  until: string;
+}
+
+/** A lock on these slots ended: by hand, by a booking, or by its time. */
+export interface SlotUnlocked {
+  slots: number[];
+  expired: boolean;
+}
+
+/** An appointment was made, or asked for: `request` waits for an answer. */
+export interface NewAppointment {
+  appointment: number;
+  number: string;
+  state: AppointmentState;
+  request: boolean;
+}
+
+/** The appointment stands: at once, or confirmed by somebody who works there. */
+export interface AppointmentConfirmed {
+  appointment: number;
+  number: string;
+  state: AppointmentState;
+}
+
+/** A doctor accepted the request. */
+export interface AppointmentAccepted {
+  appointment: number;
+  number: string;
+  state: AppointmentState;
+  doctor: number;
+}
+
+/** The request was turned down, or nobody answered it in time (`expired`). */
+export interface AppointmentRejected {
+  appointment: number;
+  number: string;
+  state: AppointmentState;
+  expired: boolean;
+}
+
+/** The appointment was called off. */
+export interface AppointmentCancelled {
+  appointment: number;
+  number: string;
+  state: AppointmentState;
+  by: "patient" | "staff" | "system";
+}
+
+/** The appointment was moved: this one ended, and `to` took its place. */
+export interface AppointmentRescheduled {
+  appointment: number;
+  number: string;
+  state: AppointmentState;
+  to: number;
+}
+
+/** The appointment went from one state to another on the day of the visit, or a step was taken back. */
+export interface AppointmentStatusChanged {
+  appointment: number;
+  number: string;
+  state: AppointmentState;
+  was: AppointmentState;
+  undid: string | null;
+}
+
+/** Something else about the appointment changed, such as its payment or its patient's record. */
+export interface AppointmentUpdated {
+  appointment: number;
+  number: string;
+  state: AppointmentState;
+}
+
+/** Appointments that have been over for a while left the stream; lists still have them. */
+export interface AppointmentsFiled {
+}
+
+/** Somebody asked for help at once. */
+export interface EmergencyRequest {
+  emergency: number;
+}
+
+/** Those who can help are told, at first or because nobody has acknowledged it yet. */
+export interface EmergencyAlert {
+  emergency: number;
+  level: number;
+}
+
+/** Somebody is on the way. */
+export interface EmergencyAcknowledged {
+  emergency: number;
+}
+
+/** It is over, or was no emergency. */
+export interface EmergencyEnded {
+  emergency: number;
+}
+
+/** A specialty or visit type was added, changed or retired. */
+export interface CatalogueChanged {
+}
+
 /** The rows of each kind of stream. */
 export interface StreamRows {
   "board": BoardQueue | BoardTicket;
   "staff": StaffQueue | StaffTicket | StaffBoard;
   "shown": ShownBoard;
-  "patient": PatientTicket;
-  "admin": AdminDevice | AdminInstitution | AdminLocation | AdminQueue | AdminDoctor | AdminUser;
+  "patient": PatientTicket | PatientAppointment;
+  "doctor": DoctorAppointment | Emergency;
+  "slots": Slot;
+  "locks": LockedSlot;
+  "admin": AdminDevice | AdminInstitution | AdminLocation | AdminQueue | AdminSpecialty | AdminVisitType | AdminDoctor | AdminUser | Emergency;
 }
 
 /** Every event's facts, by its name. */
@@ -392,6 +649,25 @@ export interface EventFacts {
   "devices-seen": DevicesSeen;
   "boards-shown": BoardsShown;
   "ticket-changed": TicketChanged;
+  "slot-added": SlotAdded;
+  "slot-removed": SlotRemoved;
+  "slot-availability-changed": SlotAvailabilityChanged;
+  "slot-locked": SlotLocked;
+  "slot-unlocked": SlotUnlocked;
+  "new-appointment": NewAppointment;
+  "appointment-confirmed": AppointmentConfirmed;
+  "appointment-accepted": AppointmentAccepted;
+  "appointment-rejected": AppointmentRejected;
+  "appointment-cancelled": AppointmentCancelled;
+  "appointment-rescheduled": AppointmentRescheduled;
+  "appointment-status-changed": AppointmentStatusChanged;
+  "appointment-updated": AppointmentUpdated;
+  "appointments-filed": AppointmentsFiled;
+  "emergency-request": EmergencyRequest;
+  "emergency-alert": EmergencyAlert;
+  "emergency-acknowledged": EmergencyAcknowledged;
+  "emergency-ended": EmergencyEnded;
+  "catalogue-changed": CatalogueChanged;
 }
 
 /** The names of the events that each kind of stream carries. */
@@ -399,8 +675,11 @@ export interface StreamEvents {
   "board": "ticket-joined" | "patient-called" | "patient-recalled" | "consultation-started" | "consultation-completed" | "ticket-no-show" | "ticket-returned" | "ticket-held" | "ticket-transferred" | "ticket-prioritized" | "ticket-cancelled" | "ticket-undone" | "queue-updated" | "queue-retired" | "location-changed";
   "staff": "ticket-joined" | "patient-called" | "patient-recalled" | "consultation-started" | "consultation-completed" | "ticket-no-show" | "ticket-returned" | "ticket-held" | "ticket-transferred" | "ticket-prioritized" | "ticket-cancelled" | "ticket-undone" | "queue-updated" | "queue-retired" | "location-changed" | "device-enrolled" | "device-renamed" | "device-revoked";
   "shown": "boards-shown";
-  "patient": "ticket-changed";
-  "admin": "institution-changed" | "location-changed" | "queue-configured" | "queue-retired" | "doctor-changed" | "user-changed" | "settings-changed" | "device-enrolled" | "device-renamed" | "device-revoked" | "devices-seen";
+  "patient": "ticket-changed" | "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed";
+  "doctor": "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended";
+  "slots": "slot-added" | "slot-removed" | "slot-availability-changed";
+  "locks": "slot-locked" | "slot-unlocked";
+  "admin": "institution-changed" | "location-changed" | "queue-configured" | "queue-retired" | "doctor-changed" | "user-changed" | "settings-changed" | "catalogue-changed" | "device-enrolled" | "device-renamed" | "device-revoked" | "devices-seen" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended";
 }
 
 /** An event on the wire: its facts, and the rows that it sets and removes. */

@@ -1,0 +1,9 @@
+"""Notices: one message to one person over one channel, written with the change that caused it, sent once."""
+
+from typing import Any
+
+from server.store import Command, Query, Reactions
+
+COMMANDS: list[Command[Any, Any]] = []
+QUERIES: list[Query[Any, Any]] = []
+REACTIONS: Reactions = {}
