@@ -332,7 +332,46 @@ class NameTaken(Refusal):
     code, title = "name-taken", "That is already in use."
 
 
+class SlotFull(Refusal):
+    """Every seat of the slot is taken; `alternatives` tells the nearest free ones, if there are any."""
+
+    code, title = "slot-full", "That time is taken."
+
+
+class SlotsOverlap(Refusal):
+    """The doctor has another slot at that time."""
+
+    code, title = "slots-overlap", "The doctor has another slot at that time."
+
+
+class PatientElsewhere(Refusal):
+    """The patient has another appointment at that time; staff may insist."""
+
+    code, title = "patient-elsewhere", "The patient has another appointment at that time."
+
+
+class ScheduleStarts(Refusal):
+    """Another schedule of this doctor and location begins on the same day."""
+
+    code, title = "schedule-starts", "Another schedule begins there on that day."
+
+
+class LockingUnavailable(Refusal):
+    """Slots cannot be locked while Redis is away; staff can book without a lock."""
+
+    code, status, title, retryable = "locking-unavailable", 503, "Slots cannot be locked at the moment.", True
+
+
 CONSTRAINTS: dict[str, type[Refusal]] = {
+    "slots_never_overlap": SlotsOverlap,
+    "seats_pkey": SlotFull,
+    "seats_within_capacity": SlotFull,
+    "slots_taken_within_capacity": SlotFull,
+    "appointments_one_place_at_a_time": PatientElsewhere,
+    "schedules_start_unique": ScheduleStarts,
+    "specialties_name_unique": NameTaken,
+    "visit_types_name_unique": NameTaken,
+    "doctors_licence_unique": NameTaken,
     "tickets_one_active_per_patient": AlreadyWaiting,
     "tickets_one_patient_per_desk": DeskBusy,
     "users_email_unique": NameTaken,

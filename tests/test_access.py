@@ -109,7 +109,9 @@ board     no      yes    yes          yes          yes   yes         yes   yes  
 staff     no      yes    no           yes          yes   yes         no    no    no              no     no           no           no                 no          no          no
 shown     no      yes    no           yes          yes   yes         no    no    no              no     no           no           no                 no          no          no
 patient   yes     no     no           no           no    no          no    no    no              no     no           no           no                 no          no          no
-doctor    no      yes    no           no           yes   yes         no    no    no              no     no           no           no                 no          no          no
+doctor    no      yes    no           yes          yes   yes         no    no    no              no     no           no           no                 no          no          no
+slots     yes     yes    yes          yes          yes   yes         no    no    no              no     no           no           no                 no          no          no
+locks     yes     yes    yes          yes          yes   yes         no    no    no              no     no           no           no                 no          no          no
 admin     no      no     no           no           yes   yes         no    no    no              no     no           no           no                 no          no          no
 """  # noqa: E501
 """Who may join the streams of the first clinic's queue, patient, doctor and institution. A stranger and a screen that
@@ -281,10 +283,10 @@ class Town:
                 return {"device_id": (await world.device(label))[0], "name": label}
             case "list-sessions" | "set-up-totp" | "status":
                 return {}
-            case "confirm-totp" | "remove-totp":
-                await world.pool.execute("delete from second_factors")
             case "change-password":
                 return {"password": "not the password", "new_password": "seven herons over brackish estuary"}
+            case "confirm-totp" | "remove-totp":
+                await world.pool.execute("delete from second_factors")
                 return {"code": "000000"}
         return None
 
@@ -408,7 +410,8 @@ async def test_credential_of_one_kind_opens_nothing_as_another(town: Town) -> No
 
 @pytest.mark.parametrize("kind", STREAM)
 async def test_stream_is_joined_by_exactly_these(town: Town, kind: str) -> None:
-    ids = {"patient": town.patient, "doctor": town.home.doctors[0], "admin": town.home.institution}
+    doctor = dict.fromkeys(("doctor", "slots", "locks"), town.home.doctors[0])
+    ids = {"patient": town.patient, "admin": town.home.institution, **doctor}
     stream = f"{kind}:{ids.get(kind, town.queue)}"
     found, refusals = {}, []
     for who in STREAM[kind]:
@@ -437,7 +440,7 @@ async def test_nobody_joins_a_stream_of_what_does_not_exist(town: Town, kind: st
 async def test_stream_without_a_rule_is_joined_by_nobody(town: Town) -> None:
     for role in Role:
         actor = Actor(role, id=1, institution_id=town.home.institution, doctor_id=town.home.doctors[0])
-        assert not await access.may_join(town.home.pool, actor, events.Stream("slots", town.queue))
+        assert not await access.may_join(town.home.pool, actor, events.Stream("payments", town.queue))
 
 
 async def test_only_a_board_that_follows_says_what_it_has_shown(town: Town) -> None:
