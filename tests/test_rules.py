@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from server.events import State, Urgency
 from server.queue import rules
 from server.queue.rules import Neighbour, Step
-from server.settings import Hours, Order, QueueSettings, Weights
+from server.settings import Hours, Order, Place, QueueSettings, Weights
 
 NINE = datetime(2026, 3, 2, 9, tzinfo=UTC)
 ORDERS = st.sampled_from(list(Order))
@@ -167,6 +168,59 @@ def test_halving_one_gap_runs_out_of_ranks_in_the_end() -> None:
     while (middle := rules.rank_between(before, behind)) is not None:
         behind, halvings = middle, halvings + 1
     assert 50 <= halvings <= 54
+
+
+# Appointments among walk-ins
+
+
+def stands(settings: QueueSettings, arrived: int, booked: int | None = None, **more: Any) -> rules.Standing:
+    """The standing of somebody who arrived at that minute, for an appointment at that one."""
+    booked_for = None if booked is None else NINE + timedelta(minutes=booked)
+    urgency = more.get("urgency", Urgency.routine)
+    return rules.standing(settings, NINE + timedelta(minutes=arrived), urgency, None, (), booked_for)
+
+
+@given(ORDERS, st.integers(-300, 300), st.integers(0, 300))
+def test_an_appointment_on_time_stands_by_its_appointment_in_every_order(order: Order, early: int, minute: int) -> None:
+    settings = QueueSettings(order=order)
+    came = stands(settings, minute + min(early, 10), minute)
+    assert (came.band, came.key) == (stands(settings, minute).band, stands(settings, minute).key)
+    assert [one.code for one in came.reasons] == ["appointment-on-time"]
+
+
+@given(ORDERS, st.integers(0, 60), st.integers(1, 300))
+def test_after_the_grace_time_an_appointment_stands_by_its_arrival(order: Order, grace: int, over: int) -> None:
+    settings = QueueSettings(order=order, appointment_grace_minutes=grace)
+    late = stands(settings, grace + over, 0)
+    assert late.key == stands(settings, grace + over).key
+    assert [one.code for one in late.reasons] == ["appointment-late"]
+    on_time = stands(settings, grace, 0)
+    assert on_time.key == stands(settings, 0).key
+
+
+@pytest.mark.parametrize("order", list(Order))
+def test_what_an_appointment_goes_by_is_two_settings(order: Order) -> None:
+    settings = QueueSettings(order=order, appointment_on_time=Place.arrival, appointment_late=Place.appointment)
+    assert stands(settings, 30, 60).key == stands(settings, 30).key
+    assert stands(settings, 90, 60).key == stands(settings, 60).key
+    emergency = stands(settings, 90, 60, urgency=Urgency.emergency)
+    assert emergency == stands(settings, 90, urgency=Urgency.emergency)
+
+
+def test_why_says_whose_appointment_it_was() -> None:
+    def told(token: str, arrived: int, booked: int | None = None) -> rules.Told:
+        standing = stands(QueueSettings(), arrived, booked)
+        booked_for = None if booked is None else NINE + timedelta(minutes=booked)
+        at = NINE + timedelta(minutes=arrived)
+        return rules.Told(token, at, None, Urgency.routine, None, standing.reasons, (), booked_for)
+
+    walk_in, kept, early = told("A001", 20), told("A002", 35, 10), told("A003", 0, 60)
+    on_time = told("A004", 25, 15)
+    assert rules.why(on_time, walk_in)[0] == "A004 is on time for an appointment at 2026-03-02T09:15+00:00."
+        rules.why(told("A004", 25, 15), walk_in)[0] == "A004 is on time for an appointment at 2026-03-02T09:15+00:00."
+    )
+    assert rules.why(walk_in, early)[0] == "A003 is early: its appointment is at 2026-03-02T10:00+00:00."
+    assert rules.why(walk_in, kept)[0] == "A002 came late for its appointment, and A001 arrived before it."
 
 
 # A ticket's life

@@ -66,6 +66,7 @@ class Ticket:
     reason: str | None
     requirements: list[str]
     joined_at: datetime
+    booked_for: datetime | None
     waiting_since: datetime
     band: int
     key: float
@@ -101,6 +102,11 @@ class Ticket:
             score=standing.score,
             order_reasons=list(standing.reasons),
         )
+
+    def standing_by(self, settings: QueueSettings) -> Standing:
+        """Where it belongs by these settings, whatever was decided about it by hand."""
+        born = self.patient.birth_year
+        return rules.standing(settings, self.joined_at, self.urgency, born, self.requirements, self.booked_for)
 
     def trail(self) -> dict[str, Any]:
         """What the audit trail compares of it."""
@@ -151,8 +157,8 @@ class Ticket:
 
 TICKET = """
 select t.id, t.institution_id, t.queue_id, t.day, t.token, t.state, t.urgency, t.reason, t.requirements,
-    t.joined_at, t.waiting_since, t.band, t.key, t.rank, t.order_reasons, t.score, t.calls, t.call_version,
-    t.desk_id, d.name as desk, t.doctor_id, t.called_at, t.started_at, t.ended_at, t.undo,
+    t.joined_at, t.booked_for, t.waiting_since, t.band, t.key, t.rank, t.order_reasons, t.score,
+    t.calls, t.call_version, t.desk_id, d.name as desk, t.doctor_id, t.called_at, t.started_at, t.ended_at, t.undo,
     p.id as patient_id, p.name as patient_name, p.phone, p.birth_year, p.number, p.birth_date,
     exists (select from users u where u.patient_id = p.id) as has_account
 from tickets t join patients p on p.id = t.patient_id left join desks d on d.id = t.desk_id
@@ -182,6 +188,7 @@ def ticket_of(row: asyncpg.Record) -> Ticket:
         reason=row["reason"],
         requirements=row["requirements"],
         joined_at=row["joined_at"],
+        booked_for=row["booked_for"],
         waiting_since=row["waiting_since"],
         band=row["band"],
         key=row["key"],

@@ -348,6 +348,7 @@ async def _told(view: Read, row: Any) -> rules.Told:
         urgency=ticket.urgency,
         score=ticket.score,
         reasons=tuple(ticket.order_reasons),
+        booked_for=ticket.booked_for,
         decisions=rules.in_force(decided),
     )
 

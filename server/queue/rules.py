@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from server.events import Factor, Reason, Score, State, Urgency
-from server.settings import Hours, Order, QueueSettings, Weights
+from server.settings import Hours, Order, Place, QueueSettings, Weights
 
 
 class Step(StrEnum):
@@ -87,22 +87,51 @@ def standing(
     urgency: Urgency,
     birth_year: int | None,
     requirements: Sequence[str],
+    booked_for: datetime | None = None,
 ) -> Standing:
-    """Where a ticket belongs that arrived then, by the queue's order. Keys are minutes since 1970."""
-    minute = arrived.timestamp() / 60
+    """Where a ticket belongs that arrived then, by the queue's order. Keys are minutes since 1970.
+
+    Among equals, an appointment stands as if it had arrived at the time that `placed` gives.
+    """
     if urgency is Urgency.emergency:
+        minute = arrived.timestamp() / 60
         return Standing(0, minute, None, (Reason(code="emergency", detail="An emergency goes first."),))
+    since, booked = placed(settings, arrived, booked_for)
+    minute = since.timestamp() / 60
     if settings.order is Order.urgent_first:
         if urgency is Urgency.urgent:
-            return Standing(1, minute, None, (Reason(code="urgent", detail="Urgent goes before routine."),))
-        return Standing(2, minute, None, ())
+            return Standing(1, minute, None, (Reason(code="urgent", detail="Urgent goes before routine."), *booked))
+        return Standing(2, minute, None, booked)
     if settings.order is Order.scored:
         score = scored(settings.weights, arrived, urgency, birth_year, requirements)
         reasons = tuple(
             Reason(code="score", detail=f"{one.factor}: {one.points:g} points") for one in score.factors if one.points
         )
-        return Standing(1, minute - score.total / score.per_minute, score, reasons)
-    return Standing(1, minute, None, ())
+        return Standing(1, minute - score.total / score.per_minute, score, (*reasons, *booked))
+    return Standing(1, minute, None, booked)
+
+
+def placed(
+    settings: QueueSettings, arrived: datetime, booked_for: datetime | None
+) -> tuple[datetime, tuple[Reason, ...]]:
+    """The time that somebody stands by among those who wait, and why: without an appointment, that of the arrival."""
+    if booked_for is None:
+        return arrived, ()
+    late = arrived > booked_for + timedelta(minutes=settings.appointment_grace_minutes)
+    place = settings.appointment_late if late else settings.appointment_on_time
+    came = "Late" if late else "On time"
+    at = booked_for.isoformat(timespec="minutes")
+    reason = Reason(
+        code="appointment-late" if late else "appointment-on-time",
+        detail=f"{came} for the appointment at {at}; stands by its {place.value}.",
+    )
+    return (booked_for if place is Place.appointment else arrived), (reason,)
+
+
+def placing(settings: QueueSettings) -> tuple[object, ...]:
+    """The settings that decide where tickets stand: when one of them changes, everybody is placed anew."""
+    appointments = (settings.appointment_on_time, settings.appointment_late, settings.appointment_grace_minutes)
+    return (settings.order, settings.weights, *appointments)
 
 
 REASONS_OF_ANY_ORDER = frozenset({"urgency-by-hand", "kept-wait"})
@@ -173,6 +202,7 @@ class Told:
     reasons: tuple[Reason, ...]
     decisions: tuple[tuple[str, str | None], ...]
     """Kinds of decisions that hold about it, oldest first, with their reasons; see `in_force`."""
+    booked_for: datetime | None = None
 
 
 DECIDED_BY: Mapping[str, frozenset[str]] = {
@@ -245,9 +275,28 @@ def _sentence(first: Told, second: Told) -> str:
         )
     if set_back := _set_back(second):
         return set_back
+    if booked := _booked(first, second):
+        return booked
     if first.joined_at <= second.joined_at:
         return f"{first.token} arrived first."
     return f"{first.token} went first though {second.token} arrived earlier; the facts below say what happened to each."
+
+
+def _booked(first: Told, second: Told) -> str | None:
+    """What an appointment explains: one that was kept before an arrival, one that is later, one that was missed."""
+    kept, other = (_code(one) for one in (first, second))
+    if kept == "appointment-on-time" and first.booked_for and first.joined_at > second.joined_at:
+        return f"{first.token} is on time for an appointment at {first.booked_for.isoformat(timespec='minutes')}."
+    if other == "appointment-on-time" and second.booked_for and second.joined_at < first.joined_at:
+        return f"{second.token} is early: its appointment is at {second.booked_for.isoformat(timespec='minutes')}."
+    if other == "appointment-late" and second.booked_for and second.booked_for < first.joined_at < second.joined_at:
+        return f"{second.token} came late for its appointment, and {first.token} arrived before it."
+    return None
+
+
+def _code(one: Told) -> str | None:
+    """How the ticket's appointment bore on its place, if it has one."""
+    return next((reason.code for reason in one.reasons if reason.code.startswith("appointment-")), None)
 
 
 def _set_back(second: Told) -> str | None:
