@@ -25,8 +25,9 @@ from server.events import Urgency
 from server.patients import NewPatient
 from server.publish import Publisher
 from server.queue import evaluate
-from server.queue.commands import CallNext, JoinQueue, OfTicket
+from server.queue.commands import CallNext, JoinQueue
 from server.queue.evaluate import Visit
+from server.queue.steps import OfTicket
 from server.store import LOST, Command, Store
 
 log = logs.get(__name__)

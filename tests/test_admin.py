@@ -289,6 +289,7 @@ async def test_changed_password_keeps_this_page_and_ends_every_other(browser: Br
 
 async def test_doctor_and_receptionist_change_theirs_where_they_work(browser: Browser, clinic: Served) -> None:
     queue = await clinic.world.queue("Walk-in")
+    await clinic.world.join(queue)
     doctor = await clinic.doctor()
     async with visiting(browser, "tablet") as room, visiting(browser, "phone") as front:
         for page in (await console(room, clinic, doctor, queue, 0), await reception(front, clinic)):

@@ -1,6 +1,6 @@
 """The live queue: tickets, calls, their order and its reasons, and honest waits."""
 
-from server.queue import commands, queries, reception
+from server.queue import commands, queries, reception, undo
 from server.queue.commands import (
     REFRESH_WAITS,
     RefreshWaits,
@@ -12,7 +12,7 @@ from server.queue.commands import (
 )
 from server.queue.line import board_rows, patient_rows, staff_rows
 
-COMMANDS = [*commands.COMMANDS, *reception.COMMANDS]
+COMMANDS = [*commands.COMMANDS, *undo.COMMANDS, *reception.COMMANDS]
 QUERIES = [*queries.QUERIES, *reception.QUERIES]
 
 __all__ = [

@@ -1,27 +1,28 @@
-"""What people do with queues and tickets: join, call, start, complete, send back, transfer, prioritise, undo.
+"""What people do with queues and tickets: join, call, start, complete, send back, transfer, prioritise.
 
 Invariant: each command takes its queue's gate before it reads, so of any number of consoles that press "call next" each
 gets another patient; and each leaves a way back (`undo`) wherever a finger may have slipped.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
 import orjson
 import segno
-from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from server import access, errors, events
 from server.access import DESK, STAFF, Actor, Role
 from server.asks import Ask, Id, Reply, Requirement, Text
-from server.events import QueueState, Reason, StaffTicket, State, Urgency
+from server.events import QueueState, Reason, State, Urgency
 from server.patients import NewPatient, access_patient, register_patient
 from server.queue import rules
 from server.queue.line import Desk, Line, Ticket, Turn, dumps, load_line, open_line
 from server.queue.rules import Step
-from server.queue.waits import Gap
+from server.queue.steps import Moved, OfTicket, moved, must, open_ticket, step_of, take_link
+from server.queue.undo import way_back
 from server.settings import Partial, QueueSettings, changed, effective
 from server.store import OPEN_STREAMS, Command, Connection, Tx
 
@@ -211,14 +212,6 @@ class CallNext(Ask):
     desk_id: Id
 
 
-class Moved(Reply):
-    """A ticket after a step, as staff see it, and the board version that carries the step."""
-
-    ticket: StaffTicket
-    queue_id: int
-    board_version: int
-
-
 async def call_next(tx: Tx, actor: Actor, ask: CallNext) -> Moved:
     """Call whoever is first in this queue to the asker's desk; who was there before is completed by the same press.
 
@@ -249,7 +242,7 @@ async def call_ticket(tx: Tx, actor: Actor, ask: CallTicket) -> Moved:
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
     if line.state == "paused":
         raise errors.QueuePaused(state=line.state, message=line.message)
-    _must(Step.call, ticket)
+    must(Step.call, ticket)
     desk = await line.desk(ask.desk_id)
     there, _ = await line.at_desk_and_first(desk.id)
     await line.decide(ticket, "call", ask.reason, passed_over=await _passed_over(line, ticket))
@@ -279,7 +272,7 @@ async def _call(line: Line, ticket: Ticket, desk: Desk, there: Ticket | None) ->
         doctor_id=doctor_id or line.doctor_id,
         called_at=line.tx.now,
         started_at=None,
-        undo=_undo(line, Step.call, ticket, completed=there.id if there else None, gap=gap, turn=desk.turn),
+        undo=way_back(line, Step.call, ticket, completed=there.id if there else None, gap=gap, turn=desk.turn),
     )
     line.tell(events.PatientCalled(ticket=called.id, token=called.token, desk=desk.name, number=1), called)
     await line.save(called)
@@ -293,7 +286,7 @@ async def _complete(line: Line, ticket: Ticket) -> Ticket:
         state=State.completed,
         started_at=ticket.started_at or ticket.called_at,
         ended_at=line.tx.now,
-        undo=_undo(line, Step.complete, ticket),
+        undo=way_back(line, Step.complete, ticket),
     )
     line.tell(events.ConsultationCompleted(ticket=ticket.id, token=ticket.token), done)
     return await line.save(done)
@@ -320,12 +313,6 @@ order by joined_at limit 20
 # Steps of one ticket
 
 
-class OfTicket(Ask):
-    """A step that needs nothing but the ticket."""
-
-    ticket_id: Id
-
-
 class OfTicketWithReason(Ask):
     """A step with, if it is known, its reason."""
 
@@ -333,65 +320,44 @@ class OfTicketWithReason(Ask):
     reason: Text | None = None
 
 
-async def open_ticket(tx: Tx, actor: Actor, ticket_id: int, *also: int) -> tuple[Line, Ticket]:
-    """The gated queue of a ticket, and the ticket. Raises `NotFound`, and `NotAllowed` for a doctor of other queues."""
-    found = await tx.conn.fetchrow(QUEUE_OF_TICKET, ticket_id)
-    if found is None or not actor.within(found["institution_id"]):
-        raise errors.NotFound("There is no such ticket here.")
-    line = await open_line(tx, actor, found["queue_id"], *also)
-    return line, await line.ticket(ticket_id)
-
-
-QUEUE_OF_TICKET = "select queue_id, institution_id from tickets where id = $1"
-
-
-def _must(step: Step, ticket: Ticket) -> None:
-    if not rules.allowed(step, ticket.state):
-        raise errors.WrongState(
-            f"A ticket that is {ticket.state.replace('_', ' ')} cannot take the step {step}.",
-            state=ticket.state,
-            step=step,
-        )
-
-
 async def recall(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
     """Call a called ticket again: the boards show, chime and speak it once more."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
-    _must(Step.recall, ticket)
+    must(Step.recall, ticket)
     number = ticket.calls + 1
     ticket = replace(ticket, calls=number, call_version=line.next_version)
     line.tell(
         events.PatientRecalled(ticket=ticket.id, token=ticket.token, desk=ticket.desk or "", number=number), ticket
     )
-    return await _moved(line, await line.save(ticket))
+    return await moved(line, await line.save(ticket))
 
 
 async def start(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
     """The called patient is with the doctor now."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
-    _must(Step.start, ticket)
-    started = replace(ticket, state=State.in_consultation, started_at=tx.now, undo=_undo(line, Step.start, ticket))
+    must(Step.start, ticket)
+    started = replace(ticket, state=State.in_consultation, started_at=tx.now, undo=way_back(line, Step.start, ticket))
     line.tell(events.ConsultationStarted(ticket=ticket.id, token=ticket.token, desk=ticket.desk or ""), started)
-    return await _moved(line, await line.save(started))
+    return await moved(line, await line.save(started))
 
 
 async def complete(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
     """The consultation is over."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
-    _must(Step.complete, ticket)
+    must(Step.complete, ticket)
     await line.frees(ticket)
-    return await _moved(line, await _complete(line, ticket))
+    return await moved(line, await _complete(line, ticket))
 
 
 async def no_show(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Moved:
     """The called patient did not come; staff can still send them back to the queue."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
-    _must(Step.no_show, ticket)
-    gone = replace(ticket, state=State.no_show, ended_at=tx.now, undo=_undo(line, Step.no_show, ticket))
+    must(Step.no_show, ticket)
+    gone = replace(ticket, state=State.no_show, ended_at=tx.now, undo=way_back(line, Step.no_show, ticket))
     await line.decide(ticket, "no-show", ask.reason)
     line.tell(events.TicketNoShow(ticket=ticket.id, token=ticket.token), gone)
     await line.frees(ticket)
-    return await _moved(line, await line.save(gone))
+    return await moved(line, await line.save(gone))
 
 
 class ReturnTicket(Ask):
@@ -405,8 +371,8 @@ class ReturnTicket(Ask):
 async def return_ticket(tx: Tx, actor: Actor, ask: ReturnTicket) -> Moved:
     """A called, held or missed ticket waits again."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
-    _must(Step.return_, ticket)
-    undo = _undo(line, Step.return_, ticket)
+    must(Step.return_, ticket)
+    undo = way_back(line, Step.return_, ticket)
     await line.decide(ticket, "return", ask.reason, after=ask.after)
     await line.frees(ticket)
     waiting = replace(_waits_again(ticket, tx.now), undo=undo)
@@ -417,7 +383,7 @@ async def return_ticket(tx: Tx, actor: Actor, ask: ReturnTicket) -> Moved:
         waiting = replace(waiting, order_reasons=[*waiting.order_reasons, Reason(code="returned", detail=detail)])
         waiting = await _at_place_or_behind_emergencies(line, waiting, ask.after + 1)
     line.tell(events.TicketReturned(ticket=ticket.id, token=ticket.token), waiting)
-    return await _moved(line, waiting)
+    return await moved(line, waiting)
 
 
 def _waits_again(ticket: Ticket, now: datetime) -> Ticket:
@@ -447,12 +413,12 @@ EMERGENCIES = "select count(*) from tickets where queue_id = $1 and state = 'wai
 async def hold(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Moved:
     """Set a ticket aside; it keeps its place for when it returns."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
-    _must(Step.hold, ticket)
+    must(Step.hold, ticket)
     await line.decide(ticket, "hold", ask.reason)
     await line.frees(ticket)
-    held = replace(_waits_again(ticket, tx.now), state=State.on_hold, undo=_undo(line, Step.hold, ticket))
+    held = replace(_waits_again(ticket, tx.now), state=State.on_hold, undo=way_back(line, Step.hold, ticket))
     line.tell(events.TicketHeld(ticket=ticket.id, token=ticket.token), held)
-    return await _moved(line, await line.save(held))
+    return await moved(line, await line.save(held))
 
 
 class Prioritize(Ask):
@@ -473,26 +439,26 @@ class Prioritize(Ask):
 async def prioritize(tx: Tx, actor: Actor, ask: Prioritize) -> Moved:
     """Change a ticket's urgency, or put it at a place by hand; the reason stands beside it from then on."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
-    _must(Step.prioritize, ticket)
+    must(Step.prioritize, ticket)
     if ask.place is not None and ticket.state is not State.waiting:
         raise errors.WrongState("Only a waiting ticket has a place.", state=ticket.state, step=Step.prioritize)
-    moved = replace(ticket, undo=_undo(line, Step.prioritize, ticket))
+    put = replace(ticket, undo=way_back(line, Step.prioritize, ticket))
     if ask.urgency is not None:
-        moved = replace(moved, urgency=ask.urgency).stood(
+        put = replace(put, urgency=ask.urgency).stood(
             rules.standing(line.settings, ticket.joined_at, ask.urgency, ticket.patient.birth_year, ticket.requirements)
         )
         await line.decide(ticket, "urgency", ask.reason, before=ticket.urgency, after=ask.urgency)
-        moved = replace(moved, order_reasons=[*moved.order_reasons, Reason(code="urgency-by-hand", detail=ask.reason)])
+        put = replace(put, order_reasons=[*put.order_reasons, Reason(code="urgency-by-hand", detail=ask.reason)])
     if ask.place is not None:
         await line.decide(ticket, "place", ask.reason, place=ask.place)
-        moved = replace(moved, order_reasons=[*moved.order_reasons, Reason(code="place-by-hand", detail=ask.reason)])
-        moved = await line.save_at_place(moved, ask.place)
+        put = replace(put, order_reasons=[*put.order_reasons, Reason(code="place-by-hand", detail=ask.reason)])
+        put = await line.save_at_place(put, ask.place)
     elif ticket.state is State.waiting:
-        moved = await line.save_by_standing(moved)
+        put = await line.save_by_standing(put)
     else:
-        moved = await line.save(moved)
-    line.tell(events.TicketPrioritized(ticket=ticket.id, token=ticket.token), moved)
-    return await _moved(line, moved)
+        put = await line.save(put)
+    line.tell(events.TicketPrioritized(ticket=ticket.id, token=ticket.token), put)
+    return await moved(line, put)
 
 
 class Cancelled(Reply):
@@ -509,19 +475,14 @@ async def cancel(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Cancelled:
     if actor.role is Role.ticket and actor.id != ask.ticket_id:
         raise errors.NotFound("There is no such ticket here.")
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
-    _must(Step.cancel, ticket)
+    must(Step.cancel, ticket)
     await line.frees(ticket)
-    gone = replace(ticket, state=State.cancelled, ended_at=tx.now, undo=_undo(line, Step.cancel, ticket))
+    gone = replace(ticket, state=State.cancelled, ended_at=tx.now, undo=way_back(line, Step.cancel, ticket))
     await line.decide(ticket, "cancel", ask.reason)
     line.tell(events.TicketCancelled(ticket=ticket.id, token=ticket.token), gone)
     await line.save(gone)
     version = await line.settle()
     return Cancelled(ticket_id=ticket.id, token=ticket.token, state=gone.state, board_version=version)
-
-
-async def _moved(line: Line, ticket: Ticket) -> Moved:
-    version = await line.settle()
-    return Moved(ticket=ticket.staff_row(), queue_id=line.id, board_version=version)
 
 
 # Transfer
@@ -544,7 +505,7 @@ async def transfer(tx: Tx, actor: Actor, ask: Transfer) -> Moved:
     target, _ = await load_line(tx, actor, ask.queue_id)
     if target.institution_id != line.institution_id:
         raise errors.NotFound("There is no such queue here.")
-    _must(Step.transfer, ticket)
+    must(Step.transfer, ticket)
     await _takes_in(target, ticket.urgency)
     await _refuse_second_ticket(target, ticket.patient.id)
     new = await _go_on(line, ticket, target, ask.keep_wait)
@@ -556,7 +517,7 @@ async def transfer(tx: Tx, actor: Actor, ask: Transfer) -> Moved:
     line.tell(events.TicketTransferred(ticket=ticket.id, token=ticket.token, to_queue=target.id), gone)
     target.tell(events.TicketJoined(ticket=new.id, token=new.token), new)
     await line.settle()
-    return await _moved(target, new)
+    return await moved(target, new)
 
 
 async def _go_on(line: Line, ticket: Ticket, target: Line, keep_wait: bool) -> Ticket:
@@ -566,8 +527,7 @@ async def _go_on(line: Line, ticket: Ticket, target: Line, keep_wait: bool) -> T
     if keep_wait:
         kept = Reason(code="kept-wait", detail=f"Transferred from {line.name}, keeps the time waited.")
         standing = replace(standing, reasons=(*standing.reasons, kept))
-    link = await line.tx.conn.fetchrow(TAKE_LINK, ticket.id)
-    assert link is not None
+    link = await take_link(line.tx.conn, ticket.id)
     new = NewTicket(
         ticket.patient.id,
         link["secret_hash"],
@@ -580,169 +540,10 @@ async def _go_on(line: Line, ticket: Ticket, target: Line, keep_wait: bool) -> T
     )
     await _begin_day(target)
     joined = await target.ticket(await _insert(target, new, ticket.token))
-    return await target.save_by_standing(replace(joined, undo=_undo(line, Step.transfer, ticket)))
+    return await target.save_by_standing(replace(joined, undo=way_back(line, Step.transfer, ticket)))
 
 
-TAKE_LINK = """
-with old as (select id, secret_hash, coalesce(origin_id, id) as origin_id from tickets where id = $1)
-update tickets t set secret_hash = null from old where t.id = old.id returning old.secret_hash, old.origin_id
-"""
 LINK_TRANSFER = "update tickets set transferred_to = $2 where id = $1"
-
-
-# Undo
-
-
-def _undo(
-    line: Line,
-    step: Step,
-    before: Ticket,
-    completed: int | None = None,
-    gap: Gap | None = None,
-    turn: Turn | None = None,
-) -> dict[str, Any]:
-    """What it takes to take a step back; a call also keeps whom it completed, the gap it ended, the desk's turn."""
-    kept: dict[str, Any] = {
-        "step": step,
-        "at": line.tx.now.isoformat(),
-        "before": {
-            "ticket": before.id,
-            "state": before.state,
-            "urgency": before.urgency,
-            "waiting_since": before.waiting_since.isoformat(),
-            "band": before.band,
-            "key": before.key,
-            "rank": before.rank,
-            "order_reasons": [one.model_dump() for one in before.order_reasons],
-            "score": before.score.model_dump() if before.score else None,
-            "calls": before.calls,
-            "call_version": before.call_version,
-            "desk_id": before.desk_id,
-            "desk": before.desk,
-            "doctor_id": before.doctor_id,
-            "called_at": before.called_at.isoformat() if before.called_at else None,
-            "started_at": before.started_at.isoformat() if before.started_at else None,
-            "ended_at": before.ended_at.isoformat() if before.ended_at else None,
-        },
-    }
-    if step is Step.call:
-        kept["completed"] = completed
-        kept["gap"] = list(gap) if gap else None
-        kept["turn"] = asdict(turn) if turn else None
-    return kept
-
-
-async def undo(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
-    """Take a ticket's last step back, within `UNDO_WITHIN`; that of a call also puts back whom it completed.
-
-    Raises `NothingToUndo`, and `DeskBusy` or `AlreadyWaiting` where somebody else has the place meanwhile.
-    """
-    transfer = await tx.conn.fetchrow(TRANSFER_TO_UNDO, ask.ticket_id)
-    if transfer is not None:
-        return await _undo_transfer(tx, actor, transfer)
-    line, ticket = await open_ticket(tx, actor, ask.ticket_id)
-    kept = _may_undo(line, ticket)
-    restored = _restored(ticket, kept["before"])
-    if kept["step"] == Step.call:
-        await _undo_turn(line, ticket, kept)
-    elif restored.state not in rules.AT_DESK:
-        await line.frees(ticket)
-    restored = await _put_back(line, restored, kept["step"])
-    if kept.get("completed"):
-        other = await line.ticket(kept["completed"])
-        if other.undo and other.undo["step"] == Step.complete and other.undo["at"] == kept["at"]:
-            await _put_back(line, _restored(other, other.undo["before"]), Step.complete)
-    return await _moved(line, restored)
-
-
-def _may_undo(line: Line, ticket: Ticket) -> dict[str, Any]:
-    """The ticket's last step. Raises `NothingToUndo` where there is none, or it is too long ago."""
-    kept = ticket.undo
-    if kept is None or line.tx.now - datetime.fromisoformat(kept["at"]) > rules.UNDO_WITHIN:
-        raise errors.NothingToUndo(state=ticket.state)
-    return kept
-
-
-async def _undo_turn(line: Line, ticket: Ticket, kept: dict[str, Any]) -> None:
-    """Make the desk's turn what it was before the call, and forget what the call said about the pace."""
-    if kept["gap"]:
-        line.pace = line.pace.forgetting(Gap(*kept["gap"]))
-    assert ticket.desk_id is not None
-    if kept["turn"]:
-        await line.serves(ticket.desk_id, TURN.validate_python(kept["turn"]))
-    else:
-        await line.serves_no_more(ticket.desk_id)
-
-
-TURN = TypeAdapter(Turn)
-
-
-async def _put_back(line: Line, ticket: Ticket, step: str) -> Ticket:
-    await line.occupies(ticket)
-    ticket = await (line.save_at_old_place(ticket) if ticket.state is State.waiting else line.save(ticket))
-    await line.decide(ticket, "undo", None, undid=step)
-    line.tell(events.TicketUndone(ticket=ticket.id, token=ticket.token, undid=step), ticket)
-    return ticket
-
-
-async def _undo_transfer(tx: Tx, actor: Actor, transfer: Any) -> Moved:
-    """Take a transfer back while the ticket still waits where it went: it goes on where it was, under its old token.
-
-    A doctor may who serves either queue: the finger that slipped is mostly of the one that the ticket came from.
-    """
-    await tx.gate(events.board(transfer["new_queue"]), events.board(transfer["old_queue"]))
-    target, serves_target = await load_line(tx, actor, transfer["new_queue"])
-    line, serves = await load_line(tx, actor, transfer["old_queue"])
-    if actor.role is Role.doctor and not (serves or serves_target):
-        raise errors.NotAllowed("You serve neither of these queues.")
-    new, old = await target.ticket(transfer["new_id"]), await line.ticket(transfer["old_id"])
-    kept = _may_undo(target, new)
-    if kept["step"] != Step.transfer or new.state is not State.waiting:
-        raise errors.NothingToUndo(state=new.state)
-    secret_hash = await tx.conn.fetchval(TAKE_LINK, new.id)
-    gone = await target.save(replace(new, state=State.cancelled, ended_at=tx.now, undo=None))
-    await target.decide(new, "undo", None, undid=Step.transfer)
-    target.tell(events.TicketCancelled(ticket=new.id, token=new.token), gone)
-    await target.settle()
-    await tx.conn.execute(UNLINK_TRANSFER, old.id, secret_hash)
-    return await _moved(line, await _put_back(line, _restored(old, kept["before"]), Step.transfer))
-
-
-# The transferred ticket may be named by its old id or by the one that it goes on as.
-TRANSFER_TO_UNDO = """
-select new.id as new_id, new.queue_id as new_queue, old.id as old_id, old.queue_id as old_queue
-from tickets asked
-join tickets new on new.id = coalesce(asked.transferred_to, asked.id)
-join tickets old on old.id = (new.undo #>> '{before,ticket}')::bigint
-where asked.id = $1 and new.undo ->> 'step' = 'transfer'
-"""
-UNLINK_TRANSFER = "update tickets set transferred_to = null, secret_hash = $2 where id = $1"
-
-
-def _restored(ticket: Ticket, before: dict[str, Any]) -> Ticket:
-    def time(name: str) -> datetime | None:
-        return datetime.fromisoformat(before[name]) if before[name] else None
-
-    return replace(
-        ticket,
-        state=State(before["state"]),
-        urgency=Urgency(before["urgency"]),
-        waiting_since=datetime.fromisoformat(before["waiting_since"]),
-        band=before["band"],
-        key=before["key"],
-        rank=before["rank"],
-        order_reasons=[Reason.model_validate(one) for one in before["order_reasons"]],
-        score=events.Score.model_validate(before["score"]) if before["score"] else None,
-        calls=before["calls"],
-        call_version=before["call_version"],
-        desk_id=before["desk_id"],
-        desk=before["desk"],
-        doctor_id=before["doctor_id"],
-        called_at=time("called_at"),
-        started_at=time("started_at"),
-        ended_at=time("ended_at"),
-        undo=None,
-    )
 
 
 # The queue itself
@@ -856,26 +657,19 @@ async def refresh_waits(tx: Tx, actor: Actor, ask: RefreshWaits) -> QueueChanged
 SYSTEM_ONLY = frozenset({Role.system})
 
 
-def _step(
-    name: str, run: Callable[[Tx, Actor, Any], Awaitable[Any]], ask: type[BaseModel], reply: type[BaseModel] = Moved
-) -> Command[Any, Any]:
-    return Command(name, run, ask, reply, STAFF, f"POST /tickets/{{ticket_id}}/{name.removesuffix('-ticket')}")
-
-
 COMMANDS: list[Command[Any, Any]] = [
     Command("join-queue", join_queue, JoinQueue, Joined, STAFF, "POST /queues/{queue_id}/tickets", status=201),
     Command("call-next", call_next, CallNext, Moved, STAFF, "POST /queues/{queue_id}/call-next"),
-    _step("call-ticket", call_ticket, CallTicket),
-    _step("recall", recall, OfTicket),
-    _step("start", start, OfTicket),
-    _step("complete", complete, OfTicket),
-    _step("no-show", no_show, OfTicketWithReason),
-    _step("return-ticket", return_ticket, ReturnTicket),
-    _step("hold", hold, OfTicketWithReason),
-    _step("transfer", transfer, Transfer),
-    _step("prioritize", prioritize, Prioritize),
+    step_of("call-ticket", call_ticket, CallTicket),
+    step_of("recall", recall, OfTicket),
+    step_of("start", start, OfTicket),
+    step_of("complete", complete, OfTicket),
+    step_of("no-show", no_show, OfTicketWithReason),
+    step_of("return-ticket", return_ticket, ReturnTicket),
+    step_of("hold", hold, OfTicketWithReason),
+    step_of("transfer", transfer, Transfer),
+    step_of("prioritize", prioritize, Prioritize),
     Command("cancel", cancel, OfTicketWithReason, Cancelled, STAFF | {Role.ticket}, "POST /tickets/{ticket_id}/cancel"),
-    _step("undo", undo, OfTicket),
     Command("set-queue-state", set_queue_state, SetQueueState, QueueChanged, STAFF, "POST /queues/{queue_id}/state"),
     Command(
         "set-queue-settings",

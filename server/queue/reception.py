@@ -17,9 +17,9 @@ from server.access import STAFF, Actor, Role
 from server.asks import Ask, Id, Reply, decode_cursor, encode_cursor
 from server.events import State, Urgency
 from server.patients import EditPatient, PatientRecord, edit_patient, patient_record
-from server.queue.commands import OfTicket, open_ticket
 from server.queue.line import load_line
 from server.queue.queries import Page
+from server.queue.steps import OfTicket, open_ticket
 from server.store import Command, Query, Read, Tx
 
 # A patient's record
