@@ -15,7 +15,8 @@ from server.access import STAFF, Actor, Role
 from server.asks import Ask, Reply
 from server.events import Urgency
 from server.patients import NewPatient
-from server.queue.commands import Joined, JoinQueue, join_queue
+from server.queue.commands import JoinQueue, join_queue
+from server.queue.entry import Joined
 from server.queue.queries import Nothing
 from server.store import Command, Connection, Query, Read, Tx
 

@@ -5,20 +5,30 @@ gets another patient; and each leaves a way back (`undo`) wherever a finger may 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
 import orjson
-import segno
 from pydantic import Field, StringConstraints, model_validator
 
-from server import access, errors, events
+from server import errors, events
 from server.access import DESK, STAFF, Actor, Role
 from server.asks import Ask, Id, Reply, Requirement, Text
 from server.events import QueueState, Reason, State, Urgency
 from server.patients import NewPatient, access_patient, register_patient
 from server.queue import rules
+from server.queue.entry import (
+    Entry,
+    Joined,
+    NewTicket,
+    begin_day,
+    enter,
+    insert,
+    joined,
+    refuse_second_ticket,
+    takes_in,
+)
 from server.queue.line import Desk, Line, Ticket, Turn, dumps, load_line, open_line
 from server.queue.rules import Step
 from server.queue.steps import Moved, OfTicket, moved, must, open_ticket, step_of, take_link
@@ -49,157 +59,18 @@ class JoinQueue(Ask):
         return self
 
 
-class Joined(Reply):
-    """The new ticket: its place from 1, its wait as (50th, 90th percentile) in seconds, and the patient's own link."""
-
-    ticket_id: int
-    queue_id: int
-    token: str
-    place: int
-    wait: tuple[int, int] | None
-    link: str
-    qr_svg: str
-    board_version: int
-
-
 async def join_queue(tx: Tx, actor: Actor, ask: JoinQueue) -> Joined:
     """Give somebody the next token of the day, at the place that the queue's order gives them."""
     line = await open_line(tx, actor, ask.queue_id)
-    await _takes_in(line, ask.urgency)
+    await takes_in(line, ask.urgency)
     person = (
         await register_patient(tx, line.institution_id, ask.patient)
         if ask.patient
         else await access_patient(tx, line.institution_id, ask.patient_id or 0)
     )
-    if ask.patient_id:
-        await _refuse_second_ticket(line, person.id)
-    await _begin_day(line)
-    secret, secret_hash = access.new_secret()
-    standing = rules.standing(line.settings, tx.now, ask.urgency, person.birth_year, ask.requirements)
-    new = NewTicket(person.id, secret_hash, ask.urgency, ask.reason, ask.requirements, tx.now, standing)
-    ticket = await line.save_by_standing(await line.ticket(await _insert(line, new)))
-    line.tell(events.TicketJoined(ticket=ticket.id, token=ticket.token), ticket)
-    version = await line.settle()
-    place = await tx.conn.fetchval(PLACE, line.id, ticket.rank)
-    link = f"{tx.base_url}/t/{secret}"
-    return Joined(
-        ticket_id=ticket.id,
-        queue_id=line.id,
-        token=ticket.token,
-        place=place,
-        wait=line.waits[place - 1] if place <= len(line.waits) else None,
-        link=link,
-        qr_svg=segno.make(link, error="m").svg_inline(scale=4, border=2),
-        board_version=version,
-    )
-
-
-PLACE = "select count(*) from tickets where queue_id = $1 and state = 'waiting' and rank <= $2"
-
-
-async def _takes_in(line: Line, urgency: Urgency) -> None:
-    """Raise the refusal that keeps a ticket out; an emergency is kept out by nothing."""
-    if urgency is Urgency.emergency:
-        return
-    if line.state == "closed" or not rules.open_at(line.settings.hours, line.tx.now.astimezone(line.zone)):
-        raise errors.QueueClosed(state=line.state, message=line.message)
-    counts = await line.tx.conn.fetchrow(COUNTS, line.id, line.today, line.settings.max_length)
-    assert counts is not None
-    if counts["waiting"] >= line.settings.max_length:
-        raise errors.QueueFull(max_length=line.settings.max_length)
-    if counts["today"] >= line.settings.walk_ins_per_day * max(1, line.doctors):
-        raise errors.WalkInLimit(walk_ins_per_day=line.settings.walk_ins_per_day)
-
-
-COUNTS = """
-select
-    (select count(*) from (select from tickets where queue_id = $1 and state = 'waiting' limit $3) w) as waiting,
-    (select count(*) from tickets where queue_id = $1 and day = $2) as today
-"""
-
-
-async def _refuse_second_ticket(line: Line, patient_id: int) -> None:
-    """Raise `AlreadyWaiting` where the patient stands in this queue."""
-    row = await line.tx.conn.fetchrow(STANDS_HERE, line.id, patient_id)
-    if row is not None:
-        raise errors.AlreadyWaiting(ticket_id=row["id"], token=row["token"], state=row["state"])
-
-
-STANDS_HERE = """
-select id, token, state from tickets
-where queue_id = $1 and patient_id = $2 and state in ('waiting', 'called', 'in_consultation', 'on_hold')
-"""
-
-
-async def _begin_day(line: Line) -> None:
-    """On the first ticket of a local day, tokens begin anew and yesterday's no-shows leave the staff's sight."""
-    if line.token_day != line.today:
-        rows = await line.tx.conn.fetch(OLD_NO_SHOWS, line.id, line.token_day)
-        line.dropped_from_staff += [f"t:{row['id']}" for row in rows]
-        line.token_day, line.token_last = line.today, 0
-
-
-OLD_NO_SHOWS = "select id from tickets where queue_id = $1 and day = $2 and state = 'no_show'"
-
-
-@dataclass(frozen=True, slots=True)
-class NewTicket:
-    """What a ticket begins with."""
-
-    patient_id: int
-    secret_hash: bytes | None
-    urgency: Urgency
-    reason: str | None
-    requirements: list[str]
-    joined_at: datetime
-    standing: rules.Standing
-    origin_id: int | None = None
-
-
-async def _insert(line: Line, new: NewTicket, token: str | None = None) -> int:
-    """Add a waiting ticket under this token or, where that is none or taken, the next one of the day."""
-    while True:
-        if token is None:
-            line.token_last += 1
-            token = rules.token(line.settings, line.token_last)
-        id_ = await line.tx.conn.fetchval(
-            ADD_TICKET,
-            line.institution_id,
-            line.id,
-            new.patient_id,
-            line.today,
-            token,
-            new.secret_hash,
-            new.urgency,
-            new.reason,
-            new.requirements,
-            new.joined_at,
-            line.tx.now,
-            new.standing.band,
-            new.standing.key,
-            dumps([one.model_dump() for one in new.standing.reasons]),
-            new.standing.score.model_dump_json() if new.standing.score else None,
-            new.origin_id,
-        )
-        if id_ is not None:
-            return int(id_)
-        token = None
-
-
-# A token is taken by whoever had it today, and by whoever is still there with it since yesterday: a board that showed
-# it twice would send two patients to one desk.
-ADD_TICKET = """
-insert into tickets (institution_id, queue_id, patient_id, day, token, secret_hash, urgency, reason, requirements,
-    joined_at, waiting_since, band, key, rank, order_reasons, score, origin_id)
-select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $15, $16
-where not exists (
-    select from tickets where queue_id = $2 and day = $4 and token = $5
-    union all
-    select from tickets
-    where queue_id = $2 and token = $5 and state in ('waiting', 'called', 'in_consultation', 'on_hold')
-)
-returning id
-"""
+    entry = Entry(person, ask.urgency, ask.reason, ask.requirements)
+    ticket, secret = await enter(line, entry, known=ask.patient_id is not None)
+    return await joined(line, ticket, secret)
 
 
 # Call
@@ -506,8 +377,8 @@ async def transfer(tx: Tx, actor: Actor, ask: Transfer) -> Moved:
     if target.institution_id != line.institution_id:
         raise errors.NotFound("There is no such queue here.")
     must(Step.transfer, ticket)
-    await _takes_in(target, ticket.urgency)
-    await _refuse_second_ticket(target, ticket.patient.id)
+    await takes_in(target, ticket.urgency, ticket.booked_for)
+    await refuse_second_ticket(target, ticket.patient.id)
     new = await _go_on(line, ticket, target, ask.keep_wait)
     await line.frees(ticket)
     gone = await line.save(replace(ticket, state=State.transferred, ended_at=tx.now, undo=None))
@@ -523,7 +394,7 @@ async def transfer(tx: Tx, actor: Actor, ask: Transfer) -> Moved:
 async def _go_on(line: Line, ticket: Ticket, target: Line, keep_wait: bool) -> Ticket:
     """The ticket with which a transferred one goes on in the target, under the same link."""
     arrived = ticket.joined_at if keep_wait else line.tx.now
-    standing = rules.standing(target.settings, arrived, ticket.urgency, ticket.patient.birth_year, ticket.requirements)
+    standing = replace(ticket, joined_at=arrived).standing_by(target.settings)
     if keep_wait:
         kept = Reason(code="kept-wait", detail=f"Transferred from {line.name}, keeps the time waited.")
         standing = replace(standing, reasons=(*standing.reasons, kept))
@@ -536,11 +407,12 @@ async def _go_on(line: Line, ticket: Ticket, target: Line, keep_wait: bool) -> T
         ticket.requirements,
         arrived,
         standing,
+        ticket.booked_for,
         link["origin_id"],
     )
-    await _begin_day(target)
-    joined = await target.ticket(await _insert(target, new, ticket.token))
-    return await target.save_by_standing(replace(joined, undo=way_back(line, Step.transfer, ticket)))
+    await begin_day(target)
+    new_one = await target.ticket(await insert(target, new, ticket.token))
+    return await target.save_by_standing(replace(new_one, undo=way_back(line, Step.transfer, ticket)))
 
 
 LINK_TRANSFER = "update tickets set transferred_to = $2 where id = $1"
@@ -605,7 +477,7 @@ from queues q join locations l on l.id = q.location_id join institutions i on i.
 async def put_in_force(line: Line, settings: QueueSettings) -> None:
     """Let a queue go by these settings; where they change the order, everybody who waits is placed by the new one."""
     before, line.settings = line.settings, settings
-    if (settings.order, settings.weights) != (before.order, before.weights):
+    if rules.placing(settings) != rules.placing(before):
         await _reorder(line)
 
 
@@ -622,9 +494,7 @@ async def _reorder(line: Line) -> None:
 
 
 def _stood_anew(line: Line, ticket: Ticket) -> Ticket:
-    standing = rules.standing(
-        line.settings, ticket.joined_at, ticket.urgency, ticket.patient.birth_year, ticket.requirements
-    )
+    standing = ticket.standing_by(line.settings)
     kept = tuple(one for one in ticket.order_reasons if one.code in rules.REASONS_OF_ANY_ORDER)
     return replace(ticket, undo=None).stood(replace(standing, reasons=(*standing.reasons, *kept)))
 
