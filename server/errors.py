@@ -302,6 +302,12 @@ class QueueInUse(Refusal):
     code, title = "queue-in-use", "There are still patients in this queue."
 
 
+class LocationInUse(Refusal):
+    """`tickets`, `appointments` or `people` (who work nowhere else) are still there; each tells how many."""
+
+    code, title = "location-in-use", "There are still patients, appointments or people at this location."
+
+
 class DeskInUse(Refusal):
     """A patient is called to the desk or is at it; `token` tells who."""
 
@@ -354,6 +360,129 @@ class ScheduleStarts(Refusal):
     """Another schedule of this doctor and location begins on the same day."""
 
     code, title = "schedule-starts", "Another schedule begins there on that day."
+
+
+class SpecialtyInUse(Refusal):
+    """Doctors have this specialty; `doctors` tells how many."""
+
+    code, title = "specialty-in-use", "There are doctors of this specialty."
+
+
+class VisitTypeInUse(Refusal):
+    """Doctors take this visit type alone, and would seem to take all; `doctors` tells how many."""
+
+    code, title = "visit-type-in-use", "There are doctors who take nothing but this."
+
+
+# Appointments
+
+
+class SlotPast(Refusal):
+    """The time has begun or is over; `starts_at` tells when."""
+
+    code, title = "slot-past", "That time has passed."
+
+
+class SlotBlocked(Refusal):
+    """The time lies in a blocked period."""
+
+    code, title = "slot-blocked", "Nobody can be booked at that time."
+
+
+class SlotClosed(Refusal):
+    """The slot is not open for booking."""
+
+    code, title = "slot-closed", "That time is not open for booking."
+
+
+class SlotsApart(Refusal):
+    """The slots are not one doctor's at one location, each following the one before."""
+
+    code, status, title = "slots-apart", 422, "Those times do not follow each other."
+
+
+class LockNeeded(Refusal):
+    """A patient books with the token of a lock on these slots, and gave none."""
+
+    code, title = "lock-needed", "Choose the time again before you book it."
+
+
+class LockLost(Refusal):
+    """The lock has ended, is not on all of these slots, or is somebody else's."""
+
+    code, title = "lock-lost", "That time is not held for you any more; choose it again."
+
+
+class TooSoon(Refusal):
+    """Patients book earlier before a visit than this; `min_notice_minutes` tells how much."""
+
+    code, title = "too-soon", "That is too soon to be booked here; please call."
+
+
+class TooFarAhead(Refusal):
+    """Patients book no further ahead; `advance_booking_days` tells how far."""
+
+    code, title = "too-far-ahead", "That is too far ahead to be booked yet."
+
+
+class TooManyOpen(Refusal):
+    """The patient has as many future appointments as one may; `open_per_patient` tells how many. Staff may insist."""
+
+    code, title = "too-many-appointments", "There are as many appointments as one may have."
+
+
+class ModeMismatch(Refusal):
+    """The slot or the visit type is not for a visit of this `mode`."""
+
+    code, title = "mode-mismatch", "That time is not for this kind of visit."
+
+
+class VisitTypeNotOffered(Refusal):
+    """The doctor does not take visits of this type."""
+
+    code, title = "visit-type-not-offered", "This doctor does not take visits of that type."
+
+
+class VisitTooLong(Refusal):
+    """The visit needs more minutes than the slots have (`needed`, `available`): book the following ones as well."""
+
+    code, title = "visit-too-long", "The visit takes longer than that."
+
+
+class DoctorInactive(Refusal):
+    """No appointments can be made with this doctor."""
+
+    code, title = "doctor-inactive", "This doctor takes no appointments."
+
+
+class DeadlinePassed(Refusal):
+    """It is too late for a patient to cancel or move it; `change_until` tells until when it could be."""
+
+    code, title = "deadline-passed", "It is too late to change that here; please call."
+
+
+class AlreadyAccepted(Refusal):
+    """Another doctor was faster; `doctor` tells who."""
+
+    code, title = "already-accepted", "This request was accepted already."
+
+
+class NotForYou(Refusal):
+    """The request does not concern the doctor who is to accept it."""
+
+    code, status, title = "request-not-theirs", 422, "That request does not concern this doctor."
+
+
+class StepNotAllowed(Refusal):
+    """The appointment's state does not allow the step; `state` is the one that was found."""
+
+    code, title = "step-not-allowed", "The appointment's state does not allow that."
+
+
+class NoteChanged(Refusal):
+    """Somebody has written a newer version meanwhile; `version` tells which there is."""
+
+    code, title = "note-changed", "The note has been changed meanwhile."
 
 
 class LockingUnavailable(Refusal):

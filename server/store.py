@@ -154,6 +154,33 @@ class Tx:
             # The latest: each is read under its own lock, so no event is older than one of its stream's before it.
             self.now = max(row["at"] for row in rows)
 
+    @asynccontextmanager
+    async def attempt(self) -> AsyncIterator[None]:
+        """A part of the command that may be refused alone: nothing is left of it then, written or noted."""
+        pending, changes, released, patients = (
+            len(self._pending), len(self._changes), len(self.released), set(self._patients)
+        )  # fmt: skip
+        try:
+            async with self.conn.transaction():
+                yield
+        except (errors.Refusal, asyncpg.IntegrityConstraintViolationError) as failure:
+            del self._pending[pending:], self._changes[changes:], self.released[released:]
+            self._patients = patients
+            if isinstance(failure, errors.Refusal):
+                raise
+            refusal = errors.CONSTRAINTS.get(failure.constraint_name or "")
+            if refusal is None:
+                raise
+            raise refusal() from failure
+
+    def must_hold(self, *streams: events.Stream[Any]) -> None:
+        """Have the command tried anew unless all these gates are held: what it works on has gone elsewhere meanwhile.
+
+        Raises `Overtaken`.
+        """
+        if any(stream.name not in self._versions for stream in streams):
+            raise Overtaken
+
     def append(
         self, stream: events.Stream[R], event: events.Event, put: Sequence[R] = (), drop: Sequence[str] = ()
     ) -> int:
@@ -315,6 +342,8 @@ class Command(Generic[Ask, Reply]):
     """Its reply holds a secret that is given out once, so it is never stored and an idempotency key is refused."""
     owing: bool = False
     """Open to a session that owes its second factor, too."""
+    body_limit: int | None = None
+    """Bytes of a request's body, where it may be larger than others."""
 
 
 @dataclass(frozen=True)
@@ -352,11 +381,11 @@ class Query(Generic[Ask, Reply]):
 
 
 class Download(BaseModel):
-    """An answer that is a file: its text, its media type, and the name to save it under."""
+    """An answer that is a file: its content, its media type, and the name to save it under; none to show it."""
 
-    content: str
+    content: str | bytes
     kind: str
-    name: str
+    name: str | None
 
 
 class Store:
@@ -531,12 +560,17 @@ class ReplyRaced(Exception):
     """Another try with this key committed first; its reply is there to be read."""
 
 
+class Overtaken(Exception):
+    """What the command works on changed its streams before their gates were taken."""
+
+
 AGAIN = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     # The schema was upgraded under a statement that this connection had prepared.
     asyncpg.InvalidCachedStatementError,
     ReplyRaced,
+    Overtaken,
 )
 """How PostgreSQL says that it has rolled back, and that another try may do."""
 
@@ -576,8 +610,10 @@ def fingerprint(name: str, ask: BaseModel) -> bytes:
     return hashlib.sha256(name.encode() + b"\0" + ask.model_dump_json().encode()).digest()
 
 
-SECRETS = frozenset({"password", "new_password", "code", "token", "secret", "recovery_code"})
-"""Fields of a request that the audit trail never holds."""
+SECRETS = frozenset(
+    {"password", "new_password", "code", "token", "secret", "recovery_code", "content", "medical_notes"}
+)
+"""Fields of a request that the audit trail never holds: secrets, files, and what the treating side writes."""
 
 
 def without_secrets(ask: BaseModel) -> dict[str, Any]:
