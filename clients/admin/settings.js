@@ -24,7 +24,11 @@ const SETTINGS = [
   { name: "token_digits", kind: "number", min: 1, max: 6 },
   { name: "show_waits", kind: "switch" },
   { name: "call_next_completes", kind: "switch" },
+  { name: "appointment_on_time", kind: "place" },
+  { name: "appointment_late", kind: "place" },
+  { name: "appointment_grace_minutes", kind: "number", min: 0, max: 240 },
 ];
+const PLACES = ["appointment", "arrival"];
 const ORDERS = ["urgent_first", "fifo", "scored"];
 const WEIGHTS = ["per_minute", "urgent", "elderly", "elderly_from", "child", "child_to", "requirement"];
 const DAYS = [0, 1, 2, 3, 4, 5, 6];
@@ -44,6 +48,7 @@ const alwaysOpen = (hours) => hours === null || DAYS.every((day) => hours.some((
  */
 function inWords(kind, value) {
   if (kind === "order") return t(`order-rule.${value}`);
+  if (kind === "place") return t(`place.${value}`);
   if (kind === "switch") return t(value ? "admin.yes" : "admin.no");
   if (kind === "number") return number(value);
   if (kind === "prefix") return value || t("admin.set.prefix.none");
@@ -115,7 +120,7 @@ function Setting({ name, kind, min, max, level, origin, value, inherited, from, 
         ? t("admin.set.own")
         : t("admin.set.own.over", { level: t(`level.${from}`), value: inWords(kind, inherited) })
       : t(origin === "default" ? "admin.set.default" : "admin.set.inherited", { level: t(`level.${origin}`), value: inWords(kind, value) });
-  const Control = { order: Order, weights: Weights, hours: Hours, number: Figure, prefix: Prefix, switch: Switch }[kind];
+  const Control = { order: Order, place: Place, weights: Weights, hours: Hours, number: Figure, prefix: Prefix, switch: Switch }[kind];
   return html`
     <div class=${`setting ${own || drafted ? "is-own" : "is-inherited"}`} data-setting=${name} data-origin=${origin}>
       <div class="setting-head">
@@ -137,6 +142,13 @@ function Setting({ name, kind, min, max, level, origin, value, inherited, from, 
 const Order = ({ label, value, onChange }) => html`
   <select aria-labelledby=${label} value=${value} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => onChange(event.currentTarget.value)}>
     ${ORDERS.map((one) => html`<option key=${one} value=${one} selected=${one === value}>${t(`order-rule.${one}`)}</option>`)}
+  </select>
+`;
+
+/** @param {Answered} props */
+const Place = ({ label, value, onChange }) => html`
+  <select aria-labelledby=${label} value=${value} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => onChange(event.currentTarget.value)}>
+    ${PLACES.map((one) => html`<option key=${one} value=${one} selected=${one === value}>${t(`place.${one}`)}</option>`)}
   </select>
 `;
 
