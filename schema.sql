@@ -219,7 +219,8 @@ create trigger patients_numbered before insert on patients
 create table users (
     id              bigint      generated always as identity primary key,
     institution_id  bigint      references institutions,
-    email           text        not null,
+    -- Null of patients who sign in by codes sent to what their record says.
+    email           text,
     name            text        not null,
     role            text        not null,
     -- Null until the invitation is accepted: nobody signs in.
@@ -237,6 +238,9 @@ create table users (
     constraint users_institution_by_role check ((role = 'super_admin') = (institution_id is null)),
     constraint users_doctor_by_role check ((role = 'doctor') = (doctor_id is not null)),
     constraint users_patient_by_role check ((role = 'patient') = (patient_id is not null)),
+    constraint users_email_by_role check (role = 'patient' or email is not null),
+    -- What a patient may see, they see in one account.
+    constraint users_patient_unique unique (patient_id),
     constraint users_of_institution unique (id, institution_id),
     constraint users_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
     constraint users_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id)
@@ -314,6 +318,27 @@ create table recovery_codes (
     used_at    timestamptz,
     primary key (user_id, code_hash)
 );
+
+-- A one-time code proves that somebody reads what is sent to a telephone or an e-mail address; here is only its hash.
+create table sign_in_codes (
+    id          bigint      generated always as identity primary key,
+    contact     text        not null,
+    salt        bytea       not null,
+    code_hash   bytea       not null,
+    -- Where it was asked for: an address, or the network of an IPv6 address.
+    network     text        not null,
+    created_at  timestamptz not null,
+    expires_at  timestamptz not null,
+    tries       smallint    not null default 0,
+    -- Used, or one of a contact whose other code was.
+    ended_at    timestamptz,
+    -- Six digits are guessed by whoever may try often.
+    constraint sign_in_codes_tries_few check (tries between 0 and 5),
+    constraint sign_in_codes_contact_length check (char_length(contact) between 3 and 254)
+);
+create index sign_in_codes_by_contact on sign_in_codes (contact, created_at);
+create index sign_in_codes_by_network on sign_in_codes (network, created_at);
+create index sign_in_codes_by_age on sign_in_codes (created_at);
 
 -- Enrolled boards and kiosks. The credential is known only to the screen; here is its SHA-256.
 create table devices (
@@ -743,6 +768,74 @@ create table emergency_doctors (
     primary key (emergency_id, doctor_id)
 );
 create index emergency_doctors_by_doctor on emergency_doctors (doctor_id);
+
+-- One message to one person over one channel. It is written with the change that caused it and sent by the worker.
+create table notices (
+    id              bigint      generated always as identity primary key,
+    -- Null of what no institution sends, such as a sign-in code.
+    institution_id  bigint      references institutions,
+    kind            text        not null,
+    -- What made it: `appointment:5/confirmed`.
+    cause           text        not null,
+    -- Whom it is for: `patient:7`, `user:3`, or the very address where nobody is known by it.
+    person          text        not null,
+    channel         text        not null,
+    patient_id      bigint,
+    appointment_id  bigint,
+    -- Null: what the person's record says when it is sent.
+    recipient       text,
+    language        text,
+    -- What its text is filled in with; nothing clinical.
+    facts           jsonb       not null default '{}',
+    -- A code or link that opens something, masked; taken away once it is sent.
+    secret          bytea,
+    state           text        not null default 'pending',
+    -- When it should be there, and when it is tried next: a claim moves that on, so what a dead worker held comes up again.
+    due_at          timestamptz not null,
+    try_at          timestamptz not null,
+    -- It says nothing new after that.
+    worthless_at    timestamptz,
+    attempts        smallint    not null default 0,
+    last_error      text,
+    provider_id     text,
+    created_at      timestamptz not null,
+    sent_at         timestamptz,
+    delivered_at    timestamptz,
+    -- One cause tells one person once over one channel, however often it is carried out or reacted to.
+    constraint notices_once unique (cause, person, channel),
+    constraint notices_state_known check (state in ('pending', 'sending', 'sent', 'delivered', 'failed', 'cancelled')),
+    constraint notices_channel_known check (channel in ('email', 'sms', 'whatsapp', 'voice', 'push')),
+    constraint notices_recipient_length check (char_length(recipient) between 3 and 254),
+    constraint notices_sent_at_some_time check ((state in ('sent', 'delivered')) = (sent_at is not null)),
+    constraint notices_secret_until_sent check (secret is null or state in ('pending', 'sending')),
+    constraint notices_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id),
+    constraint notices_appointment_same_institution foreign key (appointment_id, institution_id) references appointments (id, institution_id)
+);
+create index notices_due on notices (try_at, id) where state in ('pending', 'sending');
+create index notices_by_appointment on notices (appointment_id) where appointment_id is not null;
+create index notices_by_patient on notices (patient_id, created_at) where patient_id is not null;
+create index notices_failed on notices (institution_id, id) where state = 'failed';
+create index notices_by_provider on notices (provider_id) where provider_id is not null;
+
+-- Where messages arrive while no provider is configured: each as its reader would see it.
+create table mailbox (
+    id             bigint      generated always as identity primary key,
+    notice_id      bigint      not null references notices,
+    institution_id bigint      references institutions,
+    channel        text        not null,
+    recipient      text        not null,
+    language       text        not null,
+    subject        text,
+    body           text        not null,
+    html           text,
+    calendar       text,
+    -- It opens an account: shown only where the whole database is for trying things out.
+    secret         boolean     not null default false,
+    at             timestamptz not null,
+    -- A message that is sent twice arrives once.
+    constraint mailbox_notice_unique unique (notice_id)
+);
+create index mailbox_by_time on mailbox (institution_id, id);
 
 -- A stream is the ordered list of events that one audience sees; its row is the gate of the commands that write it.
 create table streams (

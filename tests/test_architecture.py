@@ -130,6 +130,8 @@ OWNERS = {
     "availability": {"schedules", "blocks", "slots"},
     "appointments": {"appointments", "seats", "appointment_doctors", "appointment_notes", "appointment_numbers"},
     "emergencies": {"emergencies", "emergency_doctors"},
+    "notices": {"notices", "mailbox"},
+    "accounts": {"sign_in_codes"},
     "devices": {"devices", "pairings"},
     "catalog": {
         "institutions",
