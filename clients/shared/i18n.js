@@ -140,10 +140,15 @@ function dated(at, options) {
   return made.format(at);
 }
 
-/** @param {number} at */
-export const clockTime = (at) => dated(at, { hour: "2-digit", minute: "2-digit" });
-/** @param {number} at */
-export const longDate = (at) => dated(at, { weekday: "long", day: "numeric", month: "long" });
+/** @param {number} at @param {string} [timeZone] another place's than the institution's */
+export const clockTime = (at, timeZone) => dated(at, { hour: "2-digit", minute: "2-digit", ...(timeZone && { timeZone }) });
+/** @param {number} at @param {string} [timeZone] */
+export const longDate = (at, timeZone) => dated(at, { weekday: "long", day: "numeric", month: "long", ...(timeZone && { timeZone }) });
+/** A part of a date, as this language writes it: "Sat", "21", "November". @param {number} at @param {Intl.DateTimeFormatOptions} part */
+export const datePart = (at, part) => dated(at, part);
+
+/** An amount with its currency. @param {string} amount @param {string} currency */
+export const money = (amount, currency) => new Intl.NumberFormat(locale.value, { style: "currency", currency, minimumFractionDigits: Number.isInteger(Number(amount)) ? 0 : undefined }).format(Number(amount));
 /** To the second, for records. @param {number} at */
 export const stamp = (at) => dated(at, { dateStyle: "medium", timeStyle: "medium" });
 

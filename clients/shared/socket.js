@@ -98,10 +98,11 @@ export class Link {
    * @param {string} stream
    * @param {OnEvents} [onEvents]
    * @param {(problem: ProblemBody) => void} [onRefused]
+   * @param {import("./stream.js").Position} [from] begin there, rather than with everything
    * @returns {Feed}
    */
-  follow(stream, onEvents = () => {}, onRefused = () => {}) {
-    const sub = new Subscription(stream);
+  follow(stream, onEvents = () => {}, onRefused = () => {}, from = undefined) {
+    const sub = new Subscription(stream, from);
     /** @type {Held} */
     const held = { sub, rows: signal(/** @type {Rows} */ (new Map())), onEvents, onRefused, failures: 0, timer: 0 };
     this.held.set(stream, held);

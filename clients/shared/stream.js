@@ -9,6 +9,7 @@
  * @typedef {{applied: Envelope[], snapshot: boolean, again: boolean}} Outcome
  *   `applied`: the events that moved the state, in order; `snapshot`: the state was replaced as a whole;
  *   `again`: the caller must subscribe again, now.
+ * @typedef {{epoch: string, version: number}} Position
  */
 
 /**
@@ -28,14 +29,18 @@ export function reduce(rows, data) {
 const nothing = () => ({ applied: [], snapshot: false, again: false });
 
 export class Subscription {
-  /** @param {string} stream */
-  constructor(stream) {
+  /**
+   * @param {string} stream
+   * @param {Position} [from] where to begin: what stood there is known from elsewhere, so only what came since is
+   *   asked for, and `rows` holds just that, until the server answers with everything
+   */
+  constructor(stream, from) {
     this.stream = stream;
     /** @type {"idle" | "asking" | "live"} */
     this.phase = "idle";
     /** @type {string | null} */
-    this.epoch = null;
-    this.version = 0;
+    this.epoch = from?.epoch ?? null;
+    this.version = from?.version ?? 0;
     /** @type {Rows} */
     this.rows = new Map();
     /** @type {Envelope[]} */

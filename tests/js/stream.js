@@ -23,8 +23,8 @@ const event = (written, epoch = "a") => {
 
 export async function subscriber() {
   const failures = new Failures();
-  for (const { name, steps } of (await vectors("stream")).cases) {
-    const sub = new Subscription("board:5");
+  for (const { name, from, steps } of (await vectors("stream")).cases) {
+    const sub = new Subscription("board:5", from);
     steps.forEach((step, index) => {
       const at = `${name}, step ${index + 1}`;
       let outcome = { applied: [], snapshot: false, again: false };
