@@ -1,11 +1,13 @@
-"""Institutions, locations, desks, doctors and users: who and what a clinic is made of.
+"""Institutions, locations, desks, specialties, visit types, doctors and users: who and what a clinic is made of.
 
-Invariant: nothing here straddles two institutions; the schema's composite keys hold it. Administration has no edge of
-its own yet: these functions serve the command line, the demo clinic and the slices that follow.
+Invariant: nothing here straddles two institutions; the schema's composite keys hold it. What is stored here is asked
+for by `administration`; these functions serve it, the command line, the demo clinic and the slices that follow.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -27,6 +29,9 @@ Email = Annotated[
     str,
     StringConstraints(strip_whitespace=True, to_lower=True, max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s]+$"),
 ]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][A-Za-z0-9]{1,3})?$")]
+Fee = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,8}(\.[0-9]{1,2})?$")]
+"""An amount in the institution's currency, as decimals."""
 
 
 async def add_institution(conn: Connection, name: str, zone: str = "UTC", languages: tuple[str, ...] = ("en",)) -> int:
@@ -47,14 +52,16 @@ async def change_institution(
     zone: str | None,
     languages: Sequence[str] | None,
     require_totp: bool | None,
+    country: str | None,
+    currency: str | None,
 ) -> None:
-    """Change what is given of an institution."""
-    await conn.execute(CHANGE_INSTITUTION, institution_id, name, zone, languages, require_totp)
+    """Change what is given of an institution; its country is always given, and None where phones tell their own."""
+    await conn.execute(CHANGE_INSTITUTION, institution_id, name, zone, languages, require_totp, country, currency)
 
 
 CHANGE_INSTITUTION = """
 update institutions set name = coalesce($2, name), zone = coalesce($3, zone), languages = coalesce($4, languages),
-    require_totp = coalesce($5, require_totp)
+    require_totp = coalesce($5, require_totp), country = $6, currency = coalesce($7, currency)
 where id = $1
 """
 
@@ -65,6 +72,14 @@ async def set_institution_settings(conn: Connection, institution_id: int, settin
 
 
 SET_INSTITUTION_SETTINGS = "update institutions set settings = $2 where id = $1"
+
+
+async def set_institution_booking(conn: Connection, institution_id: int, booking: str) -> None:
+    """Store what is set at the institution for booking, as JSON."""
+    await conn.execute(SET_INSTITUTION_BOOKING, institution_id, booking)
+
+
+SET_INSTITUTION_BOOKING = "update institutions set booking = $2 where id = $1"
 
 
 async def add_location(conn: Connection, institution_id: int, name: str, zone: str | None = None) -> int:
@@ -81,6 +96,16 @@ async def change_location(conn: Connection, location_id: int, *, name: str | Non
 
 
 CHANGE_LOCATION = "update locations set name = coalesce($2, name), zone = $3 where id = $1"
+
+
+async def retire_location(conn: Connection, location_id: int, at: datetime) -> None:
+    """Close a location for good, with every desk there; nobody works there any more."""
+    await conn.execute(RETIRE_LOCATION, location_id, at)
+    await conn.execute(RETIRE_DESKS, location_id, at)
+
+
+RETIRE_LOCATION = "update locations set retired_at = $2 where id = $1"
+RETIRE_DESKS = "update desks set retired_at = $2 where location_id = $1 and retired_at is null"
 
 
 async def set_location_settings(conn: Connection, location_id: int, settings: str) -> None:
@@ -117,12 +142,154 @@ async def add_doctor(conn: Connection, institution_id: int, name: str) -> int:
 ADD_DOCTOR = "insert into doctors (institution_id, name) values ($1, $2) returning id"
 
 
-async def change_doctor(conn: Connection, doctor_id: int, *, name: str) -> None:
-    """Rename a doctor."""
-    await conn.execute(CHANGE_DOCTOR, doctor_id, name)
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """Everything that is stored of a doctor but places and photo; without visit types they take them all."""
+
+    name: str
+    specialty: int | None = None
+    licence: str | None = None
+    fee: str | None = None
+    languages: Sequence[str] = ()
+    active: bool = True
 
 
-CHANGE_DOCTOR = "update doctors set name = $2 where id = $1"
+async def change_doctor(conn: Connection, doctor_id: int, practice: Practice) -> None:
+    """Let a doctor be as given."""
+    await conn.execute(
+        CHANGE_DOCTOR,
+        doctor_id,
+        practice.name,
+        practice.specialty,
+        practice.licence,
+        _amount(practice.fee),
+        list(practice.languages),
+        practice.active,
+    )
+
+
+CHANGE_DOCTOR = """
+update doctors set name = $2, specialty_id = $3, licence = $4, fee = $5, languages = $6, active = $7 where id = $1
+"""
+
+
+async def place_doctor(conn: Connection, institution_id: int, doctor_id: int, locations: Sequence[int]) -> None:
+    """Let a doctor work at these locations of the institution, and at no others."""
+    await conn.execute(DOCTOR_LEAVES, doctor_id)
+    await conn.execute(DOCTOR_WORKS_AT, doctor_id, institution_id, sorted(set(locations)))
+
+
+DOCTOR_LEAVES = "delete from doctor_locations where doctor_id = $1"
+DOCTOR_WORKS_AT = """
+insert into doctor_locations (doctor_id, institution_id, location_id) select $1, $2, unnest($3::bigint[])
+"""
+
+
+async def limit_doctor(conn: Connection, institution_id: int, doctor_id: int, visit_types: Sequence[int]) -> None:
+    """Let a doctor take these visit types of the institution; none given, all of them."""
+    await conn.execute(DOCTOR_TAKES_ALL, doctor_id)
+    await conn.execute(DOCTOR_TAKES, doctor_id, institution_id, sorted(set(visit_types)))
+
+
+DOCTOR_TAKES_ALL = "delete from doctor_visit_types where doctor_id = $1"
+DOCTOR_TAKES = """
+insert into doctor_visit_types (doctor_id, institution_id, visit_type_id) select $1, $2, unnest($3::bigint[])
+"""
+
+
+async def set_doctor_booking(conn: Connection, doctor_id: int, booking: str) -> None:
+    """Store what is set for booking this doctor alone, as JSON."""
+    await conn.execute(SET_DOCTOR_BOOKING, doctor_id, booking)
+
+
+SET_DOCTOR_BOOKING = "update doctors set booking = $2 where id = $1"
+
+
+async def set_photo(conn: Connection, doctor_id: int, photo: tuple[str, bytes] | None, now: datetime) -> None:
+    """Show a doctor by this photo (its media type and content), or by none."""
+    if photo is None:
+        await conn.execute(REMOVE_PHOTO, doctor_id)
+    else:
+        await conn.execute(SET_PHOTO, doctor_id, *photo, now)
+
+
+REMOVE_PHOTO = "delete from doctor_photos where doctor_id = $1"
+SET_PHOTO = """
+insert into doctor_photos (doctor_id, kind, content, taken_at) values ($1, $2, $3, $4)
+on conflict (doctor_id) do update
+set kind = excluded.kind, content = excluded.content, taken_at = excluded.taken_at
+"""
+
+
+# Specialties and visit types
+
+
+async def add_specialty(conn: Connection, institution_id: int, name: str) -> int:
+    """A new specialty that the institution offers."""
+    return int(await conn.fetchval(ADD_SPECIALTY, institution_id, name))
+
+
+ADD_SPECIALTY = "insert into specialties (institution_id, name) values ($1, $2) returning id"
+
+
+async def change_specialty(conn: Connection, specialty_id: int, *, name: str, retired_at: datetime | None) -> None:
+    """Rename a specialty, or offer it no more."""
+    await conn.execute(CHANGE_SPECIALTY, specialty_id, name, retired_at)
+
+
+CHANGE_SPECIALTY = "update specialties set name = $2, retired_at = $3 where id = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """A visit type as it is stored; without a fee the doctor's own holds."""
+
+    name: str
+    minutes: int
+    fee: str | None
+    colour: str
+    mode: str
+
+
+async def add_visit_type(conn: Connection, institution_id: int, new: Visits) -> int:
+    """A new visit type of the institution."""
+    return int(
+        await conn.fetchval(
+            ADD_VISIT_TYPE, institution_id, new.name, new.minutes, _amount(new.fee), new.colour, new.mode
+        )
+    )
+
+
+def _amount(fee: str | None) -> Decimal | None:
+    return Decimal(fee) if fee is not None else None
+
+
+ADD_VISIT_TYPE = """
+insert into visit_types (institution_id, name, minutes, fee, colour, mode) values ($1, $2, $3, $4, $5, $6) returning id
+"""
+
+
+async def change_visit_type(conn: Connection, visit_type_id: int, given: Visits) -> None:
+    """Let a visit type be as given."""
+    await conn.execute(
+        CHANGE_VISIT_TYPE, visit_type_id, given.name, given.minutes, _amount(given.fee), given.colour, given.mode
+    )
+
+
+CHANGE_VISIT_TYPE = "update visit_types set name = $2, minutes = $3, fee = $4, colour = $5, mode = $6 where id = $1"
+
+
+async def retire_visit_type(conn: Connection, visit_type_id: int, now: datetime) -> None:
+    """Offer a visit type no more, with any doctor; what was booked as one keeps its name."""
+    await conn.execute(FORGET_VISIT_TYPE, visit_type_id)
+    await conn.execute(RETIRE_VISIT_TYPE, visit_type_id, now)
+
+
+FORGET_VISIT_TYPE = "delete from doctor_visit_types where visit_type_id = $1"
+RETIRE_VISIT_TYPE = "update visit_types set retired_at = $2 where id = $1"
+
+
+# People who sign in
 
 
 async def add_user(

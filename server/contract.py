@@ -531,7 +531,8 @@ def answered(declared: Declared | Operation, schemas: dict[str, Schema]) -> Sche
     described = (inspect.getdoc(declared.reply) or "Done.").split("\n\n")[0].replace("\n", " ")
     content = {"application/json": {"schema": ref}}
     if declared.reply.__name__ == "Download":
-        content = {"text/csv": {"schema": {"type": "string"}}}
+        # A file of any kind; what it is, its Content-Type tells.
+        content = {"*/*": {"schema": {"type": "string"}}}
     return {str(declared.status): {"description": described, "headers": headers, "content": content}}
 
 

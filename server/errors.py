@@ -485,10 +485,55 @@ class NoteChanged(Refusal):
     code, title = "note-changed", "The note has been changed meanwhile."
 
 
+class ScheduleOverlaps(Refusal):
+    """The doctor would be at two locations at once; `location_id`, `location`, `day`, `from` and `to` tell where."""
+
+    code, title = "schedule-overlaps", "The doctor is at another location then."
+
+
+class SlotBooked(Refusal):
+    """Somebody has a seat in the slot; `taken` tells how many are taken."""
+
+    code, title = "slot-booked", "Somebody has booked that time."
+
+
+class TimePassed(Refusal):
+    """That time is over, or has begun."""
+
+    code, title = "time-passed", "That time has passed."
+
+
+class DoctorElsewhere(Refusal):
+    """The doctor works at other locations."""
+
+    code, status, title = "doctor-elsewhere", 422, "The doctor does not work at that location."
+
+
 class LockingUnavailable(Refusal):
     """Slots cannot be locked while Redis is away; staff can book without a lock."""
 
     code, status, title, retryable = "locking-unavailable", 503, "Slots cannot be locked at the moment.", True
+
+
+# Locks on slots
+
+
+class SlotLocked(Refusal):
+    """Somebody is about to book what is left of the slot, `until` then at the most; `alternatives` tells others."""
+
+    code, title, retryable = "slot-locked", "Somebody is about to book that time.", True
+
+
+class LockExtended(Refusal):
+    """The lock was extended before; it ends at `until`."""
+
+    code, title = "lock-extended", "That time was held for you longer already."
+
+
+class TooManyLocks(Refusal):
+    """This person, device or address holds as many slots as it may; the first is free again at `until`."""
+
+    code, status, title, retryable = "too-many-locks", 429, "You hold too many times already.", True
 
 
 CONSTRAINTS: dict[str, type[Refusal]] = {

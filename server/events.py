@@ -418,6 +418,10 @@ class AdminInstitution(Row):
     zone: str
     languages: list[str]
     require_totp: bool
+    country: str | None = None
+    """Where phone numbers without a prefix are from."""
+    currency: str = "EUR"
+    """What fees are in."""
 
     @property
     def key(self) -> str:
@@ -500,7 +504,8 @@ class AdminDoctor(Row):
     fee: str | None = None
     languages: list[str] = []
     active: bool = True
-    photo: bool = False
+    photo: str | None = None
+    """The address of their photo."""
     locations: list[int] = []
     visit_types: list[int] = []
 
@@ -777,7 +782,7 @@ class QueueConfigured(Event):
 
 
 class DoctorChanged(Event):
-    """A doctor was added or renamed."""
+    """A doctor was added, or anything about them changed."""
 
     type = "doctor-changed"
     doctor: int

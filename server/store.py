@@ -74,6 +74,28 @@ class Locks(Protocol):
     def let_go(self, tokens: Sequence[str]) -> None:
         """Release these tokens' locks. Must not block or fail: what is not released ends by its time."""
 
+    def leave(self, page: str, tokens: Sequence[str]) -> None:
+        """Let the locks of a page that has gone end soon, unless it comes back. Must not block or fail."""
+
+    async def claim(self, token: str, person: str, page: str) -> "LockHeld":
+        """Make a person's lock this page's. Raises `LockLost`, `LockingUnavailable`."""
+
+
+class LockHeld(Protocol):
+    """A lock, as its holder is told of it."""
+
+    @property
+    def slot_ids(self) -> list[int]:
+        """The slots."""
+
+    @property
+    def until(self) -> datetime:
+        """When it ends by its time."""
+
+    @property
+    def extended(self) -> bool:
+        """Whether it was given its time once more."""
+
 
 @dataclass(slots=True)
 class Pending:
@@ -325,6 +347,8 @@ class Read:
 
     conn: Connection
     now: datetime
+    locks: Locks | None = None
+    """The locks on slots, which no transaction covers."""
 
 
 @dataclass(frozen=True)
@@ -534,7 +558,7 @@ class Store:
             async with self.pool.acquire(timeout=ACQUIRE_WITHIN) as borrowed:
                 conn = cast(Connection, borrowed)
                 async with conn.transaction(isolation="repeatable_read", readonly=True):
-                    yield Read(conn, self.now())
+                    yield Read(conn, self.now(), self.locks)
         except asyncpg.DataError:
             raise
         except LOST as lost:
@@ -611,7 +635,7 @@ def fingerprint(name: str, ask: BaseModel) -> bytes:
 
 
 SECRETS = frozenset(
-    {"password", "new_password", "code", "token", "secret", "recovery_code", "content", "medical_notes"}
+    {"password", "new_password", "code", "token", "lock_token", "secret", "recovery_code", "content", "medical_notes"}
 )
 """Fields of a request that the audit trail never holds: secrets, files, and what the treating side writes."""
 

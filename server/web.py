@@ -76,13 +76,14 @@ class Json(Response):
 
 
 def file(download: Download) -> Response:
-    """A file to save; personal data, so nothing on the way keeps it."""
+    """A file to save or to show; personal data, so nothing on the way keeps it."""
+    text = isinstance(download.content, str)
     headers = {
-        "Content-Type": f"{download.kind}; charset=utf-8",
-        "Content-Disposition": f'attachment; filename="{download.name}"',
+        "Content-Type": f"{download.kind}; charset=utf-8" if text else download.kind,
+        "Content-Disposition": f'attachment; filename="{download.name}"' if download.name else "inline",
         "Cache-Control": "no-store",
     }
-    return Response(download.content.encode(), headers=headers)
+    return Response(download.content, headers=headers)
 
 
 def refused(refusal: errors.Refusal) -> Response:
@@ -210,7 +211,7 @@ class CommandEndpoint:
         actor = await self.gate.actor(request, Role.anonymous in self.command.allow)
         permit(self.command, actor)
         key = asks.idempotency_key(request.headers.get("idempotency-key"))
-        ask = await asked_in_body(self.path, self.command.ask, request)
+        ask = await asked_in_body(self.path, self.command.ask, request, self.command.body_limit or BODY_LIMIT)
         if isinstance(ask, asks.Proof):
             reply = await self.proved(request, actor, ask)
         else:
@@ -239,14 +240,19 @@ class CommandEndpoint:
         return reply
 
 
-async def asked_in_body(path_fields: type[BaseModel], model: type[BaseModel], request: Request) -> BaseModel:
+async def asked_in_body(
+    path_fields: type[BaseModel], model: type[BaseModel], request: Request, limit: int = BODY_LIMIT
+) -> BaseModel:
     """The ask that the path and the body make up; neither may state what the other does."""
     if request.query_params:
         raise asks.unknown(request.query_params.keys())
     path = asks.validate(path_fields, request.path_params, lax=True).model_dump(mode="json")
-    body = await json_body(request)
+    body = await json_body(request, limit)
     if twice := path.keys() & body.keys():
         raise asks.unknown(twice)
+    for name, header in asks.in_headers(model).items():
+        if request.method == "DELETE" and (given := request.headers.get(header)) is not None:
+            body.setdefault(name, given)
     ask: BaseModel = asks.validate(model, {**body, **path})
     return ask
 
@@ -284,12 +290,12 @@ class QueryEndpoint:
         return ask
 
 
-async def json_body(request: Request) -> dict[str, Any]:
+async def json_body(request: Request, limit: int = BODY_LIMIT) -> dict[str, Any]:
     """The object in the body.
 
     Raises `BodyTooLarge`, `TooSlow`, `UnsupportedMediaType`, `MalformedJson`, `InvalidRequest`.
     """
-    body = await read_body(request)
+    body = await read_body(request, limit)
     if body:
         kind, _, parameters = request.headers.get("content-type", "").partition(";")
         charset = parameters.strip().lower().removeprefix("charset=").strip('"')
@@ -298,16 +304,16 @@ async def json_body(request: Request) -> dict[str, Any]:
     return asks.parse_object(body)
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     """The body, of which never more than the limit is held."""
     declared = request.headers.get("content-length", "0")
-    if len(declared) > 12 or (declared.isdigit() and int(declared) > BODY_LIMIT):
-        raise errors.BodyTooLarge(limit=BODY_LIMIT)
+    if len(declared) > 12 or (declared.isdigit() and int(declared) > limit):
+        raise errors.BodyTooLarge(limit=limit)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_LIMIT:
-            raise errors.BodyTooLarge(limit=BODY_LIMIT)
+        if len(body) > limit:
+            raise errors.BodyTooLarge(limit=limit)
     return bytes(body)
 
 
@@ -622,7 +628,7 @@ class Edge:
             status_code=204,
             headers={
                 "Access-Control-Allow-Methods": "GET, POST, DELETE",
-                "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, X-Request-ID",
+                "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Lock-Token, X-Request-ID",
                 "Access-Control-Max-Age": "600",
             },
         )

@@ -59,10 +59,27 @@ show-device                401      403                   403                   
 show-replay                401      403                   404                   404                   404                   404                   404                   403   403   403    403          403            403     404                   404                   404                   403         403
 session                    401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     yes                   yes                   yes                   403         403
 sign-out                   401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     yes                   yes                   yes                   403         403
+create-specialty           401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+edit-specialty             401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+retire-specialty           401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+create-visit-type          401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+edit-visit-type            401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+retire-visit-type          401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+set-doctor-photo           401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+remove-doctor-photo        401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+set-institution-booking    401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+set-doctor-booking         401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+show-catalogue             401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                  404                   404                   403         403
+list-specialties           401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                  404                   404                   403         403
+list-visit-types           401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                  404                   404                   403         403
+doctor-photo               401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                  404                   404                   403         403
+show-institution-booking   401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                  404                   404                   403         403
+show-doctor-booking        401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                  404                   404                   403         403
 create-institution         401      403                   403                   403                   403                   403                   yes                   403   403   403    403          403            403     403                   403                   403                   403         403
 edit-institution           401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
 create-location            401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
 edit-location              401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+retire-location            401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
 create-desk                401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
 edit-desk                  401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
 create-doctor              401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
@@ -238,12 +255,39 @@ class Town:
                 return {"institution_id": world.institution, "languages": ["en"]}
             case "create-location" | "create-doctor":
                 return {"institution_id": world.institution, "name": label}
+            case "create-specialty":
+                return {"institution_id": world.institution, "name": label}
+            case "create-visit-type":
+                return {"institution_id": world.institution, "name": label, "minutes": 30}
+            case "edit-specialty" | "retire-specialty":
+                made = await world.do("create-specialty", "admin", name=label)
+                renamed = {"name": f"{label} too"} if name == "edit-specialty" else {}
+                return {"specialty_id": made.specialty, **renamed}
+            case "edit-visit-type" | "retire-visit-type":
+                made = await world.do("create-visit-type", "admin", name=label, minutes=30)
+                return {"visit_type_id": made.visit_type, **({"minutes": 45} if name == "edit-visit-type" else {})}
+            case "set-doctor-photo":
+                return {"doctor_id": world.doctors[1], "content": PICTURE}
+            case "remove-doctor-photo" | "doctor-photo":
+                await world.do("set-doctor-photo", "admin", doctor_id=world.doctors[1], content=PICTURE)
+                return {"doctor_id": world.doctors[1]}
+            case "set-institution-booking":
+                return {"institution_id": world.institution, "advance_booking_days": 30}
+            case "set-doctor-booking":
+                return {"doctor_id": world.doctors[1], "advance_booking_days": 30}
+            case "show-doctor-booking":
+                return {"doctor_id": world.doctors[1]}
+            case "show-institution-booking" | "show-catalogue" | "list-specialties" | "list-visit-types":
+                return {"institution_id": world.institution}
             case "list-locations" | "list-doctors" | "show-institution-settings":
                 return {"institution_id": world.institution}
             case "set-institution-settings":
                 return {"institution_id": world.institution, "max_length": 100_000}
             case "list-institutions":
                 return {}
+            case "retire-location":
+                async with world.pool.acquire() as conn:
+                    return {"location_id": await catalog.add_location(conn, world.institution, label)}  # type: ignore[arg-type]
             case "edit-location":
                 return {"location_id": world.location, "zone": "Europe/London"}
             case "list-desks" | "show-location-settings":
@@ -291,6 +335,8 @@ class Town:
         return None
 
 
+PICTURE = "iVBORw0KGgo="
+"""The beginning of a PNG, which is all that is looked at."""
 A_SESSION = "select id from sessions where user_id = $1"
 
 
@@ -469,6 +515,8 @@ IDS = (
     "owner",
     "user_id",
     "session_id",
+    "specialty_id",
+    "visit_type_id",
 )
 
 

@@ -28,7 +28,7 @@ export interface AdminDoctor {
   fee: string | null;
   languages: string[];
   active: boolean;
-  photo: boolean;
+  photo: string | null;
   locations: number[];
   visit_types: number[];
 }
@@ -40,6 +40,8 @@ export interface AdminInstitution {
   zone: string;
   languages: string[];
   require_totp: boolean;
+  country: string | null;
+  currency: string;
 }
 
 /** A branch or waiting room with its desks; `zone` is None where the institution's holds. */
@@ -442,7 +444,7 @@ export interface QueueConfigured {
   queue: number;
 }
 
-/** A doctor was added or renamed. */
+/** A doctor was added, or anything about them changed. */
 export interface DoctorChanged {
   doctor: number;
 }

@@ -1,4 +1,4 @@
-"""Institutions, locations, desks, queues and doctors: made, renamed, arranged, and closed for good.
+"""Institutions, locations, desks and queues: made, renamed, arranged, and closed for good.
 
 Invariants: what is closed for good stays in the record and is gone from every list, board and console in the same
 transaction; a desk or a queue with a patient is never closed. Boards learn that they are to ask anew what to show
@@ -9,22 +9,23 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Self
 from zoneinfo import available_timezones
 
+import phonenumbers
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from server import access, catalog, errors, events, queue
+from server import access, catalog, devices, errors, events, queue
 from server.access import ADMINS, STAFF, Actor, Role
 from server.administration.rows import (
     audit,
-    doctor_rows,
     hold,
     institution_row,
     location_rows,
     queue_rows,
     tell,
+    user_rows,
 )
 from server.asks import Ask, Id, Reply
-from server.catalog import Label, Name
-from server.events import AdminDoctor, AdminInstitution, AdminLocation, AdminQueue
+from server.catalog import Label, Language, Name
+from server.events import AdminInstitution, AdminLocation, AdminQueue
 from server.queue.line import load_line
 from server.queue.queries import Nothing
 from server.store import Command, Query, Read, Tx
@@ -38,6 +39,12 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def _known_country(code: str) -> str:
+    if code not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("There is no country of that code.")
+    return code
+
+
 def _told_once(languages: list[str]) -> list[str]:
     if len(set(languages)) < len(languages):
         raise ValueError("Name each language once.")
@@ -45,7 +52,8 @@ def _told_once(languages: list[str]) -> list[str]:
 
 
 Zone = Annotated[str, Field(max_length=60, examples=["Europe/London"]), AfterValidator(_known_zone)]
-Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][A-Za-z0-9]{1,3})?$")]
+Country = Annotated[str, AfterValidator(_known_country), Field(description="ISO 3166, such as GB.", max_length=2)]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(description="ISO 4217, such as GBP.")]
 Languages = Annotated[list[Language], Field(min_length=1, max_length=5), AfterValidator(_told_once)]
 
 
@@ -78,6 +86,8 @@ class EditInstitution(Ask):
     zone: Zone | None = None
     languages: Languages | None = None
     require_totp: bool | None = Field(default=None, description="Whether staff need a second factor.")
+    country: Country | None = Field(default=None, description="Where phone numbers without a prefix are from, or null.")
+    currency: Currency | None = None
 
 
 async def edit_institution(tx: Tx, actor: Actor, ask: EditInstitution) -> AdminInstitution:
@@ -90,7 +100,14 @@ async def edit_institution(tx: Tx, actor: Actor, ask: EditInstitution) -> AdminI
     before = await institution_row(tx.conn, id_)
     assert before is not None
     await catalog.change_institution(
-        tx.conn, id_, name=ask.name, zone=ask.zone, languages=ask.languages, require_totp=ask.require_totp
+        tx.conn,
+        id_,
+        name=ask.name,
+        zone=ask.zone,
+        languages=ask.languages,
+        require_totp=ask.require_totp,
+        country=ask.country if "country" in ask.model_fields_set else before.country,
+        currency=ask.currency,
     )
     after = await institution_row(tx.conn, id_)
     assert after is not None
@@ -124,7 +141,8 @@ async def list_institutions(view: Read, actor: Actor, ask: Nothing) -> Instituti
 
 
 INSTITUTIONS = """
-select id as institution, name, zone, languages, require_totp from institutions where $2 or id = $1 order by id
+select id as institution, name, zone, languages, require_totp, country, currency from institutions
+where $2 or id = $1 order by id
 """
 
 
@@ -201,10 +219,14 @@ async def access_location(tx: Tx, actor: Actor, location_id: int) -> tuple[int, 
     """Hold the institution of a location that the asker administers; answers both. Raises `NotFound`."""
     institution_id = await tx.conn.fetchval(INSTITUTION_OF_LOCATION, location_id)
     held = await hold(tx, actor, institution_id, "There is no such location here.")
-    return held, (await location_rows(tx.conn, held, location_id))[0]
+    rows = await location_rows(tx.conn, held, location_id)
+    if not rows:
+        # Another admin closed it while this one waited.
+        raise errors.NotFound("There is no such location here.")
+    return held, rows[0]
 
 
-INSTITUTION_OF_LOCATION = "select institution_id from locations where id = $1"
+INSTITUTION_OF_LOCATION = "select institution_id from locations where id = $1 and retired_at is null"
 
 
 async def _location_changed(
@@ -214,6 +236,83 @@ async def _location_changed(
     audit(tx, before, after)
     await tell(tx, institution_id, events.LocationChanged(location=location_id), [after])
     return after
+
+
+class RetireLocation(Ask):
+    """A location that is to be closed for good."""
+
+    location_id: Id
+
+
+class LocationRetired(Reply):
+    """The location that is no more, and how many screens went dark with it."""
+
+    location_id: int
+    devices_revoked: int
+
+
+async def retire_location(tx: Tx, actor: Actor, ask: RetireLocation) -> LocationRetired:
+    """Close a location for good, with its queues and desks; its screens go dark, and who works elsewhere too goes on.
+
+    Raises `NotFound`, and `LocationInUse` while patients wait or are awaited there, or somebody works nowhere else.
+    """
+    institution_id, before = await access_location(tx, actor, ask.location_id)
+    queues = await gate_queues(tx, QUEUES_AT, ask.location_id)
+    await _nobody_there(tx, ask.location_id)
+    screens = [row["id"] for row in await tx.conn.fetch(SCREENS_AT, ask.location_id)]
+    for one in screens:
+        await devices.revoke_device(tx, actor, devices.RevokeDevice(device_id=one))
+    for row in await queue_rows(tx.conn, institution_id):
+        if row.queue in queues:
+            audit(tx, row, None)
+            await tell(tx, institution_id, await _close(tx, row.queue), [], drop=[row.key])
+    for desk in before.desks:
+        await queue.take_desk_away(tx.conn, desk.desk)
+    await catalog.retire_location(tx.conn, ask.location_id, tx.now)
+    audit(tx, before, None)
+    await tell(tx, institution_id, events.LocationChanged(location=ask.location_id), [], drop=[before.key])
+    await _works_there_no_more(tx, institution_id, ask.location_id)
+    return LocationRetired(location_id=ask.location_id, devices_revoked=len(screens))
+
+
+SCREENS_AT = "select id from devices where location_id = $1 and revoked_at is null order by id"
+
+
+async def _nobody_there(tx: Tx, location_id: int) -> None:
+    """Raise `LocationInUse` where somebody would be turned away, or be limited to nothing."""
+    counts = await tx.conn.fetchrow(STILL_THERE, location_id)
+    assert counts is not None
+    if any(counts.values()):
+        raise errors.LocationInUse(**dict(counts))
+
+
+STILL_THERE = """
+select
+    (
+        select count(*) from tickets t join queues q on q.id = t.queue_id
+        where q.location_id = $1 and t.state in ('waiting', 'called', 'in_consultation', 'on_hold')
+    ) as tickets,
+    (
+        select count(*) from appointments
+        where location_id = $1 and kind = 'scheduled' and state in ('pending', 'confirmed', 'checked_in', 'in_progress')
+    ) as appointments,
+    (
+        select count(*) from user_locations mine
+        where mine.location_id = $1
+            and not exists (select from user_locations o where o.user_id = mine.user_id and o.location_id <> $1)
+    ) as people
+"""
+
+
+async def _works_there_no_more(tx: Tx, institution_id: int, location_id: int) -> None:
+    """Take the location from those who work at others, too; their sockets are let in again with what is left."""
+    for row in await tx.conn.fetch(LEAVE_LOCATION, location_id):
+        told = await user_rows(tx.conn, institution_id, row["user_id"])
+        await tell(tx, institution_id, events.UserChanged(user=row["user_id"]), told)
+        tx.ended.append(f"{access.AGAIN}user:{row['user_id']}")
+
+
+LEAVE_LOCATION = "delete from user_locations where location_id = $1 returning user_id"
 
 
 class Locations(Reply):
@@ -309,73 +408,6 @@ async def _desk_changed(tx: Tx, actor: Actor, queue_id: int, desk_id: int, serve
     if there or serves:
         line.tell(events.QueueUpdated(), *there)
         await line.settle()
-
-
-# Doctors
-
-
-class NewDoctor(OfInstitution):
-    """A new doctor; whoever signs in as one is invited as a user."""
-
-    name: Name
-
-
-async def create_doctor(tx: Tx, actor: Actor, ask: NewDoctor) -> AdminDoctor:
-    """Add a doctor. Raises `NotFound`."""
-    institution_id = await hold(tx, actor, ask.within(actor))
-    return await add_doctor(tx, institution_id, ask.name)
-
-
-async def add_doctor(tx: Tx, institution_id: int, name: str) -> AdminDoctor:
-    """Add a doctor to an institution that is held."""
-    row = AdminDoctor(doctor=await catalog.add_doctor(tx.conn, institution_id, name), name=name)
-    audit(tx, None, row)
-    await tell(tx, institution_id, events.DoctorChanged(doctor=row.doctor), [row])
-    return row
-
-
-class EditDoctor(Ask):
-    """A doctor's new name."""
-
-    doctor_id: Id
-    name: Name
-
-
-async def edit_doctor(tx: Tx, actor: Actor, ask: EditDoctor) -> AdminDoctor:
-    """Rename a doctor, on every board and console that shows them. Raises `NotFound`."""
-    institution_id = await tx.conn.fetchval(INSTITUTION_OF_DOCTOR, ask.doctor_id)
-    institution_id = await hold(tx, actor, institution_id, "There is no such doctor here.")
-    queues = await gate_queues(tx, QUEUES_OF_DOCTOR, ask.doctor_id)
-    before = (await doctor_rows(tx.conn, institution_id, ask.doctor_id))[0]
-    after = AdminDoctor(doctor=ask.doctor_id, name=ask.name)
-    await catalog.change_doctor(tx.conn, ask.doctor_id, name=ask.name)
-    for one in queues:
-        line, _ = await load_line(tx, actor, one)
-        await line.settle()
-    audit(tx, before, after)
-    await tell(tx, institution_id, events.DoctorChanged(doctor=ask.doctor_id), [after])
-    return after
-
-
-INSTITUTION_OF_DOCTOR = "select institution_id from doctors where id = $1"
-QUEUES_OF_DOCTOR = """
-select q.id from queues q
-where q.retired_at is null and (
-    q.doctor_id = $1 or exists (select from queue_doctors s where s.queue_id = q.id and s.doctor_id = $1)
-    or exists (select from serving s where s.queue_id = q.id and s.doctor_id = $1)
-) order by q.id
-"""
-
-
-class Doctors(Reply):
-    """The doctors of an institution."""
-
-    items: list[AdminDoctor]
-
-
-async def list_doctors(view: Read, actor: Actor, ask: OfInstitution) -> Doctors:
-    """The doctors of the asker's institution."""
-    return Doctors(items=await doctor_rows(view.conn, ask.within(actor)))
 
 
 # Queues
@@ -501,15 +533,21 @@ async def retire_queue(tx: Tx, actor: Actor, ask: RetireQueue) -> Retired:
     tickets = await tx.conn.fetchval(COUNT_ACTIVE, ask.queue_id)
     if tickets:
         raise errors.QueueInUse(tickets=tickets)
-    event = events.QueueRetired(queue=ask.queue_id)
-    on_board, at_desks = await queue.board_rows(tx.conn, ask.queue_id), await queue.staff_rows(tx.conn, ask.queue_id)
-    tx.append(events.board(ask.queue_id), event, drop=[row.key for row in on_board])
-    tx.append(events.staff(ask.queue_id), event, drop=[row.key for row in at_desks])
-    await queue.retire_queue(tx.conn, ask.queue_id, tx.now)
+    event = await _close(tx, ask.queue_id)
     _tell_place(tx, others, before.location)
     audit(tx, before, None)
     await tell(tx, institution_id, event, [], drop=[before.key])
     return Retired(queue_id=ask.queue_id)
+
+
+async def _close(tx: Tx, queue_id: int) -> events.QueueRetired:
+    """Close a queue for good, whose gate is held, and clear its board and its consoles."""
+    event = events.QueueRetired(queue=queue_id)
+    on_board, at_desks = await queue.board_rows(tx.conn, queue_id), await queue.staff_rows(tx.conn, queue_id)
+    tx.append(events.board(queue_id), event, drop=[row.key for row in on_board])
+    tx.append(events.staff(queue_id), event, drop=[row.key for row in at_desks])
+    await queue.retire_queue(tx.conn, queue_id, tx.now)
+    return event
 
 
 COUNT_ACTIVE = """
@@ -537,10 +575,16 @@ COMMANDS: list[Command[Any, Any]] = [
     ),
     Command("create-location", create_location, NewLocation, AdminLocation, ADMINS, "POST /locations", status=201),
     Command("edit-location", edit_location, EditLocation, AdminLocation, ADMINS, "POST /locations/{location_id}"),
+    Command(
+        "retire-location",
+        retire_location,
+        RetireLocation,
+        LocationRetired,
+        ADMINS,
+        "POST /locations/{location_id}/retire",
+    ),
     Command("create-desk", create_desk, NewDesk, AdminLocation, ADMINS, "POST /desks", status=201),
     Command("edit-desk", edit_desk, EditDesk, AdminLocation, ADMINS, "POST /desks/{desk_id}"),
-    Command("create-doctor", create_doctor, NewDoctor, AdminDoctor, ADMINS, "POST /doctors", status=201),
-    Command("edit-doctor", edit_doctor, EditDoctor, AdminDoctor, ADMINS, "POST /doctors/{doctor_id}"),
     Command("create-queue", create_queue, NewQueue, AdminQueue, ADMINS, "POST /queues", status=201),
     Command("edit-queue", edit_queue, EditQueue, AdminQueue, ADMINS, "POST /queues/{queue_id}"),
     Command("retire-queue", retire_queue, RetireQueue, Retired, ADMINS, "POST /queues/{queue_id}/retire"),
@@ -549,5 +593,4 @@ QUERIES: list[Query[Any, Any]] = [
     Query("list-institutions", list_institutions, Nothing, Institutions, ADMINS, "GET /institutions"),
     Query("list-locations", list_locations, OfInstitution, Locations, STAFF, "GET /locations"),
     Query("list-desks", list_desks, OfLocation, Desks, STAFF, "GET /locations/{location_id}/desks"),
-    Query("list-doctors", list_doctors, OfInstitution, Doctors, STAFF, "GET /doctors"),
 ]

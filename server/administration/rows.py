@@ -6,6 +6,7 @@ read after it is written, by the very statement that reads the stream afresh.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -19,7 +20,9 @@ from server.events import (
     AdminLocation,
     AdminQueue,
     AdminRow,
+    AdminSpecialty,
     AdminUser,
+    AdminVisitType,
     Event,
 )
 from server.store import Connection, Tx
@@ -65,7 +68,9 @@ async def institution_row(conn: Connection, institution_id: int) -> AdminInstitu
     return AdminInstitution(**dict(row)) if row else None
 
 
-INSTITUTION = "select id as institution, name, zone, languages, require_totp from institutions where id = $1"
+INSTITUTION = """
+select id as institution, name, zone, languages, require_totp, country, currency from institutions where id = $1
+"""
 
 
 async def location_rows(conn: Connection, institution_id: int, one: int | None = None) -> list[AdminLocation]:
@@ -86,7 +91,8 @@ select l.id, l.name, l.zone, (
     select coalesce(json_agg(json_build_object('desk', d.id, 'name', d.name) order by d.id), '[]')
     from desks d where d.location_id = l.id and d.retired_at is null
 ) as desks
-from locations l where l.institution_id = $1 and ($2::bigint is null or l.id = $2) order by l.id
+from locations l
+where l.institution_id = $1 and ($2::bigint is null or l.id = $2) and l.retired_at is null order by l.id
 """
 
 
@@ -102,14 +108,52 @@ from queues q where q.institution_id = $1 and ($2::bigint is null or q.id = $2) 
 """
 
 
+async def specialty_rows(conn: Connection, institution_id: int, one: int | None = None) -> list[AdminSpecialty]:
+    """The specialties that the institution offers, or one of them."""
+    return [AdminSpecialty(**dict(row)) for row in await conn.fetch(SPECIALTIES, institution_id, one)]
+
+
+SPECIALTIES = """
+select id as specialty, name from specialties
+where institution_id = $1 and ($2::bigint is null or id = $2) and retired_at is null order by id
+"""
+
+
+async def visit_type_rows(conn: Connection, institution_id: int, one: int | None = None) -> list[AdminVisitType]:
+    """What visits to the institution can be for, or one of it."""
+    return [AdminVisitType(**dict(row)) for row in await conn.fetch(VISIT_TYPES, institution_id, one)]
+
+
+VISIT_TYPES = """
+select id as visit_type, name, minutes, fee::text, colour, mode from visit_types
+where institution_id = $1 and ($2::bigint is null or id = $2) and retired_at is null order by id
+"""
+
+
 async def doctor_rows(conn: Connection, institution_id: int, one: int | None = None) -> list[AdminDoctor]:
     """The institution's doctors, or one of them."""
-    return [AdminDoctor(**dict(row)) for row in await conn.fetch(DOCTORS, institution_id, one)]
+    return [
+        AdminDoctor(**{**dict(row), "photo": photo_address(row["doctor"], row["photo"])})
+        for row in await conn.fetch(DOCTORS, institution_id, one)
+    ]
 
 
 DOCTORS = """
-select id as doctor, name from doctors where institution_id = $1 and ($2::bigint is null or id = $2) order by id
+select d.id as doctor, d.name, d.specialty_id as specialty, d.licence, d.fee::text, d.languages, d.active,
+    (select p.taken_at from doctor_photos p where p.doctor_id = d.id) as photo,
+    array(
+        select w.location_id from doctor_locations w join locations l on l.id = w.location_id and l.retired_at is null
+        where w.doctor_id = d.id order by w.location_id
+    ) as locations,
+    array(select v.visit_type_id from doctor_visit_types v where v.doctor_id = d.id order by v.visit_type_id)
+        as visit_types
+from doctors d where d.institution_id = $1 and ($2::bigint is null or d.id = $2) order by d.id
 """
+
+
+def photo_address(doctor_id: int, taken_at: datetime | None) -> str | None:
+    """Where a doctor's photo is; another photo has another address."""
+    return f"/api/v1/doctors/{doctor_id}/photo?of={int(taken_at.timestamp() * 1000)}" if taken_at else None
 
 
 async def user_rows(conn: Connection, institution_id: int, one: int | None = None) -> list[AdminUser]:
@@ -136,6 +180,8 @@ async def admin_rows(conn: Connection, institution_id: int) -> list[Any]:
         institution,
         *await location_rows(conn, institution_id),
         *await queue_rows(conn, institution_id),
+        *await specialty_rows(conn, institution_id),
+        *await visit_type_rows(conn, institution_id),
         *await doctor_rows(conn, institution_id),
         *await user_rows(conn, institution_id),
         *await devices.admin_rows(conn, institution_id),

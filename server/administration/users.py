@@ -13,10 +13,11 @@ from pydantic import Field, model_validator
 
 from server import access, catalog, errors, events, passwords, totp
 from server.access import ADMINS, PEOPLE, Actor, Role
-from server.administration.places import OfInstitution, add_doctor
+from server.administration.doctors import add_doctor
+from server.administration.places import OfInstitution
 from server.administration.rows import audit, hold, tell, user_rows
 from server.asks import Ask, Id, Reply
-from server.catalog import Email, Name
+from server.catalog import Email, Name, Practice
 from server.events import AdminUser
 from server.queue.queries import Nothing
 from server.store import Command, Query, Read, Tx
@@ -80,7 +81,7 @@ async def invite_user(tx: Tx, actor: Actor, ask: InviteUser) -> Invited:
 async def _doctor_for(tx: Tx, institution_id: int, name: str, doctor_id: int | None) -> int:
     """The doctor of an account: this one, or a new one of that name. Raises `NotFound`, `NameTaken`."""
     if doctor_id is None:
-        return (await add_doctor(tx, institution_id, name)).doctor
+        return (await add_doctor(tx, institution_id, Practice(name))).doctor
     row = await tx.conn.fetchrow(DOCTOR, doctor_id, institution_id)
     if row is None:
         raise errors.NotFound("There is no such doctor here.")
@@ -103,7 +104,9 @@ async def _place(tx: Tx, institution_id: int, user_id: int, locations: list[int]
     await tx.conn.execute(TAKE_LOCATIONS, user_id, institution_id, sorted(set(locations)))
 
 
-COUNT_LOCATIONS = "select count(*) from locations where institution_id = $1 and id = any($2::bigint[])"
+COUNT_LOCATIONS = """
+select count(*) from locations where institution_id = $1 and id = any($2::bigint[]) and retired_at is null
+"""
 LEAVE_LOCATIONS = "delete from user_locations where user_id = $1"
 TAKE_LOCATIONS = """
 insert into user_locations (user_id, institution_id, location_id) select $1, $2, unnest($3::bigint[])

@@ -46,12 +46,14 @@ create table locations (
     zone            text,
     settings        jsonb       not null default '{}',
     created_at      timestamptz not null default now(),
-    -- Two branches of one name would be told apart by nobody.
-    constraint locations_name_unique unique (institution_id, name),
+    -- Closed for good: it is in no list, while what happened there keeps its name.
+    retired_at      timestamptz,
     constraint locations_name_length check (char_length(name) between 1 and 200),
     -- Lets children hold (location, institution) together, so that no row can straddle two tenants.
     constraint locations_of_institution unique (id, institution_id)
 );
+-- Two branches of one name would be told apart by nobody.
+create unique index locations_name_unique on locations (institution_id, name) where retired_at is null;
 
 -- The room or counter that a patient is called to.
 create table desks (
@@ -126,6 +128,8 @@ create table doctor_photos (
     doctor_id  bigint primary key references doctors,
     kind       text   not null,
     content    bytea  not null,
+    -- Part of its address: a new photo is asked for anew.
+    taken_at   timestamptz not null,
     constraint doctor_photos_kind_known check (kind in ('image/png', 'image/jpeg', 'image/webp')),
     constraint doctor_photos_size check (octet_length(content) <= 512 * 1024)
 );

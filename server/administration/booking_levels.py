@@ -1,0 +1,129 @@
+"""Settings of booking at two levels: what is set at an institution or of a doctor, and what holds there by it.
+
+Invariant: only what was set at a level is stored at it; a doctor without a value goes by the institution's.
+"""
+
+from typing import Any
+
+import orjson
+
+from server import catalog, errors, events
+from server.access import ADMINS, STAFF, Actor
+from server.administration.doctors import NO_DOCTOR, OfDoctor, access_doctor
+from server.administration.levels import OneInstitution
+from server.administration.rows import hold
+from server.asks import Id, Reply
+from server.queue.line import dumps
+from server.settings import BookingPartial, BookingSettings, changed, effective_booking
+from server.store import Command, Query, Read, Tx
+
+
+class Booking(Reply):
+    """What is set at a level itself, what holds there, and where each of those values comes from."""
+
+    own: dict[str, Any]
+    effective: BookingSettings
+    origin: dict[str, str]
+
+
+def told(**levels: dict[str, Any]) -> Booking:
+    """The settings of booking of the last of these levels, which stand in their order."""
+    origin = dict.fromkeys(BookingSettings.model_fields, "default")
+    for level, own in levels.items():
+        origin.update({name: level for name, value in own.items() if value is not None})
+    stored = list(levels.values())
+    return Booking(own=stored[-1], effective=effective_booking(*stored), origin=origin)
+
+
+async def show_institution_booking(view: Read, actor: Actor, ask: OneInstitution) -> Booking:
+    """What holds for booking doctors of the institution who do not say otherwise. Raises `NotFound`."""
+    stored = await view.conn.fetchval(OF_INSTITUTION, ask.institution_id)
+    if stored is None or not actor.within(ask.institution_id):
+        raise errors.NotFound("There is no such institution.")
+    return told(institution=orjson.loads(stored))
+
+
+async def show_doctor_booking(view: Read, actor: Actor, ask: OfDoctor) -> Booking:
+    """What holds for booking a doctor. Raises `NotFound`."""
+    row = await view.conn.fetchrow(OF_DOCTOR, ask.doctor_id)
+    if row is None or not actor.within(row["institution_id"]):
+        raise errors.NotFound(NO_DOCTOR)
+    return told(institution=orjson.loads(row["institution"]), doctor=orjson.loads(row["doctor"]))
+
+
+OF_INSTITUTION = "select booking from institutions where id = $1"
+OF_DOCTOR = """
+select d.institution_id, d.booking as doctor, i.booking as institution
+from doctors d join institutions i on i.id = d.institution_id where d.id = $1
+"""
+
+
+class SetInstitutionBooking(BookingPartial):
+    """Settings of booking at the institution; null resets one to the default."""
+
+    institution_id: Id
+
+
+async def set_institution_booking(tx: Tx, actor: Actor, ask: Any) -> Booking:
+    """Set what holds for booking every doctor who does not say otherwise. Raises `NotFound`."""
+    id_ = await hold(tx, actor, ask.institution_id)
+    before = orjson.loads(await tx.conn.fetchval(OF_INSTITUTION, id_))
+    after = _changed(before, ask, "institution_id")
+    await catalog.set_institution_booking(tx.conn, id_, dumps(after))
+    tx.about(f"institution-booking:{id_}", before, after)
+    tx.append(events.admin(id_), events.SettingsChanged(level="institution", of=id_))
+    return told(institution=after)
+
+
+class SetDoctorBooking(BookingPartial):
+    """Settings of booking one doctor; null resets one to the institution's."""
+
+    doctor_id: Id
+
+
+async def set_doctor_booking(tx: Tx, actor: Actor, ask: Any) -> Booking:
+    """Set what holds for booking this doctor alone. Raises `NotFound`."""
+    institution_id, _ = await access_doctor(tx, actor, ask.doctor_id)
+    row = await tx.conn.fetchrow(OF_DOCTOR, ask.doctor_id)
+    assert row is not None
+    before = orjson.loads(row["doctor"])
+    after = _changed(before, ask, "doctor_id")
+    await catalog.set_doctor_booking(tx.conn, ask.doctor_id, dumps(after))
+    tx.about(f"doctor-booking:{ask.doctor_id}", before, after)
+    tx.append(events.admin(institution_id), events.SettingsChanged(level="doctor", of=ask.doctor_id))
+    return told(institution=orjson.loads(row["institution"]), doctor=after)
+
+
+def _changed(stored: dict[str, Any], ask: Any, of: str) -> dict[str, Any]:
+    return changed(stored, BookingPartial.model_validate(ask.model_dump(exclude_unset=True, exclude={of})))
+
+
+COMMANDS: list[Command[Any, Any]] = [
+    Command(
+        "set-institution-booking",
+        set_institution_booking,
+        SetInstitutionBooking,
+        Booking,
+        ADMINS,
+        "POST /institutions/{institution_id}/booking",
+    ),
+    Command(
+        "set-doctor-booking",
+        set_doctor_booking,
+        SetDoctorBooking,
+        Booking,
+        ADMINS,
+        "POST /doctors/{doctor_id}/booking",
+    ),
+]
+QUERIES: list[Query[Any, Any]] = [
+    Query(
+        "show-institution-booking",
+        show_institution_booking,
+        OneInstitution,
+        Booking,
+        STAFF,
+        "GET /institutions/{institution_id}/booking",
+    ),
+    Query("show-doctor-booking", show_doctor_booking, OfDoctor, Booking, STAFF, "GET /doctors/{doctor_id}/booking"),
+]
