@@ -15,7 +15,7 @@ import { has, stamp, t, zone } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 import { html } from "../shared/ui.js";
 import { Choice, Pane } from "./parts.js";
-import { instant, midnight } from "./times.js";
+import { instant, midnight } from "../shared/times.js";
 import { chosen, devices, nameOf, retry, users } from "./work.js";
 
 const LIMIT = 50;

@@ -1,5 +1,5 @@
 // @ts-check
-/** Owns moments as an auditor gives them: a clinic's wall clock, whatever the zone of the computer. Pure but for Intl. */
+/** Owns moments and days by a clinic's wall clock, whatever the zone of the computer. Pure but for Intl. */
 
 const DAY_MS = 86_400_000;
 
@@ -40,4 +40,27 @@ export function instant(local, zone) {
 export function midnight(at, days, zone) {
   const today = Date.parse(`${wall(at, zone).slice(0, 10)}T00:00Z`);
   return `${new Date(today - days * DAY_MS).toISOString().slice(0, 10)}T00:00`;
+}
+
+/**
+ * The clinic's day of an instant: 2026-11-21.
+ * @param {number} at milliseconds
+ * @param {string | undefined} zone
+ */
+export const dayOf = (at, zone) => wall(at, zone).slice(0, 10);
+
+/**
+ * A day so many days later.
+ * @param {string} day
+ * @param {number} days
+ */
+export const plusDays = (day, days) => new Date(Date.parse(`${day}T00:00Z`) + days * DAY_MS).toISOString().slice(0, 10);
+
+/**
+ * The seven days of a day's week, Monday first.
+ * @param {string} day
+ */
+export function weekOf(day) {
+  const since = (new Date(`${day}T00:00Z`).getUTCDay() + 6) % 7;
+  return Array.from({ length: 7 }, (_, nth) => plusDays(day, nth - since));
 }
