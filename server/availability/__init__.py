@@ -2,13 +2,34 @@
 
 from typing import Any
 
-from server import events
-from server.store import Command, Connection, Query
+from server.availability import blocks, slots
+from server.availability.blocks import (
+    Block,
+    BlockKind,
+    Scope,
+    access_scope,
+    add_block,
+    blocked_slots,
+    doctors_concerned,
+    free_block,
+)
+from server.availability.slots import slot_rows, tell_slots
+from server.store import Command, Query
 
-COMMANDS: list[Command[Any, Any]] = []
-QUERIES: list[Query[Any, Any]] = []
+COMMANDS: list[Command[Any, Any]] = [*slots.COMMANDS, *blocks.COMMANDS]
+QUERIES: list[Query[Any, Any]] = [*blocks.QUERIES]
 
-
-async def slot_rows(conn: Connection, doctor_id: int) -> list[events.Slot]:
-    """The rows of a doctor's slots stream."""
-    return []
+__all__ = [
+    "COMMANDS",
+    "QUERIES",
+    "Block",
+    "BlockKind",
+    "Scope",
+    "access_scope",
+    "add_block",
+    "blocked_slots",
+    "doctors_concerned",
+    "free_block",
+    "slot_rows",
+    "tell_slots",
+]
