@@ -2,19 +2,12 @@
 
 from typing import Any
 
-from server import events
-from server.store import Command, Connection, Query, Reactions
+from server.appointments import booking
+from server.appointments.records import doctor_rows, patient_rows
+from server.store import Command, Query, Reactions
 
-COMMANDS: list[Command[Any, Any]] = []
+COMMANDS: list[Command[Any, Any]] = [*booking.COMMANDS]
 QUERIES: list[Query[Any, Any]] = []
 REACTIONS: Reactions = {}
 
-
-async def doctor_rows(conn: Connection, doctor_id: int) -> list[events.DoctorAppointment]:
-    """The appointments on a doctor's stream."""
-    return []
-
-
-async def patient_rows(conn: Connection, patient_id: int) -> list[events.PatientAppointment]:
-    """The appointments on a patient's stream."""
-    return []
+__all__ = ["COMMANDS", "QUERIES", "REACTIONS", "doctor_rows", "patient_rows"]

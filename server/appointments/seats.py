@@ -1,0 +1,172 @@
+"""Seats and numbers: what an appointment takes up, and what stands on its letter.
+
+Invariants: a seat is taken and freed only with the gate of its doctor's slots held, and everybody who looks at them is
+told. Numbers are given under their day's row until the transaction ends, so that they have no gaps.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from server import availability, errors
+from server.appointments.rules import Time
+from server.store import Connection, Tx
+
+
+async def times(conn: Connection, slot_ids: Sequence[int]) -> list[Time]:
+    """These slots, in order of time. Raises `NotFound` where one is not there."""
+    rows = await conn.fetch(SLOTS_WANTED, list(slot_ids))
+    if len(rows) != len(set(slot_ids)):
+        raise errors.NotFound("There is no such time here.")
+    return [time_of(row) for row in rows]
+
+
+def time_of(row: Any) -> Time:
+    """A slot's row as booking sees it."""
+    return Time(
+        row["id"],
+        row["doctor_id"],
+        row["location_id"],
+        row["starts_at"],
+        row["ends_at"],
+        row["mode"],
+        row["open"],
+        row["block_id"] is not None,
+        row["capacity"] - row["taken"],
+    )
+
+
+SLOTS_WANTED = """
+select id, doctor_id, location_id, starts_at, ends_at, mode, open, block_id, capacity, taken from slots
+where id = any($1::bigint[]) order by starts_at
+"""
+
+
+async def free_times(
+    conn: Connection, doctor_ids: Sequence[int], location_id: int, starts_at: datetime, ends_at: datetime
+) -> list[Time]:
+    """The free slots of these doctors at a location that lie in this time, even in part; each doctor's in order."""
+    return [time_of(row) for row in await conn.fetch(FREE_TIMES, list(doctor_ids), location_id, starts_at, ends_at)]
+
+
+FREE_TIMES = """
+select id, doctor_id, location_id, starts_at, ends_at, mode, open, block_id, capacity, taken from slots
+where doctor_id = any($1::bigint[]) and location_id = $2 and open and block_id is null and taken < capacity
+    and starts_at > $3::timestamptz - interval '12 hours' and starts_at < $4 and ends_at > $3
+order by doctor_id, starts_at
+"""
+
+
+async def take_seats(tx: Tx, appointment_id: int, slot_ids: Sequence[int]) -> None:
+    """Give an appointment one seat of each slot; the caller holds the gates of their doctors' slots.
+
+    Raises `SlotFull` where one has none left.
+    """
+    if not slot_ids:
+        return
+    taken = await tx.conn.fetch(TAKE_SEATS, appointment_id, list(slot_ids))
+    if len(taken) != len(slot_ids):
+        raise errors.SlotFull()
+    await availability.tell_slots(tx, slot_ids)
+
+
+# The lowest number that is free. Of two that choose the same in a race that no gate held off, the key lets one have it.
+TAKE_SEATS = """
+insert into seats (slot_id, number, capacity, appointment_id)
+select s.id, n.number, s.capacity, $1
+from slots s cross join lateral (
+    select min(g.number) as number from generate_series(1, s.capacity) as g (number)
+    where not exists (select from seats t where t.slot_id = s.id and t.number = g.number)
+) n
+where s.id = any($2::bigint[]) and n.number is not null
+order by s.id
+returning slot_id
+"""
+
+
+async def free_seats(tx: Tx, appointment_id: int) -> list[int]:
+    """Take an appointment's seats from it; answers the slots that have one more. The caller holds their gates."""
+    freed = [row["slot_id"] for row in await tx.conn.fetch(FREE_SEATS, appointment_id)]
+    if freed:
+        await availability.tell_slots(tx, freed)
+    return freed
+
+
+FREE_SEATS = "delete from seats where appointment_id = $1 returning slot_id"
+
+
+async def hand_over(tx: Tx, appointment_id: int, to: int, slot_ids: Sequence[int]) -> None:
+    """Let one appointment's seats of these slots be another's: of a visit that moves by less than it is long."""
+    await tx.conn.execute(HAND_OVER, appointment_id, to, list(slot_ids))
+
+
+HAND_OVER = "update seats set appointment_id = $2 where appointment_id = $1 and slot_id = any($3::bigint[])"
+
+
+async def full(conn: Connection, wanted: Sequence[Time], mode: str, specialty_id: int | None = None) -> errors.SlotFull:
+    """The refusal of slots that are taken, with the nearest that are not: of the doctor, or of the specialty."""
+    first, last = wanted[0], wanted[-1]
+    doctor_id = None if specialty_id else first.doctor_id
+    length = last.ends_at - first.starts_at
+    rows = await conn.fetch(NEAREST, doctor_id, specialty_id, first.starts_at, mode, length, first.location_id)
+    return errors.SlotFull(
+        alternatives=[
+            {
+                "slot_ids": [row["id"]],
+                "doctor_id": row["doctor_id"],
+                "location_id": row["location_id"],
+                "starts_at": row["starts_at"].isoformat(),
+                "ends_at": row["ends_at"].isoformat(),
+            }
+            for row in rows
+        ]
+    )
+
+
+# Both ways from the time wanted, each along the index of free slots.
+NEAREST = """
+with doctors_meant as (
+    select id from doctors where active and (id = $1 or ($1::bigint is null and specialty_id = $2))
+), near as (
+    select n.id, n.doctor_id, n.location_id, n.starts_at, n.ends_at
+    from doctors_meant d cross join lateral (
+        (
+            select id, doctor_id, location_id, starts_at, ends_at from slots
+            where doctor_id = d.id and open and block_id is null and taken < capacity and starts_at >= $3
+                and mode in ('both', $4) and ends_at - starts_at >= $5 and location_id = $6
+            order by starts_at limit 3
+        )
+        union all
+        (
+            select id, doctor_id, location_id, starts_at, ends_at from slots
+            where doctor_id = d.id and open and block_id is null and taken < capacity and starts_at < $3
+                and starts_at > now() and mode in ('both', $4) and ends_at - starts_at >= $5 and location_id = $6
+            order by starts_at desc limit 3
+        )
+    ) n
+)
+select id, doctor_id, location_id, starts_at, ends_at from near
+order by abs(extract(epoch from starts_at - $3)), id limit 3
+"""
+
+
+# Numbers
+
+PREFIX = {"scheduled": "APT", "walk_in": "WLK"}
+
+
+async def next_number(tx: Tx, institution_id: int, kind: Literal["scheduled", "walk_in"], zone: ZoneInfo) -> str:
+    """The institution's next number of this kind and of its local day; `zone` is the institution's.
+
+    Take it late: whoever books next waits until this transaction ends.
+    """
+    day = tx.now.astimezone(zone).date()
+    last = await tx.conn.fetchval(NEXT_NUMBER, institution_id, kind, day)
+    return f"{PREFIX[kind]}-{day:%Y%m%d}-{last:04d}"
+
+
+NEXT_NUMBER = """
+insert into appointment_numbers as n (institution_id, kind, day, last) values ($1, $2, $3, 1)
+on conflict (institution_id, kind, day) do update set last = n.last + 1 returning last
+"""
