@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import ErrorDetails
 
 from server import errors
+from server.access import Actor, Role
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -51,6 +52,44 @@ class Rotated(Reply):
     """The session goes on under a fresh token, over HTTP alone: the one before it opens nothing any more."""
 
     token: str | None = Field(repr=False, description="None to a page: its cookie was set.")
+
+
+class SessionUser(BaseModel):
+    """The person who is signed in."""
+
+    id: int
+    name: str
+    email: str | None = Field(description="Null of a patient who signs in by codes.")
+    role: Role
+    institution_id: int | None
+    doctor_id: int | None
+    patient_id: int | None
+    second_factor: bool = False
+    owes_second_factor: bool = Field(
+        default=False, description="The institution requires one: until it is set up, the session opens nothing else."
+    )
+
+
+def session_user(actor: Actor, email: str | None) -> SessionUser:
+    """A signed-in person as the API shows them."""
+    return SessionUser(
+        id=actor.id,
+        name=actor.name,
+        email=email,
+        role=actor.role,
+        institution_id=actor.institution_id,
+        doctor_id=actor.doctor_id,
+        patient_id=actor.patient_id,
+        second_factor=actor.second_factor,
+        owes_second_factor=actor.owes_factor,
+    )
+
+
+class Opened(Rotated):
+    """A session just opened, over HTTP alone: a page's cookie is set, a program sends the token."""
+
+    csrf: str
+    user: SessionUser
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -530,6 +530,36 @@ class LockExtended(Refusal):
     code, title = "lock-extended", "That time was held for you longer already."
 
 
+class WrongSignInCode(Refusal):
+    """The one-time code is wrong, too old, or was used already."""
+
+    code, status, title = "wrong-sign-in-code", 401, "That code is wrong, too old, or was used already."
+
+
+class ChoosePatient(Refusal):
+    """The code is right and its contact is several patients' own; `patients` tells whose. It can be used once more."""
+
+    code, title = "choose-patient", "Several patients have this contact; choose one."
+
+
+class UnknownContact(Refusal):
+    """The code is right and no patient has its contact; `registration` tells whether one may register by it."""
+
+    code, title = "unknown-contact", "Nobody is known by this contact."
+
+
+class RegistrationClosed(Refusal):
+    """The institution registers its patients itself."""
+
+    code, title = "registration-closed", "New patients are registered at the clinic."
+
+
+class KnownOtherwise(Refusal):
+    """Somebody like this is registered with another contact, which only the desk can correct."""
+
+    code, title = "known-otherwise", "You may be registered already, with another contact. Ask at the clinic."
+
+
 class TooManyLocks(Refusal):
     """This person, device or address holds as many slots as it may; the first is free again at `until`."""
 

@@ -635,7 +635,7 @@ def fingerprint(name: str, ask: BaseModel) -> bytes:
 
 
 SECRETS = frozenset(
-    {"password", "new_password", "code", "token", "lock_token", "secret", "recovery_code", "content", "medical_notes"}
+    {"password", "new_password", "contact", "code", "token", "lock_token", "secret", "recovery_code", "content", "medical_notes"}
 )
 """Fields of a request that the audit trail never holds: secrets, files, and what the treating side writes."""
 

@@ -216,6 +216,10 @@ class CommandEndpoint:
             reply = await self.proved(request, actor, ask)
         else:
             reply = await self.store.execute(self.command, actor, ask, key)
+        if isinstance(reply, asks.Opened):
+            response = Json(reply, self.command.status)
+            keep_session(response, str(reply.token), reply.csrf, self.secure)
+            return response
         if not isinstance(reply, asks.Rotated) or request.headers.get("authorization"):
             return Json(reply, self.command.status)
         response = Json(reply.model_copy(update={"token": None}), self.command.status)
@@ -228,7 +232,8 @@ class CommandEndpoint:
         Raises `WrongPassword`, `TooMany`.
         """
         sign_ins = self.gate.doors.sign_ins
-        one = await sign_ins.begin(await email_of(self.store, actor), sender(request.scope))
+        account = await email_of(self.store, actor) or actor.key
+        one = await sign_ins.begin(account, sender(request.scope))
         try:
             reply = await self.store.execute(self.command, actor, ask)
         except errors.WrongPassword:
@@ -334,27 +339,11 @@ class SignIn(BaseModel):
     )
 
 
-class SessionUser(BaseModel):
-    """The person who is signed in."""
-
-    id: int
-    name: str
-    email: str
-    role: Role
-    institution_id: int | None
-    doctor_id: int | None
-    patient_id: int | None
-    second_factor: bool = False
-    owes_second_factor: bool = Field(
-        default=False, description="The institution requires one: until it is set up, the session opens nothing else."
-    )
-
-
 class Session(BaseModel):
     """An open session; `csrf` goes into X-CSRF-Token with every unsafe request that the cookie signs."""
 
     csrf: str
-    user: SessionUser
+    user: asks.SessionUser
 
 
 class OpenedSession(Session):
@@ -371,8 +360,8 @@ def keep_session(response: Response, token: str, csrf: str, secure: bool) -> Non
     cookie(CSRF_COOKIE, csrf)
 
 
-async def email_of(store: Store, actor: Actor) -> str:
-    """The address that a signed-in person signs in with. Raises `Unavailable`."""
+async def email_of(store: Store, actor: Actor) -> str | None:
+    """The address that a signed-in person signs in with, if they have one. Raises `Unavailable`."""
     try:
         return await access.email_of(store.pool, actor)
     except LOST as lost:
@@ -402,7 +391,7 @@ class SessionAddress:
         actor = signed_in.actor
         logs.bind(actor=actor.key, institution=actor.institution_id)
         response = Json(
-            OpenedSession(token=signed_in.token, csrf=actor.csrf, user=session_user(actor, signed_in.email))
+            OpenedSession(token=signed_in.token, csrf=actor.csrf, user=asks.session_user(actor, signed_in.email))
         )
         keep_session(response, signed_in.token, actor.csrf, self.config.secure_cookies)
         return response
@@ -410,7 +399,7 @@ class SessionAddress:
     async def show(self, request: Request) -> Response:
         """Who is signed in."""
         actor = await self.person(request)
-        return Json(Session(csrf=actor.csrf, user=session_user(actor, await email_of(self.store, actor))))
+        return Json(Session(csrf=actor.csrf, user=asks.session_user(actor, await email_of(self.store, actor))))
 
     async def close(self, request: Request) -> Response:
         """Sign out: the token opens nothing from here on, and its sockets are cut."""
@@ -449,21 +438,6 @@ OPERATIONS = (
     Operation("sign-out", "DELETE /session", "Sign out.", PEOPLE, status=204, refusals=(errors.CsrfFailed,)),
 )
 """The edge's own operations, for the contract."""
-
-
-def session_user(actor: Actor, email: str) -> SessionUser:
-    """A signed-in person as the API shows them."""
-    return SessionUser(
-        id=actor.id,
-        name=actor.name,
-        email=email,
-        role=actor.role,
-        institution_id=actor.institution_id,
-        doctor_id=actor.doctor_id,
-        patient_id=actor.patient_id,
-        second_factor=actor.second_factor,
-        owes_second_factor=actor.owes_factor,
-    )
 
 
 # For those who run it
