@@ -566,6 +566,87 @@ class TooManyLocks(Refusal):
     code, status, title, retryable = "too-many-locks", 429, "You hold too many times already.", True
 
 
+# Visits, blocks, records and emergencies
+
+
+class AlreadyCheckedIn(Refusal):
+    """The patient is there already; `token` is the ticket's, `state` the appointment's."""
+
+    code, title = "already-checked-in", "That appointment is checked in already."
+
+
+class NotToday(Refusal):
+    """The appointment is on another day; `starts_at` tells when."""
+
+    code, title = "not-today", "That appointment is not today."
+
+
+class NothingToCheckIn(Refusal):
+    """Nobody with that number and date of birth has an appointment here today."""
+
+    code, title = "nothing-to-check-in", "There is no appointment here today to check in for."
+
+
+class SeenOnline(Refusal):
+    """The appointment is over video: nobody comes for it."""
+
+    code, title = "seen-online", "That appointment is online; there is nothing to check in."
+
+
+class NoQueueForDoctor(Refusal):
+    """The doctor serves no queue at the appointment's location; reception can name one."""
+
+    code, title = "no-queue-for-doctor", "That doctor has no queue at this location."
+
+
+class WrongPlaceCode(Refusal):
+    """The code is not the one that the location shows now."""
+
+    code, status, title = "wrong-place-code", 422, "That is not the code that is shown here now."
+
+
+class CallFirst(Refusal):
+    """The patient waits in the queue; they are called to a desk first. `token` tells whom."""
+
+    code, title = "call-first", "The patient is still waiting: call them first."
+
+
+class BlockHasBookings(Refusal):
+    """There are bookings in that time; `bookings` tells which. Say what becomes of them: keep, cancel or move."""
+
+    code, title = "block-has-bookings", "There are bookings in that time."
+
+
+class SamePatient(Refusal):
+    """Both records are one already."""
+
+    code, status, title = "same-patient", 422, "That is the same record."
+
+
+class PatientMerged(Refusal):
+    """The record went into another one; `patient_id` tells which."""
+
+    code, title = "patient-merged", "That record was merged into another one."
+
+
+class MergeCollides(Refusal):
+    """Both stand in a queue, or have an appointment, at the same time; `collisions` tells where. Settle that first."""
+
+    code, title = "merge-collides", "Both records are somewhere at the same time."
+
+
+class EmergencyAnswered(Refusal):
+    """Somebody else is on the way already; `by` tells who."""
+
+    code, title = "emergency-answered", "Somebody is on the way already."
+
+
+class EmergencyOver(Refusal):
+    """The emergency has ended."""
+
+    code, title = "emergency-over", "That emergency is over."
+
+
 CONSTRAINTS: dict[str, type[Refusal]] = {
     "slots_never_overlap": SlotsOverlap,
     "seats_pkey": SlotFull,
