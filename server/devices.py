@@ -132,7 +132,7 @@ async def enroll_device(tx: Tx, actor: Actor, ask: EnrollDevice) -> Enrolled:
 
 
 HOLD_INSTITUTION = "select id from institutions where id = $1 for no key update"
-INSTITUTION_OF_LOCATION = "select institution_id from locations where id = $1"
+INSTITUTION_OF_LOCATION = "select institution_id from locations where id = $1 and retired_at is null"
 PAIRING_BY_CODE = """
 select id, secret_hash from pairings where code = $1 and device_id is null and expires_at > $2 for update
 """

@@ -114,6 +114,63 @@ async def test_queue_that_is_joined_while_it_is_closed_for_good_keeps_nobody(wor
         assert not (isinstance(joined, errors.Refusal) and isinstance(retired, errors.Refusal))
 
 
+async def test_location_is_closed_for_good_with_its_queues_desks_and_screens(world: World) -> None:
+    queue = await world.queue()
+    device, credential = await world.device()
+    await world.do("create-location", "admin", name="Branch")
+    streams = (admin_of(world), f"board:{queue}", f"staff:{queue}")
+    async with world.verify(*streams):
+        retired = await world.do("retire-location", "admin", location_id=world.location)
+    assert retired.devices_revoked == 1
+    assert await access.by_device(world.pool, credential) is None
+    rows = await world.fresh_rows(admin_of(world))
+    assert not [key for key in rows if key.startswith("queue:") or key == f"location:{world.location}"]
+    assert await world.fresh_rows(f"board:{queue}") == {}
+    assert [one.name for one in (await world.ask("list-locations", "admin")).items] == ["Branch"]
+    again = await world.do("create-location", "admin", name="Main waiting room")
+    assert again.location != world.location and again.desks == []
+    for command, ask in (
+        ("retire-location", {}),
+        ("edit-location", {"name": "Back"}),
+        ("create-desk", {"name": "Room 9"}),
+        ("create-queue", {"name": "Again"}),
+        ("set-location-settings", {"token_digits": 2}),
+    ):
+        with pytest.raises(errors.NotFound):
+            await world.do(command, "admin", location_id=world.location, **ask)
+
+
+async def test_location_with_a_patient_or_with_somebody_who_works_nowhere_else_stays(world: World) -> None:
+    ticket = (await world.join(await world.queue())).ticket_id
+    for email, role in (("one@c.example", "receptionist"), ("two@c.example", "doctor")):
+        await world.do("invite-user", "admin", email=email, name=email, role=role, location_ids=[world.location])
+    with pytest.raises(errors.LocationInUse) as there:
+        await world.do("retire-location", "admin", location_id=world.location)
+    assert there.value.extra == {"tickets": 1, "appointments": 0, "people": 2}
+    await world.do("cancel", ticket_id=ticket)
+    branch = (await world.do("create-location", "admin", name="Branch")).location
+    for row in await world.pool.fetch("select user_id from user_locations"):
+        both = [world.location, branch]
+        await world.do("edit-user", "admin", user_id=row["user_id"], location_ids=both)
+    async with world.verify(admin_of(world)):
+        await world.do("retire-location", "admin", location_id=world.location)
+    left = await world.pool.fetch("select location_id from user_locations")
+    assert [row["location_id"] for row in left] == [branch, branch]
+
+
+async def test_location_that_is_joined_while_it_is_closed_for_good_keeps_nobody(world: World) -> None:
+    for number in range(4):
+        world.location = (await world.do("create-location", "admin", name=f"Branch {number}")).location
+        queue = await world.queue()
+        joined, retired = await asyncio.gather(
+            world.join(queue),
+            world.do("retire-location", "admin", location_id=world.location),
+            return_exceptions=True,
+        )
+        assert isinstance(joined, errors.NotFound) or isinstance(retired, errors.LocationInUse)
+        assert not (isinstance(joined, errors.Refusal) and isinstance(retired, errors.Refusal))
+
+
 async def test_renamed_queue_is_told_to_its_patients(world: World) -> None:
     queue = await world.queue()
     ticket = (await world.join(queue)).ticket_id

@@ -7,9 +7,11 @@ from typing import Any
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
+from server.access import Role
 from server.events import Urgency
 from tests.conftest import Postgres, Redis
 from tests.pages import Served, console, reception, served, until, visiting
+from tests.world import PASSWORD
 
 CARD = "[data-testid=reception-card]"
 SLIP = "reception-slip"
@@ -479,3 +481,75 @@ async def test_a_doctor_sees_the_queues_they_serve_and_no_others(browser: Browse
         await page.keyboard.press("Enter")
         await expect(page.get_by_test_id("reception-column")).to_have_count(1)
         await expect(page.locator(f"[data-queue='{own}'][data-live=true]")).to_be_visible()
+
+
+async def test_a_record_is_corrected_by_keys_and_every_page_shows_it(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue("Walk-in")
+    await clinic.world.join(queue, "Jon Smyth")
+    async with visiting(browser) as front:
+        page = await reception(front, clinic)
+        await page.keyboard.press("Escape")
+        await page.locator(".card-main").first.focus()
+        await page.keyboard.press("e")
+        await expect(page.locator("#correct-name")).to_be_focused()
+        await page.keyboard.press("Control+a")
+        await page.keyboard.type("John Smith")
+        await page.keyboard.press("Tab")
+        await page.keyboard.type("12")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("phone")
+        await page.keyboard.press("Control+a")
+        await page.keyboard.type("020 7946 0018")
+        await page.keyboard.press("Tab")
+        await page.keyboard.type("3.5.1961")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        await expect(page.get_by_test_id("reception-card")).to_contain_text("John Smith")
+        row = await clinic.world.pool.fetchrow("select name, birth_date::text as born from patients")
+        assert row and (row["name"], row["born"]) == ("John Smith", "1961-05-03")
+
+
+async def test_a_queue_is_paused_with_a_message_and_opened_again_by_keys(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue("Walk-in")
+    await clinic.world.join(queue)
+    async with visiting(browser) as front:
+        page = await reception(front, clinic)
+        column = page.get_by_test_id("reception-column")
+        await page.locator(".card-main").first.focus()
+        await page.keyboard.press("s")
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("Tab")
+        await page.keyboard.type("Back at 14:30")
+        await page.keyboard.press("Enter")
+        await expect(column.locator("[data-step=state]")).to_contain_text("Back at 14:30")
+        board = await clinic.world.fresh_rows(f"board:{queue}")
+        assert (board["queue"]["state"], board["queue"]["message"]) == ("paused", "Back at 14:30")
+        await column.locator("[data-step=state]").press("Enter")
+        await page.keyboard.press("ArrowUp")
+        await page.keyboard.press("Enter")
+        await expect(column.locator("[data-step=state]")).not_to_contain_text("Back")
+        assert (await clinic.world.fresh_rows(f"board:{queue}"))["queue"]["state"] == "open"
+
+
+async def test_whoever_stands_above_the_institutions_registers_at_the_chosen_location(
+    browser: Browser, clinic: Served
+) -> None:
+    other = await clinic.world.other("Hillside")
+    await clinic.world.queue("Walk-in")
+    await other.queue("X-ray")
+    await other.do("register-patient", name="Amal Haddad", confirm_new=True)
+    await clinic.world.account(Role.super_admin, "root@callboard.test")
+    async with visiting(browser) as front:
+        page = await front.new_page()
+        await page.goto(f"{clinic.url}/reception")
+        await page.fill("input[type=email]", "root@callboard.test")
+        await page.fill("input[type=password]", PASSWORD)
+        await page.keyboard.press("Enter")
+        await page.get_by_label("Location").select_option(label="Hillside · Main waiting room")
+        await page.locator("#find").fill("amal")
+        await expect(page.get_by_test_id("reception-found")).to_contain_text("Amal Haddad")
+        await page.locator("#find").press("Enter")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_test_id("reception-slip")).to_be_visible()
+    placed = await clinic.world.pool.fetchval("select institution_id from tickets")
+    assert placed == other.institution

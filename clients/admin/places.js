@@ -14,10 +14,10 @@ import { Settings } from "./settings.js";
 import { change, chosen, doctors, institution, locations, nameOf, queues, row } from "./work.js";
 
 /** Languages offered for announcements: those of the pages first, then what hospitals ask for most. */
-const LANGUAGES = ["en", "ar", "hi", "bn", "de", "el", "es", "fa", "fr", "id", "it", "ja", "ko", "nl", "pa", "pl", "ps", "pt", "ro", "ru", "so", "sv", "sw", "ta", "te", "th", "tl", "tr", "uk", "ur", "vi", "zh"];
+export const LANGUAGES = ["en", "ar", "hi", "bn", "de", "el", "es", "fa", "fr", "id", "it", "ja", "ko", "nl", "pa", "pl", "ps", "pt", "ro", "ru", "so", "sv", "sw", "ta", "te", "th", "tl", "tr", "uk", "ur", "vi", "zh"];
 
 /** @param {string} tag */
-const languageName = (tag) => new Intl.DisplayNames([language.value], { type: "language" }).of(tag) ?? tag;
+export const languageName = (tag) => new Intl.DisplayNames([language.value], { type: "language" }).of(tag) ?? tag;
 
 const zones = () => (Intl.supportedValuesOf ? ["UTC", ...Intl.supportedValuesOf("timeZone")] : ["UTC"]);
 
@@ -115,7 +115,7 @@ function About({ institution: one }) {
 }
 
 /** A time zone; empty for the one above, where there is one. @param {{value: string, onChange: (zone: string) => void, above?: string}} props */
-function Zone({ value, onChange, above = "" }) {
+export function Zone({ value, onChange, above = "" }) {
   const known = zones();
   const options = (known.includes(value) || !value ? known : [value, ...known]).map((one) => ({ value: one, text: one.replaceAll("_", " ") }));
   return html`<${Choice} label=${t("admin.zone")} value=${value} options=${above ? [{ value: "", text: t("admin.zone.above", { zone: above.replaceAll("_", " ") }) }, ...options] : options} onChange=${onChange} />`;
@@ -152,6 +152,12 @@ function Location({ location: one }) {
   const edit = html`<button class="button" type="button" onClick=${() => ask(() => html`<${EditLocation} location=${one} />`)}>${t("admin.locations.edit")}</button>`;
   /** @param {{desk: number, name: string}} at */
   const editDesk = (at) => ask(() => html`<${EditDesk} desk=${at} />`);
+  const retire = async () => {
+    const done = Boolean(await change("retire", `/locations/${one.location}/retire`, {}, { name: one.name }));
+    if (done) go("/places");
+    return done;
+  };
+  const sure = () => ask(() => html`<${Confirm} title=${t("admin.locations.retire.title", { name: one.name })} text=${t("admin.locations.retire.text")} action=${t("admin.locations.retire")} onSubmit=${retire} />`);
   const addQueue = () => change("queue", "/queues", { location_id: one.location, name: queue.trim() }, { name: queue.trim() });
   const addDesk = () => change("desk", "/desks", { location_id: one.location, name: desk.trim() }, { name: desk.trim() });
   return html`
@@ -167,6 +173,9 @@ function Location({ location: one }) {
         <//>
       </div>
       <${Card} title=${t("admin.set.title")} note=${t("admin.set.location")}><${Settings} level="location" id=${one.location} above=${above ? { level: "institution", id: above.institution } : null} /><//>
+      <${Card} title=${t("admin.locations.retire")} note=${t("admin.locations.retire.text")}>
+        <div><button class="button danger" type="button" onClick=${sure}>${t("admin.locations.retire")}</button></div>
+      <//>
     <//>
   `;
 }

@@ -12,12 +12,13 @@ import { html } from "../shared/ui.js";
 import { Account } from "./account.js";
 import { Trail } from "./audit.js";
 import { Devices } from "./devices.js";
+import { Institutions, NoneYet } from "./institutions.js";
 import { close, sheet } from "./parts.js";
 import { People } from "./people.js";
 import { Places } from "./places.js";
 import { route } from "./route.js";
 import { Status } from "./status.js";
-import { chosen, follow, freshAt, hush, institution, institutions, loaded, mayAdminister, stale, toast } from "./work.js";
+import { chosen, freshAt, hush, institution, institutions, loaded, mayAdminister, stale, toast } from "./work.js";
 
 /** Each section: its name in the address, its title, and what draws it. The first is where one begins. */
 const SECTIONS = [
@@ -54,6 +55,7 @@ function Office() {
   const first = /** @type {typeof SECTIONS[0]} */ (SECTIONS[0]);
   const section = SECTIONS.find((one) => one.name === route.value.section) ?? first;
   const { of, id } = route.value;
+  const above = user.value?.role === "super_admin";
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const place = `${section.name}/${of}/${id}`;
   const read = useRef(place);
@@ -75,7 +77,7 @@ function Office() {
       <a class="skip" href="#main" onClick=${(/** @type {Event} */ event) => (event.preventDefault(), main.current?.querySelector("h1")?.focus())}>${t("admin.skip")}</a>
       <header class="top">
         <span class="top-brand"><img src="/clients/shared/icon.svg" alt="" width="28" height="28" /><strong>${institution.value?.name ?? t("admin.title")}</strong></span>
-        ${institutions.value.length > 1 && html`<${Institutions} />`}
+        ${above && html`<${Institutions} />`}
         <div class="top-end">
           <${AccountButton} href="#/account" />
           <${LanguageChoice} />
@@ -88,7 +90,7 @@ function Office() {
           ${SECTIONS.map((one) => html`<a key=${one.name} href=${`#/${one.name}`} aria-current=${one.name === section.name ? "page" : null}>${t(one.title)}</a>`)}
         </nav>
         <main class="pane" id="main" ref=${main} aria-labelledby="pane-title">
-          ${loaded.value ? html`<${section.View} key=${chosen.value} />` : html`<h1 id="pane-title" class="soft" tabindex="-1">${t("link.connecting")}</h1>`}
+          ${loaded.value ? html`<${section.View} key=${chosen.value} />` : institutions.value?.length === 0 && above ? html`<${NoneYet} />` : html`<h1 id="pane-title" class="soft" tabindex="-1">${t("link.connecting")}</h1>`}
         </main>
       </div>
       <${Word} />
@@ -96,12 +98,6 @@ function Office() {
     </div>
   `;
 }
-
-const Institutions = () => html`
-  <select class="top-select" aria-label=${t("admin.institution")} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => follow(Number(event.currentTarget.value))}>
-    ${institutions.value.map((one) => html`<option key=${one.institution} value=${one.institution} selected=${one.institution === chosen.value}>${one.name}</option>`)}
-  </select>
-`;
 
 function Stale() {
   void now.value;

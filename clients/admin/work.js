@@ -21,7 +21,7 @@ import { Link } from "../shared/socket.js";
 const LEFT_MS = 60_000;
 
 /** The institutions that a super_admin can choose from; everybody else has one. */
-export const institutions = signal(/** @type {AdminInstitution[]} */ ([]));
+export const institutions = signal(/** @type {AdminInstitution[] | null} */ (null));
 export const chosen = signal(/** @type {number | null} */ (null));
 export const toast = signal(/** @type {Toast | null} */ (null));
 export const pending = signal("");
@@ -72,14 +72,20 @@ export async function begin() {
   if (user.peek()?.institution_id) return follow(/** @type {number} */ (user.peek()?.institution_id));
   for (let attempt = 0; user.peek(); attempt += 1) {
     try {
-      institutions.value = (await get("/institutions")).items;
-      const first = institutions.peek()[0];
+      const first = (await loadInstitutions())[0];
       return first && follow(first.institution);
     } catch (error) {
       if (!retry(error)) return;
       await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
     }
   }
+}
+
+/** @returns {Promise<AdminInstitution[]>} */
+export async function loadInstitutions() {
+  const found = (await get("/institutions")).items;
+  institutions.value = found;
+  return found;
 }
 
 /** @param {number} id an institution */
@@ -96,7 +102,7 @@ export function end() {
   link = null;
   feed.value = null;
   chosen.value = toast.value = null;
-  institutions.value = [];
+  institutions.value = null;
   pending.value = "";
 }
 

@@ -42,7 +42,12 @@ export const busy = signal(false);
 
 const feeds = signal(/** @type {ReadonlyMap<number, Feed>} */ (new Map()));
 
-export const locations = computed(() => [...new Map((queues.value ?? []).map((one) => [one.location_id, one.location]))].map(([id, name]) => ({ id, name })));
+/** Where this person works; of several institutions, each location says which one it belongs to. */
+export const locations = computed(() => {
+  const all = queues.value ?? [];
+  const several = new Set(all.map((one) => one.institution_id)).size > 1;
+  return [...new Map(all.map((one) => [one.location_id, several ? `${one.institution} · ${one.location}` : one.location]))].map(([id, name]) => ({ id, name }));
+});
 /** The queues of the chosen location that this person works. */
 export const here = computed(() => (queues.value ?? []).filter((one) => one.location_id === location.value && one.serves !== false));
 

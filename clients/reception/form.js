@@ -11,6 +11,7 @@ import { clockTime, fullDate, has, t, waitRange } from "../shared/i18n.js";
 import { html, titled } from "../shared/ui.js";
 import { birthIn } from "./birth.js";
 import { here } from "./desk.js";
+import { correcting } from "./record.js";
 import { NEEDS, PAPERS, active, asked, back, choose, fill, form, fresh, holding, known, paper, patient, phase, problem, restart, results, searchFailed, slip, submit, take, text, toggle, twins, type, usePaper, working } from "./registration.js";
 
 /** @typedef {{currentTarget: HTMLInputElement}} Typed */
@@ -117,7 +118,7 @@ function Details() {
     <form class="details" onSubmit=${onSubmit} onKeyDown=${onKey} novalidate>
       <h2 id="register-title">${who ? t("reception.known") : t("reception.new")}</h2>
       ${who
-        ? html`<div class="who" data-testid="reception-patient" data-patient=${who.id}><strong><bdi>${who.name}</bdi></strong><${Facts} found=${who} />${holding.value.map((one) => html`<small key=${one.token}>${t("reception.already", one)}</small>`)}</div>`
+        ? html`<div class="who" data-testid="reception-patient" data-patient=${who.id}><strong><bdi>${who.name}</bdi></strong><${Facts} found=${who} />${holding.value.map((one) => html`<small key=${one.token}>${t("reception.already", one)}</small>`)}<button class="button quiet" type="button" onClick=${() => (correcting.value = who)}>${t("reception.correct")}</button></div>`
         : html`
             <${Field} name="name" label=${t("reception.name")} value=${now.name} wrong=${field === "name"} inputRef=${now.name ? undefined : ref} onChange=${(/** @type {string} */ name) => fill({ name })} />
             <div class="pair">

@@ -14,6 +14,7 @@ import { waitLeft } from "../ticket/place.js";
 import { carriable, carry, pickUp, press, resting, target } from "./carry.js";
 import { chosen, here } from "./desk.js";
 import { needText } from "./form.js";
+import { correcting, deciding } from "./record.js";
 import { prioritize, showLink } from "./sheets.js";
 import { bringBack, cancel, hold, transfer, undo } from "./steps.js";
 
@@ -52,7 +53,8 @@ function QueueColumn({ column }) {
     <section class=${`column ${over ? "is-over" : ""}`} data-queue=${id} data-testid="reception-column" data-live=${queue !== null} aria-labelledby=${`queue-${id}`}>
       <header class="column-head">
         <h3 id=${`queue-${id}`}>${name} <span class="count">${number(waiting.length)}</span></h3>
-        <p class="column-sub">${[doctor, day?.department].filter(Boolean).join(" · ")}${state !== "open" && html` <span class="badge is-urgent">${t(`console.state.${state}`)}</span>`}</p>
+        <p class="column-sub">${[doctor, day?.department].filter(Boolean).join(" · ")}</p>
+        ${queue && html`<button class=${`button column-state is-${state}`} type="button" data-step="state" aria-label=${`${t("console.pause.title")}: ${name}: ${t(`console.state.${state}`)}`} onClick=${() => (deciding.value = id)}><i class="dot"></i>${t(`console.state.${state}`)}${queue.message && html`<small dir="auto">${queue.message}</small>`}</button>`}
         ${day && html`<p class="column-day">${[t("reception.served.n", { n: day.served }), day.wait_mean_s === null ? "" : t("reception.mean", { n: Math.round(day.wait_mean_s / 60) })].filter(Boolean).join(" · ")}</p>`}
       </header>
       <div class="column-body">
@@ -174,6 +176,7 @@ function More({ ticket, queue }) {
         ${(state === "waiting" || state === "on_hold") && button(t("console.prioritize.urgency"), () => prioritize(ticket, queue), "prioritize")}
         ${(state === "waiting" || state === "called") && button(t("console.hold"), () => void hold(ticket, queue), "hold")}
         ${(state === "on_hold" || state === "no_show" || state === "called") && button(t("console.return"), () => void bringBack(ticket, queue), "return")}
+        ${button(t("reception.correct"), () => (correcting.value = patient), "correct")}
         ${button(t("reception.link"), () => void showLink(ticket), "link")}
         ${["waiting", "on_hold", "called"].includes(state) && button(t("console.cancel.action"), () => void cancel(ticket, queue), "cancel")}
         ${ticket.undo && button(t("console.undo"), () => void undo(ticket), "undo")}

@@ -9,8 +9,9 @@ import { recover } from "../shared/reload.js";
 import { resume, user } from "../shared/session.js";
 import { html, mount } from "../shared/ui.js";
 import { carry, carryKey, pickUp } from "./carry.js";
-import { begin, end } from "./desk.js";
+import { begin, end, find } from "./desk.js";
 import { walk } from "./lines.js";
+import { correcting, deciding } from "./record.js";
 import { back, fill, phase, restart } from "./registration.js";
 import { help } from "./sheets.js";
 import { undo } from "./steps.js";
@@ -59,7 +60,22 @@ function onCard(event, target) {
     pickUp(ticket);
     return true;
   }
+  if (letter(event) === "e" && !event.repeat) return edit(card);
+  if (letter(event) === "s" && !event.repeat) return decide(card);
   return event.key.startsWith("Arrow") && walk(event.key, card);
+}
+
+/** Correct the record of whoever is on the card. @param {Element} card */
+function edit(card) {
+  const ticket = Number(/** @type {HTMLElement} */ (card.closest("[data-ticket]")).dataset.ticket);
+  correcting.value = find(ticket)?.ticket.patient ?? null;
+  return true;
+}
+
+/** Open, pause or close the queue that the card is in. @param {Element} card */
+function decide(card) {
+  deciding.value = Number(/** @type {HTMLElement} */ (card.closest("[data-queue]")).dataset.queue);
+  return true;
 }
 
 /** The space bar's press is undone here: released, it would open the card that it has just picked up. @param {KeyboardEvent} event */

@@ -24,7 +24,7 @@ const RESULTS = 8;
 /** A match that fits less well stands there to be seen; Enter doesn't take it. */
 const SURE = 0.55;
 /** As the server takes phones. */
-const PHONE = /^\+?\p{Nd}[\p{Nd} ()./-]{2,38}$/u;
+export const PHONE = /^\+?\p{Nd}[\p{Nd} ()./-]{2,38}$/u;
 /** What somebody may need; kept as these words in every language. */
 export const NEEDS = ["wheelchair", "hearing", "sight", "interpreter", "companion"];
 
@@ -90,13 +90,16 @@ export function type(typed) {
   } else searchTimer = setTimeout(search, PAUSE_MS);
 }
 
+/** Whoever stands above the institutions says in which one they are looking: the one of the chosen location. */
+const house = () => (user.peek()?.institution_id === null ? { institution_id: here.peek()[0]?.institution_id } : {});
+
 async function search() {
   clearTimeout(searchTimer);
   const turn = (searching += 1);
   const q = text.peek().trim().slice(0, 200);
   if (!q) return;
   try {
-    const found = await request("POST", "/patients/search", { body: { q, limit: RESULTS } });
+    const found = await request("POST", "/patients/search", { body: { q, limit: RESULTS, ...house() } });
     if (turn !== searching) return;
     results.value = found.items;
   } catch (error) {
@@ -225,19 +228,24 @@ function fault() {
   return null;
 }
 
-/** @param {Problem} error */
-function tell(error) {
+/** The field that the server does not take as it is, and what is to be done; null for any other refusal. @param {Problem} error */
+export function faultIn(error) {
   const pointer = String(error.body.errors?.[0]?.pointer ?? "");
   const field = pointer.includes("phone") ? "phone" : pointer.includes("birth") ? "birth" : pointer.includes("name") ? "name" : "";
   const key = `reception.wrong.${field}`;
-  problem.value = error.code === "invalid-request" && field && has(key) ? { text: t(key), field } : { text: error.message, field: "" };
+  return error.code === "invalid-request" && field && has(key) ? { text: t(key), field } : null;
+}
+
+/** @param {Problem} error */
+function tell(error) {
+  problem.value = faultIn(error) ?? { text: error.message, field: "" };
   if (phase.peek() === "twins") phase.value = "details";
 }
 
 /** @param {boolean} confirmed */
 async function enrol(confirmed) {
   const { name, phone, birth } = form.peek();
-  const body = { name: name.trim(), ...(phone.trim() ? { phone: phone.trim() } : {}), ...birthIn(birth, serverNow()), ...(confirmed ? { confirm_new: true } : {}) };
+  const body = { name: name.trim(), ...(phone.trim() ? { phone: phone.trim() } : {}), ...birthIn(birth, serverNow()), ...(confirmed ? { confirm_new: true } : {}), ...house() };
   const reply = await once("/patients", body);
   // From here on they are known: if the queue refuses them, they are not registered once more.
   patient.value = reply.patient;

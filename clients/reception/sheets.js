@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Owns what reception asks before a step is sent: the reason of a place given by hand, another urgency; and the keys.
+ * Owns what reception asks before a step is sent: the reason of a place given by hand, another urgency; and the keys; and which sheet is open.
  *
  * @import {StaffTicket, Urgency} from "../shared/wire.js"
  */
@@ -13,6 +13,7 @@ import { Sheet } from "../shared/sheet.js";
 import { html, store } from "../shared/ui.js";
 import { asking, rest } from "./carry.js";
 import { takeAway } from "./desk.js";
+import { Correct, Decide, correcting, deciding } from "./record.js";
 import { renew } from "./registration.js";
 import { finish, say, step } from "./steps.js";
 
@@ -42,6 +43,8 @@ export async function showLink(ticket) {
 export function Sheets() {
   if (asking.value) return html`<${Reason} key=${asking.value.move} />`;
   if (urgency.value) return html`<${Urgent} key=${urgency.value.ticket.ticket} />`;
+  if (correcting.value) return html`<${Correct} key=${correcting.value.id} record=${correcting.value} />`;
+  if (deciding.value !== null) return html`<${Decide} key=${deciding.value} queue=${deciding.value} />`;
   if (help.value) return html`<${Keys} />`;
   return null;
 }
@@ -118,7 +121,7 @@ function Urgent() {
 }
 
 /** Each shortcut: its key, and the text that tells what it does. */
-const KEYS = [["N", "reception.keys.n"], ["1 2 3", "reception.keys.urgency"], ["Enter", "reception.keys.enter"], ["P", "reception.keys.p"], ["reception.key.esc", "reception.keys.esc"], ["Q", "reception.keys.q"], ["← ↑ ↓ →", "reception.keys.arrows"], ["M", "reception.keys.m"], ["U", "console.keys.u"], ["?", "console.keys.help"]];
+const KEYS = [["N", "reception.keys.n"], ["1 2 3", "reception.keys.urgency"], ["Enter", "reception.keys.enter"], ["P", "reception.keys.p"], ["reception.key.esc", "reception.keys.esc"], ["Q", "reception.keys.q"], ["← ↑ ↓ →", "reception.keys.arrows"], ["M", "reception.keys.m"], ["E", "reception.keys.e"], ["S", "reception.keys.s"], ["U", "console.keys.u"], ["?", "console.keys.help"]];
 
 const Keys = () => html`
   <${Sheet} beside title=${t("console.keys.title")} onClose=${() => (help.value = false)}>

@@ -75,6 +75,8 @@ export interface QueueItem {
   name: string;
   location_id: number;
   location: string;
+  institution_id: number;
+  institution: string;
   doctor_id: number | null;
   doctor: string | null;
   state: QueueState;
@@ -167,4 +169,77 @@ export interface Slip {
   wait: [number, number] | null;
   link: string;
   qr_svg: string;
+}
+
+export type { AppointmentState, DoctorAppointment, LockedSlot, PatientAppointment, PatientTicket, Slot } from "./events.js";
+import type { AppointmentState } from "./events.js";
+
+export type Mode = "in_person" | "online";
+export type SlotMode = Mode | "both";
+
+export interface CatalogueDoctor {
+  id: number;
+  name: string;
+  specialty_id: number | null;
+  fee: string | null;
+  languages: string[];
+  photo: string | null;
+  location_ids: number[];
+  visit_type_ids: number[];
+}
+
+export interface CatalogueVisitType {
+  id: number;
+  name: string;
+  minutes: number;
+  fee: string | null;
+  colour: string;
+  mode: SlotMode;
+}
+
+/** What an institution offers to those who book. */
+export interface Catalogue {
+  institution: { id: number; name: string; zone: string; country: string | null; currency: string };
+  specialties: { id: number; name: string }[];
+  visit_types: CatalogueVisitType[];
+  doctors: CatalogueDoctor[];
+  locations: { id: number; name: string; zone: string }[];
+}
+
+export interface FreeTime {
+  slot_ids: number[];
+  doctor_id: number;
+  location_id: number;
+  starts_at: string;
+  ends_at: string;
+  mode: SlotMode;
+  left: number;
+  locked_until?: string | null;
+}
+
+export interface FreeTimes {
+  items: FreeTime[];
+  positions: Record<string, { epoch: string; version: number }>;
+  next_cursor?: string | null;
+  next?: string | null;
+}
+
+export interface SlotLock {
+  token: string;
+  slot_ids: number[];
+  until: string;
+  extended: boolean;
+}
+
+export interface Booked {
+  appointment_id: number;
+  number: string;
+  state: AppointmentState;
+  starts_at: string;
+  ends_at: string;
+  doctor_id: number | null;
+  doctor_name: string | null;
+  location_id: number;
+  location_name: string;
+  expires_at: string | null;
 }

@@ -33,6 +33,8 @@ class QueueSummary(Reply):
     name: str
     location_id: int
     location: str
+    institution_id: int
+    institution: str
     doctor_id: int | None
     doctor: str | None
     state: str
@@ -74,6 +76,8 @@ async def list_queues(view: Read, actor: Actor, ask: ListQueues) -> Queues:
             name=row["name"],
             location_id=row["location_id"],
             location=row["location"],
+            institution_id=row["institution_id"],
+            institution=row["institution"],
             doctor_id=row["doctor_id"],
             doctor=row["doctor"],
             state=row["state"],
@@ -87,14 +91,18 @@ async def list_queues(view: Read, actor: Actor, ask: ListQueues) -> Queues:
 
 
 QUEUES = """
-select q.id, q.name, q.location_id, l.name as location, q.doctor_id, d.name as doctor, q.state,
+select q.id, q.name, q.location_id, l.name as location, q.institution_id, i.name as institution, q.doctor_id,
+    d.name as doctor, q.state,
     (select count(*) from tickets t where t.queue_id = q.id and t.state = 'waiting') as waiting,
     exists (select from queue_doctors s where s.queue_id = q.id and s.doctor_id = $6) as serves,
     (
         select coalesce(json_agg(json_build_object('id', k.id, 'name', k.name) order by k.id), '[]')
         from desks k where k.location_id = q.location_id and k.retired_at is null
     ) as desks
-from queues q join locations l on l.id = q.location_id left join doctors d on d.id = q.doctor_id
+from queues q
+join locations l on l.id = q.location_id
+join institutions i on i.id = q.institution_id
+left join doctors d on d.id = q.doctor_id
 where ($2 or q.institution_id = $1) and ($3::bigint is null or q.location_id = $3) and q.id > $4
     and q.retired_at is null and ($7::bigint[] = '{}' or q.location_id = any($7))
 order by q.id limit $5

@@ -279,7 +279,8 @@ async def location_overview(view: Read, actor: Actor, ask: OfLocation) -> Overvi
 
 LOCATION = """
 select l.name as location, l.institution_id, i.name as institution, i.languages, coalesce(l.zone, i.zone) as zone
-from locations l join institutions i on i.id = l.institution_id where l.id = $1
+from locations l join institutions i on i.id = l.institution_id
+where l.id = $1 and l.retired_at is null
 """
 OVERVIEW = """
 select q.id as queue_id, q.name, q.department, q.state, q.message, q.doctor_id, d.name as doctor,
