@@ -54,6 +54,18 @@ class Rotated(Reply):
     token: str | None = Field(repr=False, description="None to a page: its cookie was set.")
 
 
+class Holding(Reply):
+    """Something is held for the page that asked, by a token that it alone knows, until the page goes."""
+
+    token: str = Field(repr=False, description="Needed to book, to extend and to release.")
+
+
+def in_headers(ask: type[BaseModel]) -> dict[str, str]:
+    """The fields of an ask that an address without a body takes from the header, and the header fields' names."""
+    extras = {name: field.json_schema_extra for name, field in ask.model_fields.items()}
+    return {name: str(extra["x-header"]) for name, extra in extras.items() if isinstance(extra, dict)}
+
+
 class SessionUser(BaseModel):
     """The person who is signed in."""
 

@@ -42,7 +42,13 @@ Rows = Callable[[Connection, int], Awaitable[Sequence[events.Row]]]
 
 
 def keys(stream: str) -> list[str]:
-    """The stream's keys in Redis: position, view, history; the braces keep them on one node of a cluster."""
+    """The stream's keys in Redis: position, view, history; the braces keep them on one node of a cluster.
+
+    Those of all locks lie on one: the script that locks a slot counts its holder's locks with every doctor.
+    """
+    if stream.startswith("locks:"):
+        stream = stream.removeprefix("locks:")
+        return [f"cb:{{locks}}:{stream}:meta", f"cb:{{locks}}:{stream}:view", f"cb:{{locks}}:{stream}:log"]
     return [f"cb:{{{stream}}}:meta", f"cb:{{{stream}}}:view", f"cb:{{{stream}}}:log"]
 
 
