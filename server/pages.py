@@ -24,6 +24,7 @@ from server import errors
 PAGES: dict[str, str] = {
     "/": "index.html",
     "/admin": "admin/index.html",
+    "/agenda": "agenda/index.html",
     "/board": "board/index.html",
     "/console": "console/index.html",
     "/reception": "reception/index.html",

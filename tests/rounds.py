@@ -163,6 +163,16 @@ async def admin(page: Page, house: House) -> AsyncIterator[str]:
     yield "admin-invite"
 
 
+async def agenda(page: Page, house: House) -> AsyncIterator[str]:
+    await house.sign_in(page.context, "doctor")
+    await page.goto(f"{house.clinic.url}/agenda")
+    await page.wait_for_selector("[data-testid=agenda-day]")
+    yield "agenda"
+    await page.locator(".agenda-spans button").last.click()
+    await page.wait_for_selector("[data-testid=agenda-week]")
+    yield "agenda-week"
+
+
 async def invite(page: Page, house: House) -> AsyncIterator[str]:
     await page.goto(house.invitation)
     await page.wait_for_selector("[data-testid=invitation]")
@@ -175,6 +185,7 @@ async def invite(page: Page, house: House) -> AsyncIterator[str]:
 ROUNDS: dict[str, Callable[[Page, House], AsyncIterator[str]]] = {
     "/": front,
     "/admin": admin,
+    "/agenda": agenda,
     "/board": board,
     "/console": console,
     "/invite/{secret}": invite,

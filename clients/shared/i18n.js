@@ -149,6 +149,10 @@ export const datePart = (at, part) => dated(at, part);
 
 /** An amount with its currency. @param {string} amount @param {string} currency */
 export const money = (amount, currency) => new Intl.NumberFormat(locale.value, { style: "currency", currency, minimumFractionDigits: Number.isInteger(Number(amount)) ? 0 : undefined }).format(Number(amount));
+/** A day, with its weekday: "Saturday 21 November". @param {string} iso */
+export const dayTitle = (iso) => dated(Date.parse(iso), { weekday: "long", day: "numeric", month: "long", timeZone: "UTC" });
+/** The same where there is little room. @param {string} iso */
+export const dayName = (iso) => dated(Date.parse(iso), { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
 /** To the second, for records. @param {number} at */
 export const stamp = (at) => dated(at, { dateStyle: "medium", timeStyle: "medium" });
 

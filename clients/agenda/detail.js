@@ -1,0 +1,143 @@
+// @ts-check
+/**
+ * Owns the sheets of one appointment: everything about it, the treating side's notes, and the steps that want a reason.
+ *
+ * @import {DoctorAppointment} from "../shared/events.js"
+ * @typedef {"note" | "diagnosis" | "prescription"} Kind
+ * @typedef {{kind: Kind, version: number, content: string, at: string}} Note
+ */
+import { signal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+
+import { Problem, get } from "../shared/api.js";
+import { clockTime, fullDate, longDate, stamp, t } from "../shared/i18n.js";
+import { Sheet } from "../shared/sheet.js";
+import { html } from "../shared/ui.js";
+import { appointment, hush, isDoctor, locationName, pending, step, take, toast } from "./work.js";
+
+/** The sheet that is open, as a function that draws it. */
+export const sheet = signal(/** @type {(() => any) | null} */ (null));
+
+/** @param {() => any} draw */
+export function ask(draw) {
+  if (toast.peek()?.kind === "problem") hush();
+  sheet.value = draw;
+}
+const close = () => void (sheet.value = null);
+
+/** @param {{title: string, action?: string, danger?: boolean, disabled?: boolean, children?: any, onSubmit?: () => Promise<boolean>}} props */
+function Asked({ onSubmit, ...rest }) {
+  const submit = async () => void ((await onSubmit?.()) && close());
+  const problem = toast.value?.kind === "problem" ? toast.value.text : "";
+  return html`<${Sheet} ...${rest} busy=${pending.value !== ""} problem=${problem} beside onClose=${close} onSubmit=${submit} />`;
+}
+
+/** @param {{label: string, value: string, onChange: (text: string) => void, required?: boolean}} props */
+const Why = ({ label, value, onChange, required = false }) => html`
+  <label class="field"><span>${label}</span>
+    <input type="text" value=${value} maxlength="500" required=${required} autocomplete="off" onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => onChange(event.currentTarget.value)} />
+  </label>
+`;
+
+/** @param {{one: DoctorAppointment}} props */
+export function Reject({ one }) {
+  const [reason, setReason] = useState("");
+  return html`
+    <${Asked} title=${t("agenda.reject.title")} action=${t("agenda.step.reject")} danger onSubmit=${() => take("reject", one, reason.trim() ? { reason: reason.trim() } : {})}>
+      <p class="sheet-note">${t("agenda.reject.text")}</p>
+      <${Why} label=${t("console.reason.optional")} value=${reason} onChange=${setReason} />
+    <//>
+  `;
+}
+
+/** @param {{one: DoctorAppointment}} props */
+function Cancel({ one }) {
+  const [reason, setReason] = useState("");
+  return html`
+    <${Asked} title=${t("agenda.cancel.title")} action=${t("agenda.step.cancel")} danger onSubmit=${() => take("cancel", one, { reason: reason.trim() })}>
+      <p class="sheet-note">${t("agenda.cancel.text")}</p>
+      <${Why} label=${t("console.reason")} value=${reason} onChange=${setReason} required />
+    <//>
+  `;
+}
+
+/** @param {string} label @param {any} value */
+const fact = (label, value) => (value ? html`<div><dt>${label}</dt><dd dir="auto">${value}</dd></div>` : null);
+
+/** @param {{id: number}} props */
+export function Detail({ id }) {
+  const one = appointment(id);
+  if (!one) return html`<${Asked} title=${t("agenda.gone")}><p>${t("agenda.gone.text")}</p><//>`;
+  const at = Date.parse(one.starts_at);
+  const busy = pending.value !== "";
+  /** @param {string} name */
+  const tap = (name) => html`<button class="button" type="button" disabled=${busy} data-step=${name} onClick=${() => take(name, one)}>${t(`agenda.step.${name}`)}</button>`;
+  const open = ["confirmed", "checked_in", "in_progress"].includes(one.state);
+  return html`
+    <${Asked} title=${one.patient.name}>
+      <p class="detail-when"><strong>${longDate(at)}</strong> ${clockTime(at)}${one.ends_at && ` – ${clockTime(Date.parse(one.ends_at))}`} <span class=${`badge stands-${one.state}`}>${t(`stands.${one.state}`)}</span></p>
+      <dl class="detail">
+        ${fact(t("agenda.number"), one.number)}
+        ${fact(t("agenda.visit"), [one.visit_type?.name, one.mode === "online" ? t("agenda.online") : locationName(one.location)].filter(Boolean).join(" · "))}
+        ${fact(t("agenda.birth"), one.patient.birth_date ? fullDate(one.patient.birth_date) : one.patient.birth_year)}
+        ${fact(t("agenda.phone"), one.patient.phone && html`<a href=${`tel:${one.patient.phone}`}><bdi>${one.patient.phone}</bdi></a>`)}
+        ${fact(t("agenda.reason"), one.reason)}
+        ${fact(t("agenda.symptoms"), one.symptoms)}
+        ${fact(t("agenda.needs"), one.requirements.join(", "))}
+        ${fact(t("agenda.token"), one.token)}
+        ${fact(t("agenda.cancelled"), one.cancel_reason)}
+        ${fact(t("agenda.answer"), one.answer_reason)}
+      </dl>
+      ${open &&
+      html`<div class="detail-steps">
+        ${one.state === "confirmed" && tap("check-in")} ${one.state !== "in_progress" && tap("start")} ${tap("complete")}
+        ${one.state !== "in_progress" && tap("no-show")}
+        ${one.state !== "in_progress" && html`<button class="button" type="button" disabled=${busy} data-step="cancel" onClick=${() => ask(() => html`<${Cancel} one=${one} />`)}>${t("agenda.step.cancel")}</button>`}
+      </div>`}
+      ${one.undo && html`<button class="button quiet" type="button" disabled=${busy} onClick=${() => step("undo", `/appointments/${one.appointment}/undo`)}>${t("console.undo")}: ${t(`agenda.step.${one.undo}`)}</button>`}
+      ${isDoctor.value && html`<${Notes} key=${id} id=${id} />`}
+    <//>
+  `;
+}
+
+/** @type {Kind[]} */
+const KINDS = ["note", "diagnosis", "prescription"];
+
+/** What the treating side wrote; every version is kept. @param {{id: number}} props */
+function Notes({ id }) {
+  const [notes, setNotes] = useState(/** @type {Note[] | null} */ (null));
+  const [turn, setTurn] = useState(0);
+  useEffect(() => {
+    let current = true;
+    const load = async () => {
+      try {
+        const found = await get(`/appointments/${id}`);
+        if (current) setNotes(found.notes ?? []);
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        if (current && error.retryable) setTimeout(load, 2_000);
+      }
+    };
+    void load();
+    return () => void (current = false);
+  }, [id, turn]);
+  if (notes === null) return html`<p class="soft">${t("link.connecting")}</p>`;
+  return html`<section class="notes" aria-label=${t("agenda.notes")}><h3>${t("agenda.notes")}</h3><p class="soft">${t("agenda.notes.who")}</p>${KINDS.map((kind) => html`<${Written} key=${kind} id=${id} kind=${kind} versions=${notes.filter((one) => one.kind === kind)} onSaved=${() => setTurn(turn + 1)} />`)}</section>`;
+}
+
+/** @param {{id: number, kind: Kind, versions: Note[], onSaved: () => void}} props */
+function Written({ id, kind, versions, onSaved }) {
+  const last = versions.reduce((a, b) => (a && a.version > b.version ? a : b), /** @type {Note | null} */ (null));
+  const [text, setText] = useState(last?.content ?? "");
+  useEffect(() => setText(last?.content ?? ""), [last?.version]);
+  const changed = text.trim() !== (last?.content ?? "").trim() && text.trim() !== "";
+  const save = async () => void ((await step("notes", `/appointments/${id}/notes`, { kind, content: text.trim() })) && onSaved());
+  return html`
+    <div class="written">
+      <label class="field"><span>${t(`agenda.notes.${kind}`)}</span>
+        <textarea rows="2" maxlength="20000" value=${text} dir="auto" onInput=${(/** @type {{currentTarget: HTMLTextAreaElement}} */ event) => setText(event.currentTarget.value)}></textarea>
+      </label>
+      <div class="written-foot">${last && html`<small class="soft">${t("agenda.notes.version", { n: last.version, at: stamp(Date.parse(last.at)) })}</small>`}<button class="button" type="button" disabled=${!changed || pending.value !== ""} onClick=${save}>${t("console.save")}</button></div>
+    </div>
+  `;
+}

@@ -1,0 +1,302 @@
+// @ts-check
+/**
+ * Owns what the agenda knows and does: one doctor's appointments and walk-ins, the requests to answer, and every step.
+ *
+ * Invariant: what is coming and what is on now is the doctor's stream and nothing else; only days that the stream has
+ * let go of, and requests answered long ago, are asked for.
+ *
+ * @import {Feed} from "../shared/socket.js"
+ * @import {DoctorAppointment, Emergency} from "../shared/events.js"
+ * @import {Envelope, Rows} from "../shared/wire.js"
+ * @typedef {{text: string, kind: "done" | "problem", undo: number | null}} Toast
+ * @typedef {{id: number, name: string, specialty_id: number | null, location_ids: number[]}} Doctor
+ * @typedef {{institution: {zone: string}, doctors: Doctor[], locations: {id: number, name: string}[]}} Catalogue
+ */
+import { computed, effect, signal } from "@preact/signals";
+
+import { Problem, act, get, request } from "../shared/api.js";
+import { coarse } from "../shared/clock.js";
+import { clockTime, t, zone } from "../shared/i18n.js";
+import { renew } from "../shared/reload.js";
+import { resume, user } from "../shared/session.js";
+import { Link } from "../shared/socket.js";
+import { dayOf, plusDays, weekOf } from "../shared/times.js";
+import { go, route } from "./route.js";
+
+/** Untouched for so long, the page may reload onto a new build. */
+const LEFT_MS = 60_000;
+const AGAIN_MS = 400;
+
+export const catalogue = signal(/** @type {Catalogue | null} */ (null));
+export const toast = signal(/** @type {Toast | null} */ (null));
+export const pending = signal("");
+export const stale = signal(false);
+export const freshAt = signal(Date.now());
+/** Whether the asker may not see this doctor's agenda. */
+export const shut = signal(false);
+
+const feed = signal(/** @type {Feed | null} */ (null));
+/** Days before yesterday, as they were asked for: by day. */
+const past = signal(/** @type {Map<string, DoctorAppointment[]>} */ (new Map()));
+/** Requests that were answered, as they were asked for. */
+const answered = signal(/** @type {DoctorAppointment[]} */ ([]));
+
+/** @type {Rows} */
+const NONE = new Map();
+const rows = computed(() => feed.value?.rows.value ?? NONE);
+
+export const today = computed(() => dayOf(coarse.value, zone.value));
+export const day = computed(() => route.value.day || today.value);
+export const days = computed(() => (route.value.span === "week" ? weekOf(day.value) : [day.value]));
+
+export const who = computed(() => (user.value?.role === "doctor" ? (user.value.doctor_id ?? null) : route.value.doctor));
+export const doctor = computed(() => catalogue.value?.doctors.find((one) => one.id === who.value) ?? null);
+export const isDoctor = computed(() => user.value?.role === "doctor");
+export const loaded = computed(() => feed.value !== null && feed.value.rows.value !== NONE && catalogue.value !== null);
+
+const known = computed(() => /** @type {DoctorAppointment[]} */ ([...rows.value].filter(([key]) => key.startsWith("a:")).map(([, row]) => row)));
+export const emergencies = computed(() => /** @type {Emergency[]} */ ([...rows.value].filter(([key]) => key.startsWith("e:")).map(([, row]) => row)));
+
+/** @param {DoctorAppointment} a @param {DoctorAppointment} b */
+const byTime = (a, b) => Date.parse(a.starts_at) - Date.parse(b.starts_at) || a.appointment - b.appointment;
+
+/** What each day shown holds, in order of time. */
+export const entries = computed(() => {
+  const live = new Map(days.value.map((one) => [one, /** @type {DoctorAppointment[]} */ ([])]));
+  for (const one of known.value) if (!isRequest(one)) live.get(dayOf(Date.parse(one.starts_at), zone.value))?.push(one);
+  for (const one of days.value) {
+    const there = new Set(live.get(one)?.map((each) => each.appointment));
+    for (const old of past.value.get(one) ?? []) if (!there.has(old.appointment) && !isRequest(old)) live.get(one)?.push(old);
+    live.get(one)?.sort(byTime);
+  }
+  return live;
+});
+
+/** Whether somebody waits for an answer. @param {DoctorAppointment} one */
+export const isRequest = (one) => one.state === "pending";
+const wasRequest = (/** @type {DoctorAppointment} */ one) => one.expires_at !== null;
+
+export const waiting = computed(() => known.value.filter(isRequest).sort(byTime));
+/** The requests that the filter lets through. */
+export const requests = computed(() => {
+  const filter = route.value.requests;
+  if (filter === "pending") return waiting.value;
+  const all = new Map(answered.value.map((one) => [one.appointment, one]));
+  for (const one of known.value) if (wasRequest(one)) all.set(one.appointment, one);
+  return [...all.values()].filter((one) => filter === "all" || (filter === "rejected") === (one.state === "rejected")).filter((one) => filter === "all" || !isRequest(one)).sort((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at));
+});
+
+/** @param {number} id */
+export const appointment = (id) => /** @type {DoctorAppointment | null} */ (rows.value.get(`a:${id}`) ?? [...past.value.values(), answered.value].flat().find((one) => one.appointment === id) ?? null);
+
+/** @param {number} id */
+export const locationName = (id) => catalogue.value?.locations.find((one) => one.id === id)?.name ?? "";
+
+effect(() => void (zone.value = catalogue.value?.institution.zone ?? undefined));
+
+// The link
+
+/** @type {Link | null} */
+let link = null;
+let followed = 0;
+
+/** Begin for the one who has signed in. */
+export async function begin() {
+  if (!(await loadCatalogue())) return;
+  const first = catalogue.peek()?.doctors[0];
+  if (who.peek() === null && first) go({ doctor: first.id });
+  else follow();
+}
+
+/** End: somebody else may sit down here. */
+export function end() {
+  link?.close();
+  link = null;
+  followed = 0;
+  feed.value = catalogue.value = toast.value = null;
+  past.value = new Map();
+  answered.value = [];
+  shut.value = false;
+  pending.value = "";
+}
+
+async function loadCatalogue() {
+  for (let attempt = 0; user.peek(); attempt += 1) {
+    try {
+      catalogue.value = await get("/catalogue");
+      return true;
+    } catch (error) {
+      if (!mayRetry(error)) return false;
+      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+    }
+  }
+  return false;
+}
+
+function follow() {
+  const id = who.peek();
+  if (!id || id === followed || !user.peek()) return;
+  followed = id;
+  shut.value = false;
+  past.value = new Map();
+  answered.value = [];
+  feed.peek()?.stop();
+  link ??= connect();
+  feed.value = link.follow(`doctor:${id}`, happened, (problem) => {
+    if (problem.code === "not-authenticated") user.value = null;
+    else shut.value = problem.code === "not-allowed";
+  });
+}
+
+effect(() => void (who.value && catalogue.value && follow()));
+
+function connect() {
+  const made = new Link({ auth: () => ({}), onDenied: resume, onHello: (hello) => void renew(hello.build, idle) });
+  effect(() => void (stale.value = made.stale.value));
+  effect(() => void (freshAt.value = made.freshAt.value));
+  return made;
+}
+
+let touchedAt = Date.now();
+for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => (touchedAt = Date.now()));
+
+/** Nobody is at it, and nothing would be lost by a reload. */
+const idle = () => pending.peek() === "" && document.querySelector("dialog[open]") === null && (document.hidden || Date.now() - touchedAt > LEFT_MS);
+
+/**
+ * @param {Envelope[]} events
+ * @param {import("../shared/socket.js").How} how
+ */
+function happened(events, how) {
+  if (how !== "live") return;
+  for (const event of events) {
+    const row = /** @type {DoctorAppointment | undefined} */ (Object.values(event.data.put ?? {})[0]);
+    if (event.type === "new-appointment" && row && isRequest(row)) announce(t("agenda.new.request"), row);
+    else if (event.type === "new-appointment" && row && !row.walk_in) announce(t("agenda.new.booked"), row);
+    else if (event.type === "emergency-alert") notify(t("agenda.emergency"), "");
+  }
+  answeredSoon();
+}
+
+/** @param {string} word @param {DoctorAppointment} row */
+function announce(word, row) {
+  say({ text: `${word} ${clockTime(Date.parse(row.starts_at))}`, kind: "done", undo: null });
+  // No name: the notification may lie open on somebody else's screen.
+  notify(word, clockTime(Date.parse(row.starts_at)));
+}
+
+// What the browser may tell while the page is behind another
+
+export const mayNotify = signal(typeof Notification === "undefined" ? "denied" : Notification.permission);
+
+export async function allowNotices() {
+  if (typeof Notification !== "undefined") mayNotify.value = await Notification.requestPermission();
+}
+
+/** @param {string} title @param {string} body */
+function notify(title, body) {
+  if (mayNotify.peek() !== "granted" || !document.hidden) return;
+  try {
+    const shown = new Notification(title, { body, tag: `callboard-${Date.now()}`, icon: "/clients/shared/icon.svg" });
+    shown.onclick = () => (window.focus(), shown.close());
+  } catch {
+    // A phone's browser shows notifications only from a service worker.
+  }
+}
+
+// What the stream has let go of
+
+effect(() => {
+  const id = who.value;
+  const from = plusDays(today.value, -1);
+  if (!id || !catalogue.value) return;
+  for (const one of days.value) if (one <= from && !past.peek().has(one)) void loadDay(id, one);
+});
+
+/** @param {number} id @param {string} one */
+async function loadDay(id, one) {
+  past.value = new Map(past.peek()).set(one, past.peek().get(one) ?? []);
+  try {
+    const found = await get(`/doctors/${id}/day?date=${one}`);
+    if (who.peek() === id) past.value = new Map(past.peek()).set(one, found.items);
+  } catch (error) {
+    mayRetry(error);
+    const rest = new Map(past.peek());
+    rest.delete(one);
+    if (who.peek() === id) setTimeout(() => (past.value = rest), 4_000);
+  }
+}
+
+let answeredTimer = 0;
+const answeredSoon = () => {
+  clearTimeout(answeredTimer);
+  answeredTimer = setTimeout(loadAnswered, AGAIN_MS);
+};
+
+async function loadAnswered() {
+  const id = who.peek();
+  if (!id || route.peek().requests === "pending") return;
+  try {
+    const found = await request("POST", "/appointments/search", { body: { doctor_id: id, requested: true, newest_first: true, limit: 100 } });
+    if (who.peek() === id) answered.value = found.items;
+  } catch (error) {
+    mayRetry(error);
+  }
+}
+
+effect(() => void (who.value && catalogue.value && route.value.requests !== "pending" && loadAnswered()));
+
+/** @param {unknown} error */
+function mayRetry(error) {
+  if (!(error instanceof Problem)) throw error;
+  if (error.code === "not-authenticated") user.value = null;
+  return error.retryable;
+}
+
+// Steps
+
+/**
+ * Take one step: pending until answered, then a word on what happened, or why not.
+ * @param {string} name the step, as in the texts ("agenda.done.<name>")
+ * @param {string} path
+ * @param {Record<string, any>} [body]
+ * @param {number | null} [undo] the appointment whose step can be taken back
+ * @returns {Promise<boolean>}
+ */
+export async function step(name, path, body = {}, undo = null) {
+  if (pending.peek()) return false;
+  pending.value = name;
+  try {
+    await act(path, body);
+    say({ text: t(`agenda.done.${name}`), kind: "done", undo });
+    return true;
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (error.code === "not-authenticated") user.value = null;
+    else say({ text: error.message, kind: "problem", undo: null });
+    return false;
+  } finally {
+    pending.value = "";
+  }
+}
+
+const CAN_UNDO = new Set(["confirm", "reject", "cancel", "check-in", "start", "complete", "no-show"]);
+
+/**
+ * A step of one appointment.
+ * @param {string} name
+ * @param {DoctorAppointment} one
+ * @param {Record<string, any>} [body]
+ */
+export const take = (name, one, body = {}) => step(name, `/appointments/${one.appointment}/${name}`, body, CAN_UNDO.has(name) ? one.appointment : null);
+
+let toastTimer = 0;
+
+/** @param {Toast} word */
+export function say(word) {
+  clearTimeout(toastTimer);
+  toast.value = word;
+  toastTimer = setTimeout(() => (toast.value = null), word.kind === "problem" ? 9_000 : 7_000);
+}
+
+export const hush = () => void (toast.value = null);
