@@ -405,11 +405,15 @@ class Query(Generic[Ask, Reply]):
 
 
 class Download(BaseModel):
-    """An answer that is a file: its content, its media type, and the name to save it under; none to show it."""
+    """An answer that is a file: its content, its media type, and the name to save it under; none to show it.
+
+    `patients`, whose records it holds, is for the audit trail alone.
+    """
 
     content: str | bytes
     kind: str
     name: str | None
+    patients: list[int] = []
 
 
 class Store:
@@ -635,7 +639,18 @@ def fingerprint(name: str, ask: BaseModel) -> bytes:
 
 
 SECRETS = frozenset(
-    {"password", "new_password", "contact", "code", "token", "lock_token", "secret", "recovery_code", "content", "medical_notes"}
+    {
+        "password",
+        "new_password",
+        "contact",
+        "code",
+        "token",
+        "lock_token",
+        "secret",
+        "recovery_code",
+        "content",
+        "medical_notes",
+    }
 )
 """Fields of a request that the audit trail never holds: secrets, files, and what the treating side writes."""
 
