@@ -2,12 +2,20 @@
 
 from typing import Any
 
-from server.appointments import booking
+from server.appointments import booking, bulk, life, lists, money, notes, requests
 from server.appointments.records import doctor_rows, patient_rows
+from server.appointments.upkeep import expire_requests, file_all
 from server.store import Command, Query, Reactions
 
-COMMANDS: list[Command[Any, Any]] = [*booking.COMMANDS]
-QUERIES: list[Query[Any, Any]] = []
+COMMANDS: list[Command[Any, Any]] = [
+    *booking.COMMANDS,
+    *bulk.COMMANDS,
+    *requests.COMMANDS,
+    *life.COMMANDS,
+    *money.COMMANDS,
+    *notes.COMMANDS,
+]
+QUERIES: list[Query[Any, Any]] = [*lists.QUERIES, *notes.QUERIES]
 REACTIONS: Reactions = {}
 
-__all__ = ["COMMANDS", "QUERIES", "REACTIONS", "doctor_rows", "patient_rows"]
+__all__ = ["COMMANDS", "QUERIES", "REACTIONS", "doctor_rows", "expire_requests", "file_all", "patient_rows"]

@@ -252,7 +252,7 @@ async def check_times(
         raise refusal
     if any(one.left < 1 and one.id not in terms.own for one in terms.times):
         specialty = terms.specialty_id if terms.doctor_id is None else None
-        raise await seats.full(tx.conn, terms.times, mode, specialty)
+        raise await seats.full(tx, terms.times, mode, specialty)
     if not staff and token is None:
         raise errors.LockNeeded()
     if token is not None and tx.locks is not None and not await tx.locks.holds(token, terms.slot_ids):
@@ -350,6 +350,8 @@ class Wanted:
     payment: str = "unpaid"
     insurance_verified: bool = False
     rescheduled_from: int | None = None
+    fee: Decimal | None = None
+    """Another than the usual one, agreed upon before."""
 
 
 def _wanted(actor: Actor, ask: BookAppointment, person: Person) -> Wanted:
@@ -403,7 +405,7 @@ async def add_appointment(tx: Tx, wanted: Wanted, terms: Terms) -> Appointment:
         wanted.requirements,
         wanted.source,
         wanted.insisted,
-        visit["fee"] if visit and visit["fee"] is not None else terms.fee,
+        wanted.fee if wanted.fee is not None else _fee(visit, terms),
         terms.currency,
         dumps(wanted.insurance) if wanted.insurance else None,
         None if confirmed else rules.expires_at(tx.now, starts_at, terms.settings),
@@ -422,6 +424,12 @@ async def add_appointment(tx: Tx, wanted: Wanted, terms: Terms) -> Appointment:
     appointment = appointment_of(row)
     tx.about(f"appointment:{id_}", None, appointment.trail(), patient=appointment.patient.id)
     return appointment
+
+
+def _fee(visit: asyncpg.Record | None, terms: Terms) -> Decimal | None:
+    """The visit type's, where it has one of its own; the doctor's."""
+    own: Decimal | None = visit["fee"] if visit else None
+    return terms.fee if own is None else own
 
 
 ADD_APPOINTMENT = """

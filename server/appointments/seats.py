@@ -85,15 +85,16 @@ returning slot_id
 """
 
 
-async def free_seats(tx: Tx, appointment_id: int) -> list[int]:
-    """Take an appointment's seats from it; answers the slots that have one more. The caller holds their gates."""
-    freed = [row["slot_id"] for row in await tx.conn.fetch(FREE_SEATS, appointment_id)]
+async def free_seats(tx: Tx, appointment_id: int, slot_ids: Sequence[int] | None = None) -> None:
+    """Take an appointment's seats from it, all or those of these slots; the caller holds their gates."""
+    freed = [row["slot_id"] for row in await tx.conn.fetch(FREE_SEATS, appointment_id, slot_ids)]
     if freed:
         await availability.tell_slots(tx, freed)
-    return freed
 
 
-FREE_SEATS = "delete from seats where appointment_id = $1 returning slot_id"
+FREE_SEATS = """
+delete from seats where appointment_id = $1 and ($2::bigint[] is null or slot_id = any($2)) returning slot_id
+"""
 
 
 async def hand_over(tx: Tx, appointment_id: int, to: int, slot_ids: Sequence[int]) -> None:
@@ -104,12 +105,14 @@ async def hand_over(tx: Tx, appointment_id: int, to: int, slot_ids: Sequence[int
 HAND_OVER = "update seats set appointment_id = $2 where appointment_id = $1 and slot_id = any($3::bigint[])"
 
 
-async def full(conn: Connection, wanted: Sequence[Time], mode: str, specialty_id: int | None = None) -> errors.SlotFull:
+async def full(tx: Tx, wanted: Sequence[Time], mode: str, specialty_id: int | None = None) -> errors.SlotFull:
     """The refusal of slots that are taken, with the nearest that are not: of the doctor, or of the specialty."""
     first, last = wanted[0], wanted[-1]
     doctor_id = None if specialty_id else first.doctor_id
     length = last.ends_at - first.starts_at
-    rows = await conn.fetch(NEAREST, doctor_id, specialty_id, first.starts_at, mode, length, first.location_id)
+    rows = await tx.conn.fetch(
+        NEAREST, doctor_id, specialty_id, first.starts_at, mode, length, first.location_id, tx.now
+    )
     return errors.SlotFull(
         alternatives=[
             {
@@ -141,7 +144,7 @@ with doctors_meant as (
         (
             select id, doctor_id, location_id, starts_at, ends_at from slots
             where doctor_id = d.id and open and block_id is null and taken < capacity and starts_at < $3
-                and starts_at > now() and mode in ('both', $4) and ends_at - starts_at >= $5 and location_id = $6
+                and starts_at > $7 and mode in ('both', $4) and ends_at - starts_at >= $5 and location_id = $6
             order by starts_at desc limit 3
         )
     ) n
