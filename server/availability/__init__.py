@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from server.availability import blocks, slots
+from server.availability import blocks, schedules, slots
 from server.availability.blocks import (
     Block,
     BlockKind,
@@ -13,23 +13,32 @@ from server.availability.blocks import (
     doctors_concerned,
     free_block,
 )
-from server.availability.slots import slot_rows, tell_slots
+from server.availability.rules import Period, days_in, instant, local_day
+from server.availability.schedules import GENERATE
+from server.availability.slots import FILE_DOCTOR, OfDoctor, slot_rows, tell_slots
 from server.store import Command, Query
 
-COMMANDS: list[Command[Any, Any]] = [*slots.COMMANDS, *blocks.COMMANDS]
-QUERIES: list[Query[Any, Any]] = [*blocks.QUERIES]
+COMMANDS: list[Command[Any, Any]] = [*schedules.COMMANDS, *slots.COMMANDS, *blocks.COMMANDS]
+QUERIES: list[Query[Any, Any]] = [*schedules.QUERIES, *blocks.QUERIES]
 
 __all__ = [
     "COMMANDS",
+    "FILE_DOCTOR",
+    "GENERATE",
     "QUERIES",
     "Block",
     "BlockKind",
+    "OfDoctor",
+    "Period",
     "Scope",
     "access_scope",
     "add_block",
     "blocked_slots",
+    "days_in",
     "doctors_concerned",
     "free_block",
+    "instant",
+    "local_day",
     "slot_rows",
     "tell_slots",
 ]

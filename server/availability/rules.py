@@ -11,7 +11,7 @@ Invariants, held for every zone and every change of its clocks:
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
@@ -276,68 +276,101 @@ def clash(schedules: Sequence[Schedule], changed: Schedule, today: date) -> Clas
     first = max(today, changed.starts_on)
     turns = [one.starts_on for one in schedules] + [one.ends_on for one in schedules if one.ends_on]
     last = min(max(first, *turns) + timedelta(days=HORIZON), today + timedelta(days=FARTHEST))
-    for day in each_day(first, min(last, changed.ends_on or last)):
-        if holding(schedules, changed.location_id, day) is not changed:
-            continue
-        for session in changed.on(day):
-            # A night's session reaches into the next day, and zones apart lay the same hours on neighbouring days.
-            for near in each_day(day - 2 * DAY, day + 2 * DAY):
-                for location in others:
-                    other = holding(schedules, location, near)
-                    for met in other.on(near) if other else ():
-                        if other and _meet(working(changed.zone, day, session), working(other.zone, near, met)):
-                            return Clash(day, session, other, met)
+    last = min(last, changed.ends_on or last)
+    mine = [one for one in _stays(schedules, changed.location_id, first, last) if one.schedule is changed]
+    # A night's session reaches into the next day, and zones apart lay the same hours on neighbouring days.
+    theirs = [one for other in others for one in _stays(schedules, other, first - 2 * DAY, last + 2 * DAY)]
+    theirs.sort(key=lambda one: one.piece.starts_at)
+    at = 0
+    for here in sorted(mine, key=lambda one: one.piece.starts_at):
+        while at < len(theirs) and theirs[at].piece.ends_at <= here.piece.starts_at:
+            at += 1
+        if at < len(theirs) and theirs[at].piece.starts_at < here.piece.ends_at:
+            return Clash(here.day, here.session, theirs[at].schedule, theirs[at].session)
     return None
 
 
-def _meet(some: Sequence[Period], others: Sequence[Period]) -> bool:
-    return any(a.starts_at < b.ends_at and b.starts_at < a.ends_at for a in some for b in others)
+@dataclass(frozen=True, slots=True)
+class _Stay:
+    """A piece of a session on a day."""
+
+    schedule: Schedule
+    day: date
+    session: Session
+    piece: Period
+
+
+def _stays(schedules: Sequence[Schedule], location_id: int, first: date, last: date) -> list[_Stay]:
+    return [
+        _Stay(schedule, day, session, piece)
+        for day in each_day(first, last)
+        if (schedule := holding(schedules, location_id, day)) is not None
+        for session in schedule.on(day)
+        for piece in working(schedule.zone, day, session)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """A slot that is there: whether somebody has a seat in it, and whether a schedule made it."""
+    """A slot that is there: its taken seats, whether it can be booked, and whether a schedule made it."""
 
     id: int
     span: Span
     taken: int
+    open: bool
     made: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
-    """What becomes of slots: which are added (by whose schedule), go, or get another capacity or mode."""
+    """What becomes of a location's slots where its schedules mean something else."""
 
-    added: list[tuple[Schedule, Span]]
-    removed: list[int]
-    altered: list[tuple[int, Schedule, Span]]
-    kept: list[tuple[int, Schedule]]
-    """Unbooked ones that stay as they are."""
-    booked: list[int]
-    """Those that stay because somebody has a seat in them, though no schedule means them any more."""
+    added: list[tuple[Schedule, Span]] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
+    altered: list[tuple[int, Span]] = field(default_factory=list)
+    """Those that get other seats or another mode."""
+    outside: list[int] = field(default_factory=list)
+    """Booked ones that no longer lie in working time: the bookings stay, and nobody books them any more."""
+    reopened: list[int] = field(default_factory=list)
+    """Such ones that lie in working time again."""
 
 
-def regenerated(existing: Sequence[Existing], plan: Sequence[tuple[Schedule, Span]]) -> Change:
-    """What becomes of a location's slots where its schedules now mean this plan.
+Plan = Sequence[tuple[Schedule, Span]]
 
-    Only slots that a schedule made and nobody booked are given up; time that is taken otherwise is left alone.
+
+def difference(existing: Sequence[Existing], before: Plan, after: Plan, work: Sequence[Period]) -> Change:
+    """What becomes of these slots when the plan `before` gives way to `after`, with `work` as the new working time.
+
+    Only slots in which nobody has a seat are given up or altered. What was removed, closed or changed by hand stays
+    so where both plans mean it, and what was added by hand stays anyway.
     """
-    loose = {(one.span.starts_at, one.span.ends_at): one for one in existing if one.made and not one.taken}
-    booked = {(one.span.starts_at, one.span.ends_at): one for one in existing if one.taken or not one.made}
-    firm = sorted((one.span for one in booked.values()), key=lambda span: span.starts_at)
-    free = {id(span) for span in apart([span for _, span in plan], firm)}
-    change = Change([], [], [], [], [])
-    meant = set()
-    for schedule, span in plan:
-        meant.add(at := (span.starts_at, span.ends_at))
-        if id(span) not in free:
+    change = Change()
+    there = {(one.span.starts_at, one.span.ends_at): one for one in existing}
+    old = {(span.starts_at, span.ends_at): span for _, span in before}
+    new = {(span.starts_at, span.ends_at): span for _, span in after}
+    for at, one in there.items():
+        if not one.made:
             continue
-        if (one := loose.pop(at, None)) is None:
-            change.added.append((schedule, span))
-        elif one.span == span:
-            change.kept.append((one.id, schedule))
-        else:
-            change.altered.append((one.id, schedule, span))
-    change.removed.extend(one.id for one in loose.values())
-    change.booked.extend(one.id for at, one in booked.items() if one.taken and one.made and at not in meant)
+        if at not in new and not one.taken and (at in old or not one.open):
+            change.removed.append(one.id)
+        elif at not in new and at in old and one.open and not _inside(one.span, work):
+            change.outside.append(one.id)
+        elif at in new and at not in old and not one.open:
+            change.reopened.append(one.id)
+        elif at in new and at in old and new[at] != old[at] and not one.taken:
+            change.altered.append((one.id, new[at]))
+    gone = set(change.removed)
+    stays = sorted((one.span for one in existing if one.id not in gone), key=lambda span: span.starts_at)
+    fresh = [(schedule, span) for schedule, span in after if (span.starts_at, span.ends_at) not in old]
+    free = {id(span) for span in apart([span for _, span in fresh], stays)}
+    change.added = [(schedule, span) for schedule, span in fresh if id(span) in free]
     return change
+
+
+def _inside(span: Span, work: Sequence[Period]) -> bool:
+    return any(piece.starts_at <= span.starts_at and span.ends_at <= piece.ends_at for piece in work)
+
+
+def worked(schedules: Sequence[Schedule], location_id: int, first: date, last: date) -> list[Period]:
+    """The time that a location's schedules mean for these days, without the breaks."""
+    return [one.piece for one in _stays(schedules, location_id, first, last)]
