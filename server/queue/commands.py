@@ -97,7 +97,13 @@ async def call_next(tx: Tx, actor: Actor, ask: CallNext) -> Moved:
     if ticket is None:
         raise errors.QueueEmpty()
     await _note_departure(line, ticket)
-    return await _call(line, ticket, desk, there)
+    return await _settled(line, await _call(line, ticket, desk, there))
+
+
+async def _settled(line: Line, called: Ticket) -> Moved:
+    """Settle the queue, and answer the call."""
+    await line.settle()
+    return Moved(ticket=called.staff_row(), queue_id=line.id, board_version=called.call_version or 0)
 
 
 class CallTicket(Ask):
@@ -111,16 +117,21 @@ class CallTicket(Ask):
 async def call_ticket(tx: Tx, actor: Actor, ask: CallTicket) -> Moved:
     """Call a chosen ticket to the asker's desk, with the reason on record."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    return await _settled(line, await called_by_hand(line, ticket, ask.desk_id, ask.reason))
+
+
+async def called_by_hand(line: Line, ticket: Ticket, desk_id: int, reason: str) -> Ticket:
+    """The ticket of this gated queue, called to a desk out of turn. Raises `QueuePaused`, `WrongState`, `DeskBusy`."""
     if line.state == "paused":
         raise errors.QueuePaused(state=line.state, message=line.message)
     must(Step.call, ticket)
-    desk = await line.desk(ask.desk_id)
+    desk = await line.desk(desk_id)
     there, _ = await line.at_desk_and_first(desk.id)
-    await line.decide(ticket, "call", ask.reason, passed_over=await _passed_over(line, ticket))
+    await line.decide(ticket, "call", reason, passed_over=await _passed_over(line, ticket))
     return await _call(line, ticket, desk, there)
 
 
-async def _call(line: Line, ticket: Ticket, desk: Desk, there: Ticket | None) -> Moved:
+async def _call(line: Line, ticket: Ticket, desk: Desk, there: Ticket | None) -> Ticket:
     """Call a ticket to a desk and complete whoever is there.
 
     Raises `DeskBusy` where the settings want a called patient settled by hand.
@@ -146,9 +157,7 @@ async def _call(line: Line, ticket: Ticket, desk: Desk, there: Ticket | None) ->
         undo=way_back(line, Step.call, ticket, completed=there.id if there else None, gap=gap, turn=desk.turn),
     )
     line.tell(events.PatientCalled(ticket=called.id, token=called.token, desk=desk.name, number=1), called)
-    await line.save(called)
-    await line.settle()
-    return Moved(ticket=called.staff_row(), queue_id=line.id, board_version=called.call_version or 0)
+    return await line.save(called)
 
 
 async def _complete(line: Line, ticket: Ticket) -> Ticket:
@@ -206,29 +215,45 @@ async def recall(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
 async def start(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
     """The called patient is with the doctor now."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    return await moved(line, await started(line, ticket))
+
+
+async def started(line: Line, ticket: Ticket) -> Ticket:
+    """The ticket of this gated queue, with the doctor from now on. Raises `WrongState`."""
     must(Step.start, ticket)
-    started = replace(ticket, state=State.in_consultation, started_at=tx.now, undo=way_back(line, Step.start, ticket))
-    line.tell(events.ConsultationStarted(ticket=ticket.id, token=ticket.token, desk=ticket.desk or ""), started)
-    return await moved(line, await line.save(started))
+    begun = way_back(line, Step.start, ticket)
+    after = replace(ticket, state=State.in_consultation, started_at=line.tx.now, undo=begun)
+    line.tell(events.ConsultationStarted(ticket=ticket.id, token=ticket.token, desk=ticket.desk or ""), after)
+    return await line.save(after)
 
 
 async def complete(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
     """The consultation is over."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    return await moved(line, await completed(line, ticket))
+
+
+async def completed(line: Line, ticket: Ticket) -> Ticket:
+    """The ticket of this gated queue, over, and its desk free. Raises `WrongState`."""
     must(Step.complete, ticket)
     await line.frees(ticket)
-    return await moved(line, await _complete(line, ticket))
+    return await _complete(line, ticket)
 
 
 async def no_show(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Moved:
     """The called patient did not come; staff can still send them back to the queue."""
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    return await moved(line, await missed(line, ticket, ask.reason))
+
+
+async def missed(line: Line, ticket: Ticket, reason: str | None) -> Ticket:
+    """The called ticket of this gated queue, whose patient did not come. Raises `WrongState`."""
     must(Step.no_show, ticket)
-    gone = replace(ticket, state=State.no_show, ended_at=tx.now, undo=way_back(line, Step.no_show, ticket))
-    await line.decide(ticket, "no-show", ask.reason)
+    gone = replace(ticket, state=State.no_show, ended_at=line.tx.now, undo=way_back(line, Step.no_show, ticket))
+    await line.decide(ticket, "no-show", reason)
     line.tell(events.TicketNoShow(ticket=ticket.id, token=ticket.token), gone)
     await line.frees(ticket)
-    return await moved(line, await line.save(gone))
+    return await line.save(gone)
 
 
 class ReturnTicket(Ask):
@@ -346,14 +371,19 @@ async def cancel(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Cancelled:
     if actor.role is Role.ticket and actor.id != ask.ticket_id:
         raise errors.NotFound("There is no such ticket here.")
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
-    must(Step.cancel, ticket)
-    await line.frees(ticket)
-    gone = replace(ticket, state=State.cancelled, ended_at=tx.now, undo=way_back(line, Step.cancel, ticket))
-    await line.decide(ticket, "cancel", ask.reason)
-    line.tell(events.TicketCancelled(ticket=ticket.id, token=ticket.token), gone)
-    await line.save(gone)
+    gone = await given_up(line, ticket, ask.reason)
     version = await line.settle()
     return Cancelled(ticket_id=ticket.id, token=ticket.token, state=gone.state, board_version=version)
+
+
+async def given_up(line: Line, ticket: Ticket, reason: str | None) -> Ticket:
+    """The ticket of this gated queue, given up. Raises `WrongState`."""
+    must(Step.cancel, ticket)
+    await line.frees(ticket)
+    gone = replace(ticket, state=State.cancelled, ended_at=line.tx.now, undo=way_back(line, Step.cancel, ticket))
+    await line.decide(ticket, "cancel", reason)
+    line.tell(events.TicketCancelled(ticket=ticket.id, token=ticket.token), gone)
+    return await line.save(gone)
 
 
 # Transfer

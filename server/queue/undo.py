@@ -68,7 +68,17 @@ async def undo(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
     if transfer is not None:
         return await _undo_transfer(tx, actor, transfer)
     line, ticket = await open_ticket(tx, actor, ask.ticket_id)
+    return await moved(line, await undone(line, ticket))
+
+
+async def undone(line: Line, ticket: Ticket) -> Ticket:
+    """The ticket of this gated queue with its last step taken back, unless it came by a transfer.
+
+    Raises `NothingToUndo`, `DeskBusy`, `AlreadyWaiting`.
+    """
     kept = _may_undo(line, ticket)
+    if kept["step"] == Step.transfer:
+        raise errors.NothingToUndo("Take the transfer back at the queue.", state=ticket.state)
     restored = _restored(ticket, kept["before"])
     if kept["step"] == Step.call:
         await _undo_turn(line, ticket, kept)
@@ -79,7 +89,7 @@ async def undo(tx: Tx, actor: Actor, ask: OfTicket) -> Moved:
         other = await line.ticket(kept["completed"])
         if other.undo and other.undo["step"] == Step.complete and other.undo["at"] == kept["at"]:
             await _put_back(line, _restored(other, other.undo["before"]), Step.complete)
-    return await moved(line, restored)
+    return restored
 
 
 def _may_undo(line: Line, ticket: Ticket) -> dict[str, Any]:
