@@ -20,7 +20,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from server import errors, events
 from server.access import Role
-from server.asks import Rotated
+from server.asks import Rotated, in_headers
 from server.config import ROOT
 
 Schema = dict[str, Any]
@@ -190,6 +190,22 @@ class CallShown(BaseModel):
     spoken: bool = False
 
 
+class ClaimLock(BaseModel):
+    """The token of a lock that this page has."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(min_length=1, max_length=200, repr=False)
+
+
+class LockClaimed(BaseModel):
+    """What the lock is on; it is this page's now, until then or until the page has been gone for a while."""
+
+    slot_ids: list[int]
+    until: datetime
+    extended: bool
+
+
 class StreamReset(BaseModel):
     """The stream was interrupted: subscribe again with the position you have."""
 
@@ -202,6 +218,7 @@ SOCKET_COMMANDS = (
     SocketCommand("subscribe", "Follow a stream from a position.", Subscribe, Subscribed),
     SocketCommand("unsubscribe", "Follow a stream no longer.", Unsubscribe, Nothing),
     SocketCommand("hello", "Tell one's build, ask the server's time and build.", Greeting, Hello),
+    SocketCommand("claim-lock", "Keep a lock, taken before this page was loaded.", ClaimLock, LockClaimed),
     SocketCommand("call-shown", "A board tells how far it has shown and spoken.", CallShown, Nothing),
 )
 """What a socket understands beside the declared commands."""
@@ -412,7 +429,9 @@ def path_fields(route: str) -> list[str]:
     return re.findall(r"{(\w+)}", route)
 
 
-def parameters(schema: Schema, route: str, fields: Iterable[str], place: Literal["path", "query"]) -> list[Schema]:
+def parameters(
+    schema: Schema, route: str, fields: Iterable[str], place: Literal["path", "query", "header"]
+) -> list[Schema]:
     """Fields of an ask as parameters of an operation."""
     required = schema.get("required", ())
     found = []
@@ -427,11 +446,16 @@ def command_operation(command: Declared, schemas: dict[str, Schema], bodies: dic
     """A command as an operation; the schema of its body, the ask less what the path holds, is added to `bodies`."""
     name = _name(reference(schemas, command.ask, "validation"))
     in_path = path_fields(command.route)
-    body = without(schemas[name], in_path)
+    in_header = in_headers(command.ask) if command.route.startswith("DELETE ") else {}
+    body = without(schemas[name], [*in_path, *in_header])
     if bodies.setdefault(name, body) != body:
         raise ValueError(f"{command.name}: another command's path holds other fields of {name}")
     usual = [*ALWAYS, *OF_ASKS, *OF_BODIES, *OF_COMMANDS]
     refusals: list[type[errors.Refusal]] = [*usual, *refusals_of_rules(), *refusals_named(command)]
+    content = {
+        "required": bool(body.get("required")),
+        "content": {"application/json": {"schema": {"$ref": SCHEMAS + name}}},
+    }
     key = {
         "name": "Idempotency-Key",
         "in": "header",
@@ -443,13 +467,11 @@ def command_operation(command: Declared, schemas: dict[str, Schema], bodies: dic
         **_common(command, unsafe=True),
         "parameters": [
             *parameters(schemas[name], command.route, in_path, "path"),
+            *({**one, "name": in_header[one["name"]]} for one in parameters(schemas[name], "", in_header, "header")),
             # An answer that is given only once cannot be given again for the same key.
             *([] if getattr(command, "once", False) else [key]),
         ],
-        "requestBody": {
-            "required": bool(body.get("required")),
-            "content": {"application/json": {"schema": {"$ref": SCHEMAS + name}}},
-        },
+        **({"requestBody": content} if body["properties"] or not in_header else {}),
         "responses": {**answered(command, schemas), **problems(refusals)},
     }
 

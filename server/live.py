@@ -26,7 +26,7 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 from server import access, asks, errors, events, logs
 from server.access import AGAIN, Actor, Origin, Role
 from server.config import Config
-from server.contract import CallShown, Greeting, Subscribe, Unsubscribe
+from server.contract import CallShown, ClaimLock, Greeting, Subscribe, Unsubscribe
 from server.doors import FORGIVEN, Doors
 from server.events import BoardsShown, ShownBoard, Stream
 from server.fanout import NAMESPACE, DirectServer
@@ -63,6 +63,8 @@ class Socket:
     streams: set[str] = field(default_factory=set)
     build: str | None = None
     """Of the page at its other end, once that has told."""
+    held: set[str] = field(default_factory=set)
+    """Tokens of the locks that its page has; they outlive it by a grace time."""
     refused: int = 0
     """Events beyond its limit."""
     used_at: float = field(default_factory=time.monotonic)
@@ -140,6 +142,7 @@ class Live:
             "unsubscribe": self._unsubscribe,
             "hello": self._hello,
             "call-shown": self._call_shown,
+            "claim-lock": self._claim_lock,
         }
         if clash := self._own.keys() & self._commands.keys():
             raise ValueError(f"commands named like the socket's own: {clash}")
@@ -194,6 +197,7 @@ class Live:
         socket = self.sockets.pop(sid, None)
         if socket is None:
             return
+        self._left_behind(sid, socket)
         for name in socket.streams:
             self._leave(sid, name)
             self._board_left(socket.actor, name)
@@ -240,6 +244,8 @@ class Live:
         key = asks.idempotency_key(given.pop("idempotency_key", None))
         logs.bind(actor=socket.actor.key, institution=socket.actor.institution_id, command=name)
         reply: BaseModel = await self.store.execute(command, socket.actor, asks.validate(command.ask, given), key)
+        if isinstance(reply, asks.Holding):
+            self._holds(sid, socket, reply.token)
         return orjson.Fragment(reply.model_dump_json())
 
     async def _note_use(self, socket: Socket) -> None:
@@ -253,6 +259,27 @@ class Live:
         socket.build = asks.validate(Greeting, given).build or socket.build
         actor = {"role": socket.actor.role, "id": socket.actor.id, "institution_id": socket.actor.institution_id}
         return {"at": self.store.now(), "build": self.build, "actor": actor, "live": self._linked.is_set()}
+
+    # Locks on slots
+
+    async def _claim_lock(self, sid: str, socket: Socket, given: dict[str, Any]) -> dict[str, Any]:
+        """Make a lock this page's, which has been loaded again or got it over HTTP. Raises `LockLost`."""
+        ask = asks.validate(ClaimLock, given)
+        if self.store.locks is None:
+            raise errors.LockingUnavailable()
+        held = await self.store.locks.claim(ask.token, socket.actor.key, sid)
+        self._holds(sid, socket, ask.token)
+        return {"slot_ids": held.slot_ids, "until": held.until, "extended": held.extended}
+
+    def _holds(self, sid: str, socket: Socket, token: str) -> None:
+        """Note a page's lock; the page may have gone while it was taken."""
+        socket.held.add(token)
+        if sid not in self.sockets:
+            self._left_behind(sid, socket)
+
+    def _left_behind(self, sid: str, socket: Socket) -> None:
+        if socket.held and self.store.locks is not None:
+            self.store.locks.leave(sid, sorted(socket.held))
 
     async def end(self, actors: Sequence[str]) -> None:
         """Cut every socket of these actors or credentials, those included that are just being let in.

@@ -208,7 +208,7 @@ async def opened(database_url: str, redis_url: str, clock: Clock | None = None, 
         client = publish.connect(redis_url)
         stack.push_async_callback(client.aclose)
         publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
-        locks = await stack.enter_async_context(slots.Locks(client).running())
+        locks = await stack.enter_async_context(slots.Locks(client, clock).running())
         things = Store(pool, publisher, base_url="http://callboard.test", clock=clock, reactions=REACTIONS, locks=locks)
         yield await World(things, publisher, clock).build()
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from server.slots import free, holding
+from server.slots.free import FreeSlot, nearest
 from server.slots.locks import Locks
 from server.store import Command, Query
 
-COMMANDS: list[Command[Any, Any]] = []
-QUERIES: list[Query[Any, Any]] = []
+COMMANDS: list[Command[Any, Any]] = [*holding.COMMANDS]
+QUERIES: list[Query[Any, Any]] = [*free.QUERIES]
 
-
-__all__ = ["COMMANDS", "QUERIES", "Locks"]
+__all__ = ["COMMANDS", "QUERIES", "FreeSlot", "Locks", "nearest"]

@@ -62,6 +62,11 @@ class Bound:
     who: str
     most: int
 
+    @classmethod
+    def of_person(cls, key: str, most: int) -> "Bound":
+        """An actor's own bound."""
+        return cls(f"person {key}", most)
+
     @property
     def key(self) -> str:
         """Its count's key."""
@@ -127,14 +132,14 @@ class Locks:
 
     async def extend(self, token: str, person: str, slot_id: int) -> Held:
         """Give a lock its time once more. Raises `LockLost`, `LockExtended`, `LockingUnavailable`."""
-        said, *facts = await self._run("extend", hash_of(token), Bound(person, 0).key, slot_id)
+        said, *facts = await self._run("extend", hash_of(token), _person(person), slot_id)
         if said == b"extended":
             raise errors.LockExtended(until=at(facts[0]))
         return _held(said, facts, extended=True)
 
     async def claim(self, token: str, person: str, page: str) -> Held:
         """Make a lock this page's, for its whole time again. Raises `LockLost`, `LockingUnavailable`."""
-        said, *facts = await self._run("claim", hash_of(token), Bound(person, 0).key, page)
+        said, *facts = await self._run("claim", hash_of(token), _person(person), page)
         return _held(said, facts)
 
     async def holds(self, token: str, slots: Sequence[int]) -> bool:
@@ -157,7 +162,7 @@ class Locks:
 
     async def release(self, token: str, person: str, slot_id: int) -> bool:
         """End a lock by hand; False where it has ended already. Raises `LockingUnavailable`."""
-        return bool(await self._run("end", Bound(person, 0).key, slot_id, 0, hash_of(token)))
+        return bool(await self._run("end", _person(person), slot_id, 0, hash_of(token)))
 
     async def void(self, token: str) -> None:
         """End a lock that was taken for nothing. Raises `LockingUnavailable`."""
@@ -229,6 +234,10 @@ class Locks:
         await self.redis.eval(scripts.BEGIN, 1, scripts.RUN, run)  # type: ignore[misc]
         for text in scripts.ALL.values():
             await self.redis.script_load(text)
+
+
+def _person(key: str) -> str:
+    return Bound.of_person(key, 0).key
 
 
 def _page() -> str:

@@ -118,11 +118,12 @@ local slots, left, counts, i = {}, {}, {}, 10
 for n = 1, tonumber(ARGV[9]) do
     slots[n], left[n], i = ARGV[i], tonumber(ARGV[i + 1]), i + 2
 end
-local former, given_up, mine = {}, 0, {}
+local former, given_up, mine = {}, {}, {}
 if alone then
-    for _, member in ipairs(redis.call('ZRANGE', person, 0, -1)) do
+    given_up = redis.call('ZRANGE', person, 0, -1)
+    for _, member in ipairs(given_up) do
         local other, slot = string.match(member, '^(.-):(.+)$')
-        former[other], mine[slot], given_up = true, (mine[slot] or 0) + 1, given_up + 1
+        former[other], mine[slot] = true, (mine[slot] or 0) + 1
     end
 end
 local until_ = 0
@@ -136,7 +137,11 @@ end
 if until_ > 0 then return {'locked', until_} end
 while i < #ARGV do
     local by, most = ARGV[i], tonumber(ARGV[i + 1])
-    if redis.call('ZCARD', by) - given_up + #slots > most then
+    local many = redis.call('ZCARD', by) + #slots
+    for _, member in ipairs(given_up) do
+        if redis.call('ZSCORE', by, member) then many = many - 1 end
+    end
+    if many > most then
         local soonest = redis.call('ZRANGE', by, 0, 0, 'WITHSCORES')
         return {'many', tonumber(soonest[2] or now)}
     end
