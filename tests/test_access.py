@@ -114,6 +114,9 @@ change-password            401      wrong-password        wrong-password        
 rename-device              401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
 status                     401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
 export-audit               401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
+ask-code                   yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes
+verify-code                wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code
+open-institutions          yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes
 read-audit                 401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
 """  # noqa: E501
 """What each may do to the first clinic's queues, tickets and devices; `their` people belong to a second clinic.
@@ -180,6 +183,11 @@ class Town:
                 return {}, None
             case "set-replay":
                 return {"state": "paused"}, None
+            case "open-institutions":
+                return {}, None
+            case "ask-code" | "verify-code":
+                code = {"code": "000000"} if name == "verify-code" else {}
+                return {"contact": f"somebody{next(NUMBERS)}@example.org", **code}, None
             case "register-patient":
                 return {"name": "Somebody new", "confirm_new": True, "institution_id": world.institution}, None
             case "search-patients":

@@ -159,6 +159,8 @@ ALSO = {
     ("publish", "events"),
     # Only at a sign-in is there a password to hash anew.
     ("access", "users"),
+    # A patient's first sign-in by a code makes their account.
+    ("accounts", "users"),
     # The worker sweeps away what has ended.
     ("workers", "replies"),
     ("workers", "sessions"),
