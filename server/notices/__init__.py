@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from server.notices.writing import Wanted, unmasked, write
 from server.store import Command, Query, Reactions
 
 COMMANDS: list[Command[Any, Any]] = []
 QUERIES: list[Query[Any, Any]] = []
 REACTIONS: Reactions = {}
+
+__all__ = ["COMMANDS", "QUERIES", "REACTIONS", "Wanted", "unmasked", "write"]
