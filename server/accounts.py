@@ -94,9 +94,11 @@ HOLD_CONTACT = "select pg_advisory_xact_lock(x'434f4445'::int, hashtext($1))"
 WAIT = """
 select extract(epoch from greatest(
     (select created_at from sign_in_codes
-        where contact = $1 and created_at > $3::timestamptz - interval '1 hour' order by created_at desc offset $4 limit 1),
+        where contact = $1 and created_at > $3::timestamptz - interval '1 hour'
+        order by created_at desc offset $4 limit 1),
     (select created_at from sign_in_codes
-        where network = $2 and created_at > $3::timestamptz - interval '1 hour' order by created_at desc offset $5 limit 1)
+        where network = $2 and created_at > $3::timestamptz - interval '1 hour'
+        order by created_at desc offset $5 limit 1)
 ) + interval '1 hour' - $3::timestamptz)
 """
 ADD_CODE = """
