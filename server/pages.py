@@ -26,6 +26,7 @@ PAGES: dict[str, str] = {
     "/admin": "admin/index.html",
     "/agenda": "agenda/index.html",
     "/board": "board/index.html",
+    "/bookings": "bookings/index.html",
     "/console": "console/index.html",
     "/reception": "reception/index.html",
     "/invite/{secret}": "invite/index.html",

@@ -173,6 +173,13 @@ async def agenda(page: Page, house: House) -> AsyncIterator[str]:
     yield "agenda-week"
 
 
+async def bookings(page: Page, house: House) -> AsyncIterator[str]:
+    await house.sign_in(page.context, "receptionist")
+    await page.goto(f"{house.clinic.url}/bookings")
+    await page.wait_for_selector("[data-testid=bookings-table], [data-testid=bookings-empty]")
+    yield "bookings"
+
+
 async def invite(page: Page, house: House) -> AsyncIterator[str]:
     await page.goto(house.invitation)
     await page.wait_for_selector("[data-testid=invitation]")
@@ -187,6 +194,7 @@ ROUNDS: dict[str, Callable[[Page, House], AsyncIterator[str]]] = {
     "/admin": admin,
     "/agenda": agenda,
     "/board": board,
+    "/bookings": bookings,
     "/console": console,
     "/invite/{secret}": invite,
     "/reception": reception,

@@ -218,7 +218,7 @@ async function loadDay(id, one) {
   past.value = new Map(past.peek()).set(one, past.peek().get(one) ?? []);
   try {
     const found = await get(`/doctors/${id}/day?date=${one}`);
-    if (who.peek() === id) past.value = new Map(past.peek()).set(one, found.items);
+    if (who.peek() === id) past.value = new Map(past.peek()).set(one, found.appointments.map((/** @type {{appointment: DoctorAppointment}} */ each) => each.appointment));
   } catch (error) {
     mayRetry(error);
     const rest = new Map(past.peek());
@@ -237,8 +237,8 @@ async function loadAnswered() {
   const id = who.peek();
   if (!id || route.peek().requests === "pending") return;
   try {
-    const found = await request("POST", "/appointments/search", { body: { doctor_id: id, requested: true, newest_first: true, limit: 100 } });
-    if (who.peek() === id) answered.value = found.items;
+    const found = await request("POST", "/appointments/search", { body: { doctor_ids: [id], requested: true, order: "latest", limit: 100 } });
+    if (who.peek() === id) answered.value = found.items.map((/** @type {{appointment: DoctorAppointment}} */ each) => each.appointment);
   } catch (error) {
     mayRetry(error);
   }

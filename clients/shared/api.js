@@ -52,10 +52,10 @@ export function sentence(body) {
 /**
  * @param {string} method
  * @param {string} path below /api/v1
- * @param {{body?: any, key?: string, authorization?: string}} [options]
+ * @param {{body?: any, key?: string, authorization?: string, file?: boolean}} [options] `file`: the answer is a file
  * @returns {Promise<any>}
  */
-export async function request(method, path, { body, key, authorization: own } = {}) {
+export async function request(method, path, { body, key, authorization: own, file = false } = {}) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -74,6 +74,7 @@ export async function request(method, path, { body, key, authorization: own } = 
       credentials: "same-origin",
       cache: "no-store",
     });
+    if (reply.ok && file) return await reply.blob();
     const text = await reply.text();
     if (reply.ok) return text ? JSON.parse(text) : null;
     throw new Problem(problemIn(text, reply.status));

@@ -1,0 +1,139 @@
+// @ts-check
+/**
+ * Owns the sheets over the list of appointments: one with its steps and its story, and calling off many.
+ *
+ * @typedef {{at: string, number: string, action: string, actor: string, who: string | null, role: string, before: Record<string, any> | null, after: Record<string, any> | null, address: string}} Told
+ */
+import { signal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+
+import { Problem, get } from "../shared/api.js";
+import { clockTime, fullDate, has, longDate, stamp, t } from "../shared/i18n.js";
+import { Sheet } from "../shared/sheet.js";
+import { html } from "../shared/ui.js";
+import { bulk, found, hush, pending, step, take, toast } from "./work.js";
+
+/** The sheet that is open, as a function that draws it. */
+export const sheet = signal(/** @type {(() => any) | null} */ (null));
+
+/** @param {() => any} draw */
+export function ask(draw) {
+  if (toast.peek()?.kind === "problem") hush();
+  sheet.value = draw;
+}
+const close = () => void (sheet.value = null);
+
+/** @param {{title: string, action?: string, danger?: boolean, disabled?: boolean, children?: any, onSubmit?: () => Promise<boolean>}} props */
+function Asked({ onSubmit, ...rest }) {
+  const submit = async () => void ((await onSubmit?.()) && close());
+  const problem = toast.value?.kind === "problem" ? toast.value.text : "";
+  return html`<${Sheet} ...${rest} busy=${pending.value !== ""} problem=${problem} beside onClose=${close} onSubmit=${submit} />`;
+}
+
+/** @param {{value: string, onChange: (text: string) => void}} props */
+const Why = ({ value, onChange }) => html`
+  <label class="field"><span>${t("console.reason")}</span>
+    <input type="text" value=${value} maxlength="500" required autocomplete="off" onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => onChange(event.currentTarget.value)} />
+  </label>
+`;
+
+/** @param {{n: number}} props */
+export function CancelMany({ n }) {
+  const [reason, setReason] = useState("");
+  return html`
+    <${Asked} title=${t("bookings.cancel.many", { n })} action=${t("agenda.step.cancel")} danger onSubmit=${() => bulk("cancel", reason.trim())}>
+      <p class="sheet-note">${t("agenda.cancel.text")}</p>
+      <${Why} value=${reason} onChange=${setReason} />
+    <//>
+  `;
+}
+
+/** @param {{id: number, name: "cancel" | "reject"}} props */
+function WithReason({ id, name }) {
+  const [reason, setReason] = useState("");
+  const one = found(id)?.appointment;
+  if (!one) return null;
+  return html`
+    <${Asked} title=${t(`agenda.${name}.title`)} action=${t(`agenda.step.${name}`)} danger onSubmit=${() => take(name, one, { reason: reason.trim() })}>
+      <p class="sheet-note">${t(`agenda.${name}.text`)}</p>
+      <${Why} value=${reason} onChange=${setReason} />
+    <//>
+  `;
+}
+
+/** @param {string} label @param {any} value */
+const fact = (label, value) => (value ? html`<div><dt>${label}</dt><dd dir="auto">${value}</dd></div>` : null);
+
+/** @param {{id: number}} props */
+export function Detail({ id }) {
+  const row = found(id);
+  if (!row) return html`<${Asked} title=${t("agenda.gone")}><p>${t("agenda.gone.text")}</p><//>`;
+  const one = row.appointment;
+  const at = Date.parse(one.starts_at);
+  const busy = pending.value !== "";
+  /** @param {string} name */
+  const tap = (name) => html`<button class="button" type="button" disabled=${busy} data-step=${name} onClick=${() => take(name, one)}>${t(`agenda.step.${name}`)}</button>`;
+  /** @param {"cancel" | "reject"} name */
+  const why = (name) => html`<button class="button" type="button" disabled=${busy} data-step=${name} onClick=${() => ask(() => html`<${WithReason} id=${id} name=${name} />`)}>${t(`agenda.step.${name}`)}</button>`;
+  const early = one.state === "pending" || one.state === "confirmed";
+  return html`
+    <${Asked} title=${one.patient.name}>
+      <p class="detail-when"><strong>${longDate(at)}</strong> ${clockTime(at)}${one.ends_at && ` – ${clockTime(Date.parse(one.ends_at))}`} <span class=${`badge stands-${one.state}`}>${t(`stands.${one.state}`)}</span></p>
+      <dl class="detail">
+        ${fact(t("agenda.number"), one.number)}
+        ${fact(t("agenda.doctor"), row.doctor_name ?? row.specialty_name)}
+        ${fact(t("agenda.visit"), [one.visit_type?.name, one.mode === "online" ? t("agenda.online") : row.location_name].filter(Boolean).join(" · "))}
+        ${fact(t("agenda.birth"), one.patient.birth_date ? fullDate(one.patient.birth_date) : one.patient.birth_year)}
+        ${fact(t("agenda.phone"), one.patient.phone && html`<a href=${`tel:${one.patient.phone}`}><bdi>${one.patient.phone}</bdi></a>`)}
+        ${fact(t("agenda.reason"), one.reason)}
+        ${fact(t("agenda.needs"), one.requirements.join(", "))}
+        ${fact(t("agenda.token"), one.token)}
+        ${fact(t("agenda.cancelled"), one.cancel_reason)}
+        ${fact(t("agenda.answer"), one.answer_reason)}
+      </dl>
+      <div class="detail-steps">
+        ${one.state === "pending" && html`${tap("confirm")} ${why("reject")}`}
+        ${one.state === "confirmed" && tap("check-in")}
+        ${["confirmed", "checked_in", "in_progress"].includes(one.state) && tap("complete")}
+        ${["confirmed", "checked_in"].includes(one.state) && tap("no-show")}
+        ${early && !one.walk_in && html`<a class="button" href=${`/book?move=${one.appointment}`}>${t("bookings.move")}</a>`}
+        ${(early || one.state === "checked_in") && why("cancel")}
+        ${one.undo && html`<button class="button quiet" type="button" disabled=${busy} onClick=${() => step("undo", `/appointments/${one.appointment}/undo`)}>${t("console.undo")}: ${t(`agenda.step.${one.undo}`)}</button>`}
+      </div>
+      <div class="detail-money">
+        <label class="field"><span>${t("bookings.payment")} ${one.fee && html`<bdi class="soft">${[one.fee, row.currency].filter(Boolean).join(" ")}</bdi>`}</span>
+          <select value=${one.payment} disabled=${busy} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => step("payment", `/appointments/${id}/payment`, { payment: event.currentTarget.value })}>
+            ${["unpaid", "paid", "waived", "refunded"].map((value) => html`<option key=${value} value=${value} selected=${value === one.payment}>${t(`bookings.payment.${value}`)}</option>`)}
+          </select>
+        </label>
+        <label class="check"><input type="checkbox" checked=${one.insurance_verified} disabled=${busy} onChange=${() => step("insurance", `/appointments/${id}/insurance`, { verified: !one.insurance_verified })} /><span>${t("bookings.insurance")}</span></label>
+      </div>
+      <${Story} key=${`${id} ${one.state}`} id=${id} />
+    <//>
+  `;
+}
+
+/** Who did what with it, and when. @param {{id: number}} props */
+function Story({ id }) {
+  const [told, setTold] = useState(/** @type {Told[] | null} */ (null));
+  useEffect(() => {
+    let current = true;
+    const load = async () => {
+      try {
+        const story = await get(`/appointments/${id}/history`);
+        if (current) setTold(story.items);
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        if (current && error.retryable) setTimeout(load, 2_000);
+      }
+    };
+    void load();
+    return () => void (current = false);
+  }, [id]);
+  return html`
+    <details class="story">
+      <summary>${t("bookings.story")}</summary>
+      <ol>${(told ?? []).map((one, nth) => html`<li key=${nth}><time datetime=${one.at}>${stamp(Date.parse(one.at))}</time> <strong>${has(`act.${one.action}`) ? t(`act.${one.action}`) : one.action}</strong> <span class="soft"><bdi>${[one.who ?? (has(`role.${one.role}`) ? t(`role.${one.role}`) : one.role), one.address].filter(Boolean).join(" · ")}</bdi></span>${one.after && html`<p class="story-change">${Object.entries(one.after).filter(([name, value]) => value !== null && value !== one.before?.[name]).map(([name, value]) => html`<span key=${name}><span class="soft">${name}</span> <bdi>${one.before && one.before[name] !== undefined && one.before[name] !== null ? `${one.before[name]} → ` : ""}${String(value)}</bdi> </span>`)}</p>`}</li>`)}</ol>
+    </details>
+  `;
+}
