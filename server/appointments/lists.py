@@ -173,6 +173,7 @@ class Filters(Ask):
     mode: Mode | None = None
     source: Source | None = None
     payment: Payment | None = None
+    requested: bool | None = Field(default=None, description="Whether it began as a request.")
     text: str | None = Field(default=None, min_length=1, max_length=200, description="A patient, or a number.")
 
 
@@ -251,6 +252,7 @@ async def _narrowed(view: Read, actor: Actor, ask: Filters) -> Narrowed:
         ask.source,
         ask.payment,
         number,
+        ask.requested,
     )
     return Narrowed(institution_id, zone, since, until, doctors, patients, args)
 
@@ -347,19 +349,19 @@ NARROW = """
     and ($9::bigint[] is null or visit_type_id = any($9)) and ($10::bigint[] is null or specialty_id = any($10))
     and ($11::bigint[] is null or location_id = any($11)) and ($12::text is null or mode = $12)
     and ($13::text is null or source = $13) and ($14::text is null or payment = $14)
-    and ($15::text is null or number like $15)
+    and ($15::text is null or number like $15) and ($16::boolean is null or (expires_at is not null) = $16)
 """
 SOON = f"{NARROW} and (starts_at, id) > ($4, $5) order by starts_at, id limit $6"
 LATE = f"{NARROW} and (starts_at, id) < ($4, $5) order by starts_at desc, id desc limit $6"
 # One statement for each index that may serve: by the institution's time, by a doctor's, by the patients'.
 BY_TIME = """
 select id, starts_at from appointments
-where institution_id = $1 and ($16::bigint[] is null or doctor_id = any($16))
+where institution_id = $1 and ($17::bigint[] is null or doctor_id = any($17))
 """
-BY_DOCTOR = "select id, starts_at from appointments where institution_id = $1 and doctor_id = $16"
+BY_DOCTOR = "select id, starts_at from appointments where institution_id = $1 and doctor_id = $17"
 BY_PATIENTS = """
 select id, starts_at from appointments
-where institution_id = $1 and patient_id = any($16::bigint[]) and ($17::bigint[] is null or doctor_id = any($17))
+where institution_id = $1 and patient_id = any($17::bigint[]) and ($18::bigint[] is null or doctor_id = any($18))
 """
 SOONEST, LATEST = BY_TIME + SOON, BY_TIME + LATE
 SOONEST_OF_DOCTOR, LATEST_OF_DOCTOR = BY_DOCTOR + SOON, BY_DOCTOR + LATE
@@ -387,7 +389,7 @@ async def my_appointments(view: Read, actor: Actor, ask: Mine) -> MyAppointments
     order: Literal["soonest", "latest"] = "latest" if ask.when == "past" else "soonest"
     institution_id, zone = await _whose(view, actor, None)
     since, until = _stretch(Filters(when=ask.when), zone, view.now)
-    narrowed = Narrowed(institution_id, zone, since, until, [], [actor.patient_id or 0], (None,) * 9)
+    narrowed = Narrowed(institution_id, zone, since, until, [], [actor.patient_id or 0], (None,) * 10)
     rows = await _page(view.conn, narrowed, order, ask.cursor, ask.limit + 1)
     following = None
     if len(rows) > ask.limit:
