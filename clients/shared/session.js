@@ -35,6 +35,11 @@ export async function signIn(email, password, code) {
   become(await request("POST", "/session", { body: { email, password, ...(code && { code }) } }));
 }
 
+/** Throws what may be asked next: `choose-patient`, `unknown-contact`. @param {Record<string, any>} body */
+export async function signInByCode(body) {
+  become(await request("POST", "/session/code/verify", { body }));
+}
+
 export async function signOut() {
   try {
     await request("DELETE", "/session");
