@@ -45,6 +45,8 @@ create table locations (
     -- The zone of its local days; null is the institution's.
     zone            text,
     settings        jsonb       not null default '{}',
+    -- What the code is made of that is shown there, by which a patient proves to be there.
+    arrival_secret  bytea       not null default uuid_send(gen_random_uuid()),
     created_at      timestamptz not null default now(),
     -- Closed for good: it is in no list, while what happened there keeps its name.
     retired_at      timestamptz,
@@ -641,6 +643,8 @@ create table appointments (
     overridden          boolean     not null default false,
     ticket_id           bigint      references tickets,
     checked_in_at       timestamptz,
+    -- Wrong codes that its patient gave of the place: after a few, the desk checks them in.
+    wrong_codes         smallint    not null default 0,
     started_at          timestamptz,
     ended_at            timestamptz,
     -- The step that an undo would take back: its name and the values before it.
