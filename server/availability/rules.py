@@ -193,8 +193,11 @@ def working(zone: ZoneInfo, day: date, session: Session) -> list[Period]:
     pieces: list[Period] = []
     for pause in sorted(session.breaks, key=session.after):
         off = start + timedelta(minutes=session.after(pause))
-        pieces.append(Period(begins, moment(zone, off)))
-        begins = moment(zone, off + timedelta(minutes=_length(pause)))
+        leaves, returns = moment(zone, off), moment(zone, off + timedelta(minutes=_length(pause)))
+        # A break that the clock skips is none.
+        if leaves < returns:
+            pieces.append(Period(begins, leaves))
+            begins = returns
     pieces.append(Period(begins, ends))
     return [piece for piece in pieces if piece.starts_at < piece.ends_at]
 
