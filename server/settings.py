@@ -74,6 +74,9 @@ class QueueSettings(BaseModel):
     )
     appointment_late: Place = Field(default=Place.arrival, description="The same if the patient is late.")
     appointment_grace_minutes: int = Field(default=10, ge=0, le=240, description="So long after it is on time.")
+    show_arrival_code: bool = Field(
+        default=False, description="Whether boards show the code that patients check themselves in with there."
+    )
 
 
 class BookingSettings(BaseModel):
