@@ -13,6 +13,8 @@ const Front = () => html`
       <${LanguageChoice} />
     </header>
     <nav aria-label=${t("front.title")}>
+      <a href="/book"><strong>${t("front.book")}</strong><span>${t("front.book.text")}</span></a>
+      <a href="/appointments"><strong>${t("front.mine")}</strong><span>${t("front.mine.text")}</span></a>
       <a href="/board"><strong>${t("front.board")}</strong><span>${t("front.board.text")}</span></a>
       <a href="/reception"><strong>${t("front.reception")}</strong><span>${t("front.reception.text")}</span></a>
       <a href="/console"><strong>${t("front.console")}</strong><span>${t("front.console.text")}</span></a>

@@ -1,0 +1,65 @@
+// @ts-check
+/**
+ * Owns what an institution offers: its specialties, doctors, visit types and locations, read once and kept.
+ *
+ * @import {Catalogue, CatalogueDoctor, Mode, SlotMode} from "../shared/wire.js"
+ */
+import { signal } from "@preact/signals";
+
+import { Problem, get } from "../shared/api.js";
+import { money, zone } from "../shared/i18n.js";
+import { user } from "../shared/session.js";
+
+export const catalogue = signal(/** @type {Catalogue | null} */ (null));
+/** Why there is none, in words. */
+export const missing = signal("");
+
+/** What somebody may need when they come; kept as these words in every language. */
+export const NEEDS = ["wheelchair", "hearing", "sight", "interpreter", "companion"];
+
+/** Read it, for as long as it takes. */
+export async function loadCatalogue() {
+  missing.value = "";
+  for (let attempt = 0; user.peek(); attempt += 1) {
+    try {
+      const found = /** @type {Catalogue} */ (await get("/catalogue"));
+      zone.value = found.institution.zone;
+      return void (catalogue.value = found);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (error.code === "not-authenticated") return void (user.value = null);
+      if (!error.retryable) return void (missing.value = error.message);
+      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+    }
+  }
+}
+
+/** @param {number | null} id */
+export const doctorBy = (id) => catalogue.value?.doctors.find((one) => one.id === id);
+/** @param {number | null | undefined} id */
+export const specialtyBy = (id) => catalogue.value?.specialties.find((one) => one.id === id);
+/** @param {number | null} id */
+export const locationBy = (id) => catalogue.value?.locations.find((one) => one.id === id);
+/** @param {number | null} id */
+export const typeBy = (id) => catalogue.value?.visit_types.find((one) => one.id === id);
+
+/** The zone in which a location's times are told. @param {number | null} id */
+export const zoneAt = (id) => locationBy(id)?.zone ?? catalogue.value?.institution.zone;
+
+/** The doctors whom a choice is about. @param {{doctor?: number, specialty?: number}} choice */
+export const doctorsOf = ({ doctor, specialty }) =>
+  (catalogue.value?.doctors ?? []).filter((one) => (doctor ? one.id === doctor : one.specialty_id === specialty));
+
+/** The visit types that all, or any, of these doctors take; a doctor without any takes them all. @param {readonly CatalogueDoctor[]} doctors */
+export const typesOf = (doctors) =>
+  (catalogue.value?.visit_types ?? []).filter((type) => doctors.some((one) => one.visit_type_ids.length === 0 || one.visit_type_ids.includes(type.id)));
+
+/** @param {SlotMode} mode @returns {readonly Mode[]} */
+export const modesOf = (mode) => (mode === "both" ? ["in_person", "online"] : [mode]);
+
+/** What a visit costs, written out; "" where nothing is said. @param {number | null} type @param {number | null} doctor */
+export function feeOf(type, doctor) {
+  const amount = typeBy(type)?.fee ?? doctorBy(doctor)?.fee;
+  const currency = catalogue.value?.institution.currency;
+  return amount && currency && Number(amount) > 0 ? money(amount, currency) : "";
+}

@@ -1,0 +1,226 @@
+// @ts-check
+/**
+ * Owns what a patient sees of their own appointments: those to come live from their stream, past ones read a page at a
+ * time, and the steps that they take.
+ *
+ * Invariant: an appointment is shown as the stream tells it; a step's answer changes nothing here by itself.
+ *
+ * @import {Booked, PatientAppointment, PatientTicket, Row} from "../shared/wire.js"
+ * @import {Feed, Link} from "../shared/socket.js"
+ * @import {Time} from "../book/days.js"
+ * @typedef {{kind: "cancel" | "move" | "check-in" | "help", appointment: PatientAppointment}} Doing
+ */
+import { computed, effect, signal } from "@preact/signals";
+
+import { catalogue, zoneAt } from "../book/catalogue.js";
+import { local } from "../book/days.js";
+import * as holding from "../book/hold.js";
+import { connect } from "../book/link.js";
+import { Times } from "../book/times.js";
+import { Problem, act, get, newKey } from "../shared/api.js";
+import { coarse } from "../shared/clock.js";
+import { t } from "../shared/i18n.js";
+import { user } from "../shared/session.js";
+import { store } from "../shared/ui.js";
+
+/** States in which something is still to come. */
+const AHEAD = new Set(["pending", "confirmed", "checked_in", "in_progress"]);
+/** What has just come to an end stays beside what is to come for as long, so that nobody looks for it. */
+const FRESH_MS = 86_400_000;
+const PAST = 20;
+
+const kept = store();
+
+const feed = signal(/** @type {Feed | null} */ (null));
+/** Whether the stream has told everything once. */
+export const told = signal(false);
+export const doing = signal(/** @type {Doing | null} */ (null));
+export const working = signal(false);
+export const problem = signal("");
+/** A word on what has just happened. */
+export const said = signal("");
+export const times = signal(/** @type {Times | null} */ (null));
+export const past = signal(/** @type {{items: readonly PatientAppointment[], next: string | null} | null} */ (null));
+export const pastProblem = signal("");
+export const help = signal(/** @type {{emergency: number, by: string | null, ended: boolean} | null} */ (null));
+
+const rows = computed(() => /** @type {[string, Row][]} */ ([...(feed.value?.rows.value ?? [])]));
+const all = computed(() => /** @type {PatientAppointment[]} */ (rows.value.filter(([key]) => key.startsWith("a:")).map(([, row]) => row)));
+/** What is to come, soonest first. */
+export const ahead = computed(() => all.value.filter((one) => AHEAD.has(one.state)).sort(byStart));
+/** What has ended today or was called off for a day to come: told apart, and then forgotten. */
+export const ended = computed(() => all.value.filter((one) => !AHEAD.has(one.state) && one.rescheduled_to === null && Date.parse(one.starts_at) > coarse.value - FRESH_MS).sort(byStart));
+export const tickets = computed(() => /** @type {PatientTicket[]} */ (rows.value.filter(([key, row]) => key.startsWith("t:") && ["waiting", "called", "in_consultation", "on_hold"].includes(row.state)).map(([, row]) => row)));
+
+/** @param {PatientAppointment} a @param {PatientAppointment} b */
+const byStart = (a, b) => Date.parse(a.starts_at) - Date.parse(b.starts_at) || a.appointment - b.appointment;
+
+/** @param {PatientAppointment} one */
+export const isToday = (one) => local(Date.parse(one.starts_at), zoneAt(one.location)).day === local(coarse.value, zoneAt(one.location)).day;
+/** Whether it can still be moved or called off here. @param {PatientAppointment} one */
+export const changeable = (one) => one.state === "pending" || (one.state === "confirmed" && one.change_until !== null && Date.parse(one.change_until) > coarse.value);
+/** @param {PatientAppointment} one */
+export const arrivable = (one) => one.state === "confirmed" && one.mode === "in_person" && isToday(one);
+
+/** @type {Link | null} */
+let link = null;
+
+export function begin() {
+  const who = user.peek();
+  if (!who?.patient_id) return;
+  holding.forget();
+  const made = (link = connect(() => doing.peek() === null));
+  holding.holdOver(made, false);
+  times.value = new Times(made);
+  feed.value = made.follow(`patient:${who.patient_id}`, () => (told.value = true), (refusal) => refusal.code === "not-authenticated" && (user.value = null));
+}
+
+export function end() {
+  if (!link) return;
+  close();
+  link.close();
+  link = null;
+  feed.value = times.value = null;
+  told.value = false;
+  past.value = null;
+  catalogue.value = null;
+}
+
+/** @param {Doing["kind"]} kind @param {PatientAppointment} appointment */
+export function begins(kind, appointment) {
+  problem.value = said.value = "";
+  doing.value = { kind, appointment };
+  if (kind === "move") lookForTimes(appointment);
+}
+
+export function close() {
+  if (doing.peek()?.kind === "move") {
+    holding.release();
+    times.peek()?.stop();
+  }
+  doing.value = null;
+  problem.value = "";
+}
+
+/** The times that an appointment could be moved to: of its doctor, as long as it is, done the same way. @param {PatientAppointment} one */
+function lookForTimes(one) {
+  if (!one.doctor || !times.peek()) return;
+  const minutes = one.ends_at ? Math.round((Date.parse(one.ends_at) - Date.parse(one.starts_at)) / 60_000) : undefined;
+  void times.peek()?.seek({ doctors: [one.doctor], type: one.visit_type?.id ?? null, mode: one.mode, location: null, minutes });
+}
+effect(() => {
+  const shown = times.value;
+  if (shown) shown.mine.value = holding.hold.value?.state === "held" ? holding.hold.value.time.slots : [];
+});
+
+// Steps
+
+/** @type {{what: string, key: string} | null} */
+let trying = null;
+
+/**
+ * @param {string} path
+ * @param {Record<string, any>} body
+ * @returns {Promise<any>} the answer; undefined where it was refused, and `problem` says why
+ */
+async function step(path, body) {
+  const what = `${path} ${JSON.stringify(body)}`;
+  if (trying?.what !== what) trying = { what, key: newKey() };
+  working.value = true;
+  problem.value = "";
+  try {
+    const reply = await act(path, body, trying.key);
+    trying = null;
+    return reply ?? {};
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (!error.retryable) trying = null;
+    if (error.code === "not-authenticated") user.value = null;
+    if (doing.peek()?.kind === "move" && OF_THE_TIME.has(error.code)) holding.took(error.body);
+    else problem.value = error.message;
+    return undefined;
+  } finally {
+    working.value = false;
+  }
+}
+
+const OF_THE_TIME = new Set(["slot-full", "slot-past", "slot-blocked", "slot-closed", "slots-apart", "too-soon", "too-far-ahead", "lock-needed", "lock-lost", "mode-mismatch"]);
+
+/** @param {PatientAppointment} one @param {string} reason */
+export async function cancel(one, reason) {
+  if (!(await step(`/appointments/${one.appointment}/cancel`, reason.trim() ? { reason: reason.trim() } : {}))) return;
+  close();
+  said.value = t("mine.cancelled.said");
+}
+
+/** @param {PatientAppointment} one */
+export async function move(one) {
+  const held = holding.hold.peek();
+  if (!held || !holding.ready()) return;
+  const moved = /** @type {Booked | undefined} */ (await step(`/appointments/${one.appointment}/reschedule`, { slot_ids: held.time.slots, ...(held.token ? { token: held.token } : {}) }));
+  if (!moved) return;
+  holding.forget();
+  close();
+  said.value = moved.state === "pending" ? t("mine.moved.asked") : t("mine.moved.said");
+}
+
+/** @param {PatientAppointment} one @param {string} code */
+export async function checkIn(one, code) {
+  const reply = await step(`/appointments/${one.appointment}/check-in`, { code: code.trim() });
+  if (!reply) return;
+  if (typeof reply.link === "string") kept.set(`callboard.ticket.${reply.token}.${one.appointment}`, reply.link);
+  close();
+  said.value = t("mine.checkedin.said", { token: reply.token ?? "" });
+}
+
+/** The ticket's own page, where this browser was given its link. @param {PatientAppointment} one */
+export function ticketLink(one) {
+  const link = one.token ? kept.get(`callboard.ticket.${one.token}.${one.appointment}`) : null;
+  // Only ever a way within this house.
+  return link && new URL(link, location.href).pathname.startsWith("/t/") ? new URL(link, location.href).pathname : null;
+}
+
+/** @param {PatientAppointment} one @param {string} reason */
+export async function callForHelp(one, reason) {
+  const reply = await step("/emergencies", { reason: reason.trim() || t("mine.help.default"), location_id: one.location });
+  if (!reply) return;
+  help.value = { emergency: reply.emergency_id, by: reply.acknowledged_by, ended: reply.ended };
+  close();
+}
+
+// While help is on its way, the page asks who is coming: a patient has no stream of emergencies.
+let looking = 0;
+effect(() => {
+  clearInterval(looking);
+  const open = help.value;
+  if (open && !open.ended) looking = setInterval(() => void lookAtHelp(open.emergency), 4_000);
+});
+
+/** @param {number} emergency */
+async function lookAtHelp(emergency) {
+  try {
+    const reply = await get(`/emergencies/${emergency}`);
+    help.value = { emergency, by: reply.acknowledged_by, ended: reply.ended };
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+  }
+}
+
+/** Read the next page of what has been. */
+export async function readPast() {
+  if (working.peek()) return;
+  const before = past.peek();
+  const cursor = before?.next ? `&cursor=${encodeURIComponent(before.next)}` : "";
+  try {
+    const page = await get(`/appointments/mine?when=past&limit=${PAST}${cursor}`);
+    past.value = { items: [...(before?.items ?? []), ...page.items], next: page.next };
+    pastProblem.value = "";
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (error.code === "not-authenticated") user.value = null;
+    pastProblem.value = error.message;
+  }
+}
+
+/** @param {Time} time */
+export const pick = (time) => void holding.touch(time);
