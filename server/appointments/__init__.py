@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from server.appointments import booking, bulk, life, lists, money, notes, requests
+from server.appointments import booking, bulk, life, lists, money, notes, requests, visits
 from server.appointments.records import doctor_rows, patient_rows
 from server.appointments.upkeep import expire_requests, file_all
 from server.store import Command, Query, Reactions
@@ -14,8 +14,9 @@ COMMANDS: list[Command[Any, Any]] = [
     *life.COMMANDS,
     *money.COMMANDS,
     *notes.COMMANDS,
+    *visits.COMMANDS,
 ]
-QUERIES: list[Query[Any, Any]] = [*lists.QUERIES, *notes.QUERIES]
-REACTIONS: Reactions = {}
+QUERIES: list[Query[Any, Any]] = [*lists.QUERIES, *notes.QUERIES, *visits.QUERIES]
+REACTIONS: Reactions = {**visits.REACTIONS}
 
 __all__ = ["COMMANDS", "QUERIES", "REACTIONS", "doctor_rows", "expire_requests", "file_all", "patient_rows"]

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from server import errors
 from server.access import STAFF, Actor
-from server.appointments import life, requests
+from server.appointments import life, requests, visits
 from server.appointments.records import Appointment, gate_appointments, load_appointment
 from server.asks import Ask, Id, Reply, Text
 from server.events import AppointmentState
@@ -49,8 +49,8 @@ async def _confirm(tx: Tx, _: Actor, appointment: Appointment, __: str | None) -
     return await requests.confirmed(tx, appointment)
 
 
-async def _complete(tx: Tx, _: Actor, appointment: Appointment, __: str | None) -> Appointment:
-    return await life.completed(tx, appointment)
+async def _complete(tx: Tx, actor: Actor, appointment: Appointment, _: str | None) -> Appointment:
+    return await visits.over(tx, actor, appointment)
 
 
 DOES: dict[str, Do] = {"confirm": _confirm, "cancel": life.cancelled, "complete": _complete}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from server import errors, events
-from server.access import PEOPLE, STAFF, Actor, Role
+from server.access import PEOPLE, Actor, Role
 from server.appointments import rules, seats
 from server.appointments.booking import (
     LONGEST,
@@ -290,5 +290,4 @@ COMMANDS: list[Command[Any, Any]] = [
         "POST /appointments/{appointment_id}/reschedule",
         status=201,
     ),
-    Command("undo-appointment", undo, OfAppointment, Moved, STAFF, "POST /appointments/{appointment_id}/undo"),
 ]
