@@ -142,8 +142,16 @@ class Change(Reply):
     after: dict[str, Any] | None
 
 
+class PatientNamed(Reply):
+    """A patient of an entry, as they are called now; the trail itself keeps nothing but the id."""
+
+    id: int
+    number: str
+    name: str
+
+
 class AuditEntry(Reply):
-    """One entry. `who` is the actor's name, where a person or device has one."""
+    """One entry. `who` is the actor's name, where a person or device has one; `people` are the patients by name."""
 
     id: int
     at: datetime
@@ -154,6 +162,7 @@ class AuditEntry(Reply):
     asked: dict[str, Any]
     changes: list[Change]
     patients: list[int]
+    people: list[PatientNamed]
     viewed: bool
     address: str
     agent: str
@@ -183,9 +192,12 @@ async def _entries(conn: Connection, actor: Actor, ask: Trail, before: int, limi
         TRAIL, everything, institution_id, ask.since, ask.until, ask.actor, ask.patient_id, ask.action, ask.subject,
         ask.viewed, before, limit,
     )  # fmt: skip
+    ids = sorted({patient for row in rows for patient in row["patients"]})
+    people = {one["id"]: PatientNamed(**dict(one)) for one in await conn.fetch(NAMED, ids, everything, institution_id)}
     return [
         AuditEntry(
             **{name: row[name] for name in ("id", "at", "actor", "who", "role", "action", "patients", "viewed")},
+            people=[people[one] for one in row["patients"] if one in people],
             address=row["address"],
             agent=row["agent"],
             request_id=row["request_id"],
@@ -214,6 +226,8 @@ where ($1 or a.institution_id = $2)
 order by a.id desc limit $11
 """
 
+NAMED = "select id, number, name from patients where id = any($1::bigint[]) and ($2 or institution_id = $3)"
+
 EXPORT_MOST = 50_000
 """Entries of one export; a longer trail is exported by stretches of time."""
 
@@ -222,8 +236,8 @@ async def export_trail(view: Read, actor: Actor, ask: Trail) -> Download:
     """The entries that match as CSV, newest first, at most 50,000."""
     table = io.StringIO()
     writer = csv.writer(table)
-    writer.writerow(["id", "at", "actor", "who", "role", "action", "asked", "changes", "patients", "viewed", "address",
-                     "agent", "request_id"])  # fmt: skip
+    writer.writerow(["id", "at", "actor", "who", "role", "action", "asked", "changes", "patients", "people", "viewed",
+                     "address", "agent", "request_id"])  # fmt: skip
     for one in await _entries(view.conn, actor, ask, 2**62, EXPORT_MOST):
         writer.writerow(
             cell(value)
@@ -237,6 +251,7 @@ async def export_trail(view: Read, actor: Actor, ask: Trail) -> Download:
                 orjson.dumps(one.asked).decode(),
                 orjson.dumps([change.model_dump(mode="json") for change in one.changes]).decode(),
                 " ".join(map(str, one.patients)),
+                "; ".join(f"{each.number} {each.name}" for each in one.people),
                 one.viewed,
                 one.address,
                 one.agent,

@@ -180,6 +180,7 @@ async def test_who_looked_at_this_patient_yesterday_in_three_clicks(browser: Bro
         lines = desk.locator("[data-testid=admin-audit] tbody tr")
         await expect(lines).to_have_count(1)
         await expect(lines.first).to_have_attribute("data-actor", clinic.world.actors["doctor"].key)
+        await expect(lines.first).to_contain_text("Noor Haddad")
         exported = str(await desk.get_by_test_id("admin-export").get_attribute("href"))
         assert "viewed=true" in exported and "since=" in exported and "patient_id=" in exported
         csv = await (await room.request.get(clinic.url + exported)).text()
@@ -302,3 +303,24 @@ async def test_doctor_and_receptionist_change_theirs_where_they_work(browser: Br
             await expect(page.get_by_role("dialog")).to_have_count(0)
             await page.reload()
             await expect(page.get_by_test_id("account")).to_be_visible()
+
+
+async def test_institution_is_made_by_whoever_stands_above_them_all(browser: Browser, clinic: Served) -> None:
+    await clinic.world.account(Role.super_admin, "root@callboard.test", name="Root")
+    async with visiting(browser) as room:
+        desk = await room.new_page()
+        await sign_in(desk, f"{clinic.url}/admin", "root@callboard.test")
+        await desk.get_by_role("button", name="New institution").click()
+        await desk.get_by_role("dialog").get_by_label("Name").fill("Hillside")
+        await desk.get_by_role("dialog").get_by_label("Time zone").select_option("Asia/Kolkata")
+        await desk.get_by_role("button", name="Add").last.click()
+        await expect(desk.get_by_role("dialog")).to_have_count(0)
+        await expect(desk.locator(".top-brand")).to_contain_text("Hillside")
+        await desk.get_by_label("New location").fill("East wing")
+        await desk.keyboard.press("Enter")
+        await desk.get_by_role("link", name="East wing").click()
+        await desk.get_by_role("button", name="Close the location for good").click()
+        await desk.get_by_role("dialog").get_by_role("button", name="Close the location for good").click()
+        await expect(desk.get_by_role("link", name="East wing")).to_have_count(0)
+    zone = await clinic.world.pool.fetchval("select zone from institutions where name = 'Hillside'")
+    assert zone == "Asia/Kolkata"

@@ -123,6 +123,30 @@ async def test_tampering_with_the_triggers_off_is_found_out(world: World, tamper
     assert any(told in one for one in await broken(world))
 
 
+async def test_patients_are_named_to_the_reader_and_kept_by_id(world: World) -> None:
+    queue = await world.queue()
+    patient = (await world.join(queue, "Noor Haddad")).ticket_id
+    id_ = await world.pool.fetchval("select patient_id from tickets where id = $1", patient)
+    await world.do("correct-patient", patient_id=id_, name="Nour Haddad")
+    for entry in await trail(world, patient_id=id_):
+        assert [(one.id, one.name, one.number) for one in entry.people] == [(id_, "Nour Haddad", "P000001")]
+    kept = await world.pool.fetch("select asked::text, changes::text, patients from audit where action = 'join-queue'")
+    assert [row["patients"] for row in kept] == [[id_]]
+    exported = (await world.ask("export-audit", "admin", patient_id=id_)).content
+    assert "P000001 Nour Haddad" in exported
+
+
+async def test_above_the_institutions_each_patient_is_named(world: World) -> None:
+    other = await world.other()
+    for clinic in (world, other):
+        await clinic.join(await clinic.queue(), f"Patient of {clinic.name}")
+    root = world.actors["super_admin"]
+    items = (await world.ask("read-audit", root, action="join-queue")).items
+    assert [one.people[0].name for one in items] == ["Patient of Elsewhere", "Patient of Riverside"]
+    own = (await world.ask("read-audit", root, action="join-queue", institution_id=other.institution)).items
+    assert [one.people[0].name for one in own] == ["Patient of Elsewhere"]
+
+
 async def test_an_export_defuses_formulas(world: World) -> None:
     queue = await world.queue()
     await world.join(queue, reason="=1+1", name="=HYPERLINK(1)")

@@ -3,7 +3,7 @@
  * Owns the audit trail as an auditor reads it: who did what to whom, and who looked at whose record. It is only read.
  *
  * @typedef {{subject: string, before: Record<string, any> | null, after: Record<string, any> | null}} Change
- * @typedef {{id: number, at: string, actor: string, who: string | null, role: string, action: string, asked: Record<string, any>, changes: Change[], patients: number[], viewed: boolean, address: string, agent: string, request_id: string, sealed: boolean}} Entry
+ * @typedef {{id: number, at: string, actor: string, who: string | null, role: string, action: string, asked: Record<string, any>, changes: Change[], patients: number[], people: {id: number, number: string, name: string}[], viewed: boolean, address: string, agent: string, request_id: string, sealed: boolean}} Entry
  * @typedef {{id: number, number: string | null, name: string, birth_year: number | null}} Patient
  * @typedef {{from: string, to: string, actor: string, patient: Patient | null, action: string, subject: string, viewed: string}} Filters
  */
@@ -196,8 +196,8 @@ function Line({ entry, opened, onToggle, onFilter }) {
     <tr class=${opened ? "is-open" : ""} data-action=${entry.action} data-actor=${entry.actor}>
       <td class="table-at"><time datetime=${entry.at}>${stamp(Date.parse(entry.at))}</time></td>
       <td><strong>${entry.who ?? (has(`role.${entry.actor}`) ? t(`role.${entry.actor}`) : entry.actor)}</strong> ${entry.role !== entry.actor && html`<small class="soft">${has(`role.${entry.role}`) ? t(`role.${entry.role}`) : entry.role}</small>`}</td>
-      <td>${entry.viewed && html`<span class="chip">${t("admin.audit.looked")}</span> `}${has(text) ? t(text) : entry.action}</td>
-      <td>${entry.changes.length > 0 ? html`<${Changes} changes=${entry.changes.slice(0, opened ? undefined : 2)} />` : ""}${!opened && entry.changes.length > 2 && html`<small class="soft">${t("admin.audit.others", { n: entry.changes.length - 2 })}</small>`}</td>
+      <td>${entry.viewed && html`<span class="chip">${t("admin.audit.looked")}</span> `}${has(text) ? t(text) : entry.action}${entry.people.length > 0 && html` <small class="soft"><bdi>${entry.people[0]?.name}</bdi>${entry.patients.length > 1 && ` ${t("admin.audit.others", { n: entry.patients.length - 1 })}`}</small>`}</td>
+      <td>${entry.changes.length > 0 ? html`<${Changes} entry=${entry} changes=${entry.changes.slice(0, opened ? undefined : 2)} />` : ""}${!opened && entry.changes.length > 2 && html`<small class="soft">${t("admin.audit.others", { n: entry.changes.length - 2 })}</small>`}</td>
       <td><button class="button quiet" type="button" aria-expanded=${opened} onClick=${onToggle}>${t("admin.audit.detail")}</button></td>
     </tr>
     ${opened &&
@@ -209,11 +209,18 @@ function Line({ entry, opened, onToggle, onFilter }) {
         <div><dt>${t("admin.audit.agent")}</dt><dd>${entry.agent || "–"}</dd></div>
         <div><dt>${t("admin.audit.request")}</dt><dd><code>${entry.request_id || "–"}</code></dd></div>
         <div><dt>${t("admin.audit.seal")}</dt><dd>${entry.sealed ? t("admin.audit.sealed") : t("admin.audit.unsealed")}</dd></div>
-        ${entry.patients.length > 0 && html`<div><dt>${t("admin.audit.patients")}</dt><dd>${entry.patients.join(", ")}</dd></div>`}
+        ${entry.patients.length > 0 && html`<div><dt>${t("admin.audit.patients")}</dt><dd>${entry.patients.map((id) => html`<${Subject} key=${id} id=${id} entry=${entry} onFilter=${onFilter} />`)}</dd></div>`}
         ${Object.keys(entry.asked).length > 0 && html`<div class="facts-wide"><dt>${t("admin.audit.asked")}</dt><dd>${Object.entries(entry.asked).map(([name, value]) => html`<span key=${name} class="said"><span class="soft">${name}</span> ${written(value)}</span>`)}</dd></div>`}
       </dl>
     </td></tr>`}
   `;
+}
+
+/** A patient by number and name; pressed, the trail is theirs alone. @param {{id: number, entry: Entry, onFilter: (some: Partial<Filters>) => void}} props */
+function Subject({ id, entry, onFilter }) {
+  const found = entry.people.find((one) => one.id === id);
+  if (!found) return html`<span class="said">${String(id)}</span>`;
+  return html`<button class="as-link said" type="button" onClick=${() => onFilter({ patient: { ...found, birth_year: null } })}><bdi dir="ltr">${found.number}</bdi> <bdi>${found.name}</bdi></button>`;
 }
 
 /** @param {any} value */
@@ -223,8 +230,8 @@ function written(value) {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-/** @param {{changes: Change[]}} props */
-const Changes = ({ changes }) => html`<ul class="changes">${changes.map((one, at) => html`<li key=${at}><span class="soft">${subjectName(one.subject)}</span> ${one.before === null ? t("admin.audit.made") : one.after === null ? t("admin.audit.removed") : html`<${Fields} before=${one.before} after=${one.after} />`}</li>`)}</ul>`;
+/** @param {{entry: Entry, changes: Change[]}} props */
+const Changes = ({ entry, changes }) => html`<ul class="changes">${changes.map((one, at) => html`<li key=${at}><span class="soft"><bdi>${subjectName(one.subject, entry)}</bdi></span> ${one.before === null ? t("admin.audit.made") : one.after === null ? t("admin.audit.removed") : html`<${Fields} before=${one.before} after=${one.after} />`}</li>`)}</ul>`;
 
 /** @param {{before: Record<string, any>, after: Record<string, any>}} props */
 const Fields = ({ before, after }) =>
@@ -232,10 +239,10 @@ const Fields = ({ before, after }) =>
     (name) => html`<span key=${name} class="said"><span class="soft">${name}</span> <del><bdi>${written(before[name])}</bdi></del> <span class="arrow" aria-hidden="true">→</span><span class="aside">${t("admin.audit.became")}</span> <ins><bdi>${written(after[name])}</bdi></ins></span>`,
   );
 
-/** @param {string} subject */
-function subjectName(subject) {
+/** @param {string} subject @param {Entry} entry */
+function subjectName(subject, entry) {
   const [kind = "", id = ""] = subject.split(":");
-  const name = nameOf(subject);
+  const name = kind === "patient" ? entry.people.find((one) => String(one.id) === id)?.name : nameOf(subject);
   return `${has(`subject.${kind}`) ? t(`subject.${kind}`) : kind} ${name ?? id}`;
 }
 
