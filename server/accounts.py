@@ -57,6 +57,7 @@ class CodeAsked(Reply):
 
     minutes: int
     digits: int
+    mailbox: bool = Field(description="Whether this is for trying things out: the mailbox page shows the code.")
 
 
 async def ask_code(tx: Tx, actor: Actor, ask: AskCode) -> CodeAsked:
@@ -87,7 +88,8 @@ async def ask_code(tx: Tx, actor: Actor, ask: AskCode) -> CodeAsked:
             )
         ],
     )
-    return CodeAsked(minutes=int(LIFE.total_seconds() // 60), digits=DIGITS)
+    mailbox = await notices.mailbox.open_to_anybody(tx.conn)
+    return CodeAsked(minutes=int(LIFE.total_seconds() // 60), digits=DIGITS, mailbox=mailbox)
 
 
 HOLD_CONTACT = "select pg_advisory_xact_lock(x'434f4445'::int, hashtext($1))"

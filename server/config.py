@@ -64,6 +64,12 @@ class Config(BaseSettings):
     secret_key: str = Field(
         default="", repr=False, description="Masks the secrets of second factors in the database; 32 random characters."
     )
+    smtp_url: str = Field(
+        default="",
+        repr=False,
+        description="Mail server: smtp://user:password@host:587, or smtps://…; without one, mail stays in the mailbox.",
+    )
+    mail_from: str = Field(default="Callboard <callboard@localhost>", description="Who mail comes from.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = Field(default=True, description="One JSON object a line; off is for people's eyes.")
 

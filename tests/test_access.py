@@ -114,6 +114,7 @@ change-password            401      wrong-password        wrong-password        
 rename-device              401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
 status                     401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
 export-audit               401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
+read-mailbox               401 403 403 403 403 yes yes 403 403 403 403 403 403 403 403 yes 403 403
 ask-code                   yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes
 verify-code                wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code
 open-institutions          yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes
@@ -183,7 +184,7 @@ class Town:
                 return {}, None
             case "set-replay":
                 return {"state": "paused"}, None
-            case "open-institutions":
+            case "open-institutions" | "read-mailbox":
                 return {}, None
             case "ask-code" | "verify-code":
                 code = {"code": "000000"} if name == "verify-code" else {}

@@ -165,6 +165,7 @@ ALSO = {
     ("workers", "replies"),
     ("workers", "sessions"),
     ("workers", "pairings"),
+    ("workers", "sign_in_codes"),
     # The demo day is seeded in one piece, by nobody's command.
     ("demo", "facts"),
     ("demo", "institutions"),

@@ -7,6 +7,7 @@ whatever is due by then. Without Redis nothing runs; the worker waits for it and
 import asyncio
 import contextlib
 import signal
+from email.utils import parseaddr
 from typing import Any, ClassVar
 
 from arq import Worker, cron
@@ -21,6 +22,9 @@ from server.publish import Publisher
 from server.queue import REFRESH_WAITS, RefreshWaits
 from server.settings import BookingSettings
 from server.store import LOST, Store
+from workers import notices
+from workers.senders.email import EmailSender
+from workers.senders.mailbox import MailboxSender
 
 log = logs.get(__name__)
 
@@ -127,12 +131,13 @@ async def seal_audit(ctx: dict[str, Any]) -> None:
 
 async def tidy(ctx: dict[str, Any]) -> None:
     """Forget what nobody can need any more: replies kept for retries, ended sessions, unused pairings."""
-    for statement in (OLD_REPLIES, OLD_SESSIONS, OLD_PAIRINGS):
+    for statement in (OLD_REPLIES, OLD_SESSIONS, OLD_PAIRINGS, OLD_CODES):
         await ctx["store"].pool.execute(statement)
 
 
 OLD_REPLIES = "delete from replies where at < now() - interval '1 day'"
 OLD_SESSIONS = "delete from sessions where expires_at < now() - interval '30 days'"
+OLD_CODES = "delete from sign_in_codes where created_at < now() - interval '1 day'"
 OLD_PAIRINGS = "delete from pairings where device_id is null and expires_at < now() - interval '1 day'"
 
 
@@ -149,8 +154,16 @@ async def start_up(ctx: dict[str, Any]) -> None:
         publisher=publisher,
         store=Store(pool, publisher, base_url=config.base_url, secret_key=config.secret_key, reactions=REACTIONS),
     )
+    ctx["post"] = post(ctx["store"], config)
     figures = lambda: {"backlog": publisher.backlog, "repaired": publisher.repaired}  # noqa: E731
     await stack.enter_async_context(administration.beating(pool, "worker", "", figures))
+
+
+def post(things: Store, config: Config) -> notices.Post:
+    """The ways out that are configured; into the mailbox for all else."""
+    senders = {"email": EmailSender(things, config.smtp_url, config.mail_from)} if config.smtp_url else {}
+    address = parseaddr(config.mail_from)[1] or "callboard@localhost"
+    return notices.Post(things, senders, MailboxSender(things), mail_from=address)
 
 
 async def shut_down(ctx: dict[str, Any]) -> None:
@@ -173,6 +186,7 @@ class Settings:
     handle_signals = False
     log_results = False
     cron_jobs: ClassVar[list[Any]] = [
+        cron(notices.send_notices, second=set(range(60)), run_at_startup=True, keep_result=0),
         cron(sweep, second=set(range(60)), run_at_startup=True, keep_result=0),
         cron(verify, second=set(range(0, 60, 5)), run_at_startup=True, keep_result=0),
         cron(refresh_waits, second=set(range(0, 60, 10)), keep_result=0),
