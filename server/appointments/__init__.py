@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from server.appointments import booking, bulk, life, lists, money, notes, requests, visits
+from server.appointments import blocking, booking, bulk, life, lists, money, notes, requests, visits
 from server.appointments.records import doctor_rows, patient_rows
 from server.appointments.upkeep import expire_requests, file_all
 from server.store import Command, Query, Reactions
 
 COMMANDS: list[Command[Any, Any]] = [
+    *blocking.COMMANDS,
     *booking.COMMANDS,
     *bulk.COMMANDS,
     *requests.COMMANDS,

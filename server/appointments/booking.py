@@ -194,6 +194,19 @@ async def open_terms(
         raise wrong(("/doctor_id", "Should be the doctor whose slots these are."))
     await tx.gate(*streams_of({*concerned, *(one.doctor_id for one in wanted)}), *also)
     tx.institution_id = place["institution_id"]
+    return await terms_of(tx, place, wanted, doctor_id, specialty_id, concerned, moves)
+
+
+async def terms_of(
+    tx: Tx,
+    place: asyncpg.Record,
+    wanted: Sequence[Time],
+    doctor_id: int | None,
+    specialty_id: int | None,
+    concerned: list[int],
+    moves: Sequence[int] = (),
+) -> Terms:
+    """What holds for these slots, whose gates are held, by a row of `TERMS`."""
     return Terms(
         institution_id=place["institution_id"],
         times=await seats.times(tx.conn, [one.id for one in wanted]),

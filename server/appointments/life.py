@@ -152,10 +152,10 @@ async def reschedule(tx: Tx, actor: Actor, ask: RescheduleAppointment) -> Booked
         await refuse_elsewhere(tx, before.patient.id, terms, but=before.id)
     if ask.token:
         tx.released.append(ask.token)
-    return booked(await _move(tx, actor, before, terms, ask.reason, insisted, late))
+    return booked(await move(tx, actor, before, terms, ask.reason, insisted, late))
 
 
-async def _move(
+async def move(
     tx: Tx, actor: Actor, before: Appointment, terms: Terms, reason: str | None, insisted: bool, late: bool
 ) -> Appointment:
     """The appointment at its new time, the old one ended. Seats that both have go over; the others are taken first."""
