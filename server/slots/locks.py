@@ -92,16 +92,20 @@ class Locks:
         self._sha = {name: hashlib.sha1(text.encode()).hexdigest() for name, text in scripts.ALL.items()}  # noqa: S324 (Redis names scripts so)
         self._ending: set[asyncio.Task[Any]] = set()
         self._sooner = asyncio.Event()
+        self._open = True
         self.swept = 0
         """Locks that this process was the one to end by their time."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Locks"]:
         """With locks that end on time; at the end what was let go is released, for a second at most."""
+        self._open = True
         sweeping = asyncio.create_task(self._sweep_on(), name="locks-sweep")
         try:
             yield self
         finally:
+            # Redis's client can take a cancellation for a lost connection while it connects: then only this ends it.
+            self._open = False
             sweeping.cancel()
             await asyncio.gather(sweeping, return_exceptions=True)
             with contextlib.suppress(TimeoutError):
@@ -191,7 +195,7 @@ class Locks:
                 await asyncio.sleep(0.2 * (nth + 1))
 
     async def _sweep_on(self) -> None:
-        while True:
+        while self._open:
             wait = SWEEP_EVERY
             try:
                 ended, next_in = await self._run("sweep")
