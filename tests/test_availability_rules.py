@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.availability import rules
-from server.availability.rules import Existing, Pause, Period, Schedule, Session, Span
+from server.availability.rules import Existing, Pause, Period, Schedule, Span, WorkingTime
 
 MINUTE = timedelta(minutes=1)
 FROM = datetime(2026, 11, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ def kinds() -> tuple[str, ...]:
     return tuple(seen.values())
 
 
-def working_minutes(zone: ZoneInfo, day: date, session: Session) -> set[datetime]:
+def working_minutes(zone: ZoneInfo, day: date, session: WorkingTime) -> set[datetime]:
     """The minutes of a session, found by watching the clock on the wall go from minute to minute."""
     start = datetime.combine(day, session.starts)
     watch = datetime.combine(day, time(0), UTC) - timedelta(hours=26)
@@ -78,7 +78,7 @@ def runs(minutes: set[datetime]) -> Iterator[int]:
             length = 0
 
 
-def check(name: str, day: date, session: Session) -> None:
+def check(name: str, day: date, session: WorkingTime) -> None:
     """Slots never overlap, never leave working time, and never vanish: each stretch has as many as it has room for."""
     zone = ZoneInfo(name)
     found, work = rules.spans(zone, day, session), working_minutes(zone, day, session)
@@ -95,14 +95,14 @@ def clock(minute: int) -> time:
 
 
 @st.composite
-def sessions(draw: st.DrawFn) -> Session:
+def sessions(draw: st.DrawFn) -> WorkingTime:
     """Any session that is allowed: by day, by night, past midnight, with breaks."""
     starts, length = draw(st.integers(0, 1439)), draw(st.integers(5, 1440))
     cuts = sorted(draw(st.lists(st.integers(0, length), max_size=6, unique=True)))
     pauses = [
         Pause(starts=clock(starts + a), ends=clock(starts + b)) for a, b in zip(cuts[::2], cuts[1::2], strict=False)
     ]
-    return Session(
+    return WorkingTime(
         weekday=0,
         starts=clock(starts),
         ends=clock(starts + length),
@@ -114,21 +114,25 @@ def sessions(draw: st.DrawFn) -> Session:
 
 @settings(max_examples=120, deadline=None)
 @given(st.data(), sessions(), st.integers(-1, 1))
-def test_slots_keep_to_working_time_on_every_day_of_every_zone(data: st.DataObject, session: Session, off: int) -> None:
+def test_slots_keep_to_working_time_on_every_day_of_every_zone(
+    data: st.DataObject, session: WorkingTime, off: int
+) -> None:
     name = data.draw(st.sampled_from(kinds()))
     day = data.draw(st.sampled_from([*changes(name), date(2026, 12, 7)])) + timedelta(days=off)
     check(name, day, session)
 
 
-NIGHT = Session(weekday=0, starts=time(22), ends=time(6), slot_minutes=20, breaks=[Pause(starts=time(2), ends=time(3))])
-WHOLE_DAY = Session(weekday=0, starts=time(0), ends=time(0), slot_minutes=30)
+NIGHT = WorkingTime(
+    weekday=0, starts=time(22), ends=time(6), slot_minutes=20, breaks=[Pause(starts=time(2), ends=time(3))]
+)
+WHOLE_DAY = WorkingTime(weekday=0, starts=time(0), ends=time(0), slot_minutes=30)
 
 
-EARLY = [Session(weekday=0, starts=time(hour, 20), ends=time(7), slot_minutes=15) for hour in (0, 1, 2, 3, 23)]
+EARLY = [WorkingTime(weekday=0, starts=time(hour, 20), ends=time(7), slot_minutes=15) for hour in (0, 1, 2, 3, 23)]
 
 
 @pytest.mark.parametrize("session", [NIGHT, WHOLE_DAY, *EARLY])
-def test_slots_keep_to_working_time_at_each_zones_next_clock_changes(session: Session) -> None:
+def test_slots_keep_to_working_time_at_each_zones_next_clock_changes(session: WorkingTime) -> None:
     for name in kinds():
         for day in changes(name):
             check(name, day - rules.DAY, session)
@@ -146,13 +150,13 @@ def test_day_that_begins_at_one_has_its_slots_from_one_on() -> None:
 
 
 def test_session_that_starts_in_an_hour_that_the_clock_skips_starts_when_it_has_jumped() -> None:
-    session = Session(weekday=6, starts=time(2, 20), ends=time(4), slot_minutes=20)
+    session = WorkingTime(weekday=6, starts=time(2, 20), ends=time(4), slot_minutes=20)
     found = rules.spans(ZoneInfo("Europe/Berlin"), date(2027, 3, 28), session)
     assert [f"{one.starts_at:%H:%M}" for one in found] == ["01:00", "01:20", "01:40"]
 
 
 def test_session_of_which_the_clock_skips_all_has_no_slot() -> None:
-    session = Session(weekday=6, starts=time(2), ends=time(3), slot_minutes=15)
+    session = WorkingTime(weekday=6, starts=time(2), ends=time(3), slot_minutes=15)
     assert rules.spans(ZoneInfo("Europe/Berlin"), date(2027, 3, 28), session) == []
 
 
@@ -160,14 +164,16 @@ def test_breaks_outside_their_session_or_over_each_other_are_no_session() -> Non
     for pauses in ([("08:00", "09:30")], [("10:00", "12:30")], [("10:00", "11:00"), ("10:30", "11:30")]):
         breaks = [Pause(starts=time.fromisoformat(a), ends=time.fromisoformat(b)) for a, b in pauses]
         with pytest.raises(ValueError, match="Breaks"):
-            Session(weekday=0, starts=time(9), ends=time(12), breaks=breaks)
+            WorkingTime(weekday=0, starts=time(9), ends=time(12), breaks=breaks)
 
 
 # Weeks
 
 
-def morning(weekday: int = 0, **more: object) -> Session:
-    return Session.model_validate({"weekday": weekday, "starts": "09:00", "ends": "11:00", "slot_minutes": 30, **more})
+def morning(weekday: int = 0, **more: object) -> WorkingTime:
+    return WorkingTime.model_validate(
+        {"weekday": weekday, "starts": "09:00", "ends": "11:00", "slot_minutes": 30, **more}
+    )
 
 
 def weekly(id_: int = 1, location: int = 1, **more: object) -> Schedule:
@@ -199,8 +205,8 @@ def test_schedule_that_began_last_holds_and_gives_way_when_it_ends() -> None:
 
 
 def test_sessions_of_one_week_collide_also_past_sundays_midnight() -> None:
-    night = Session(weekday=6, starts=time(22), ends=time(2))
-    early = Session(weekday=0, starts=time(1), ends=time(3))
+    night = WorkingTime(weekday=6, starts=time(22), ends=time(2))
+    early = WorkingTime(weekday=0, starts=time(1), ends=time(3))
     assert rules.colliding([early, night]) == (night, early)
     assert rules.colliding([morning(0), morning(1)]) is None
     assert rules.colliding([morning(0), morning(0)]) is not None
@@ -229,7 +235,7 @@ def test_doctor_may_alternate_between_two_locations_week_by_week() -> None:
 @settings(max_examples=150, deadline=None)
 @given(sessions(), sessions(), st.data())
 def test_change_gives_up_nothing_that_is_booked_and_makes_all_that_has_room(
-    old: Session, new: Session, data: st.DataObject
+    old: WorkingTime, new: WorkingTime, data: st.DataObject
 ) -> None:
     before, after = weekly(week=(old,)), weekly(week=(new,))
     first, last = date(2026, 3, 2), date(2026, 3, 9)

@@ -18,7 +18,7 @@ from server.settings import BookingPartial, BookingSettings, changed, effective_
 from server.store import Command, Query, Read, Tx
 
 
-class Booking(Reply):
+class BookingLevels(Reply):
     """What is set at a level itself, what holds there, and where each of those values comes from."""
 
     own: dict[str, Any]
@@ -26,16 +26,16 @@ class Booking(Reply):
     origin: dict[str, str]
 
 
-def told(**levels: dict[str, Any]) -> Booking:
+def told(**levels: dict[str, Any]) -> BookingLevels:
     """The settings of booking of the last of these levels, which stand in their order."""
     origin = dict.fromkeys(BookingSettings.model_fields, "default")
     for level, own in levels.items():
         origin.update({name: level for name, value in own.items() if value is not None})
     stored = list(levels.values())
-    return Booking(own=stored[-1], effective=effective_booking(*stored), origin=origin)
+    return BookingLevels(own=stored[-1], effective=effective_booking(*stored), origin=origin)
 
 
-async def show_institution_booking(view: Read, actor: Actor, ask: OneInstitution) -> Booking:
+async def show_institution_booking(view: Read, actor: Actor, ask: OneInstitution) -> BookingLevels:
     """What holds for booking doctors of the institution who do not say otherwise. Raises `NotFound`."""
     stored = await view.conn.fetchval(OF_INSTITUTION, ask.institution_id)
     if stored is None or not actor.within(ask.institution_id):
@@ -43,7 +43,7 @@ async def show_institution_booking(view: Read, actor: Actor, ask: OneInstitution
     return told(institution=orjson.loads(stored))
 
 
-async def show_doctor_booking(view: Read, actor: Actor, ask: OfDoctor) -> Booking:
+async def show_doctor_booking(view: Read, actor: Actor, ask: OfDoctor) -> BookingLevels:
     """What holds for booking a doctor. Raises `NotFound`."""
     row = await view.conn.fetchrow(OF_DOCTOR, ask.doctor_id)
     if row is None or not actor.within(row["institution_id"]):
@@ -64,7 +64,7 @@ class SetInstitutionBooking(BookingPartial):
     institution_id: Id
 
 
-async def set_institution_booking(tx: Tx, actor: Actor, ask: Any) -> Booking:
+async def set_institution_booking(tx: Tx, actor: Actor, ask: Any) -> BookingLevels:
     """Set what holds for booking every doctor who does not say otherwise. Raises `NotFound`."""
     id_ = await hold(tx, actor, ask.institution_id)
     before = orjson.loads(await tx.conn.fetchval(OF_INSTITUTION, id_))
@@ -81,7 +81,7 @@ class SetDoctorBooking(BookingPartial):
     doctor_id: Id
 
 
-async def set_doctor_booking(tx: Tx, actor: Actor, ask: Any) -> Booking:
+async def set_doctor_booking(tx: Tx, actor: Actor, ask: Any) -> BookingLevels:
     """Set what holds for booking this doctor alone. Raises `NotFound`."""
     institution_id, _ = await access_doctor(tx, actor, ask.doctor_id)
     row = await tx.conn.fetchrow(OF_DOCTOR, ask.doctor_id)
@@ -103,7 +103,7 @@ COMMANDS: list[Command[Any, Any]] = [
         "set-institution-booking",
         set_institution_booking,
         SetInstitutionBooking,
-        Booking,
+        BookingLevels,
         ADMINS,
         "POST /institutions/{institution_id}/booking",
     ),
@@ -111,7 +111,7 @@ COMMANDS: list[Command[Any, Any]] = [
         "set-doctor-booking",
         set_doctor_booking,
         SetDoctorBooking,
-        Booking,
+        BookingLevels,
         ADMINS,
         "POST /doctors/{doctor_id}/booking",
     ),
@@ -121,9 +121,11 @@ QUERIES: list[Query[Any, Any]] = [
         "show-institution-booking",
         show_institution_booking,
         OneInstitution,
-        Booking,
+        BookingLevels,
         STAFF,
         "GET /institutions/{institution_id}/booking",
     ),
-    Query("show-doctor-booking", show_doctor_booking, OfDoctor, Booking, STAFF, "GET /doctors/{doctor_id}/booking"),
+    Query(
+        "show-doctor-booking", show_doctor_booking, OfDoctor, BookingLevels, STAFF, "GET /doctors/{doctor_id}/booking"
+    ),
 ]

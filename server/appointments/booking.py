@@ -42,7 +42,7 @@ LONGEST = 24
 """Slots of one visit at most."""
 
 
-class Insurance(Ask):
+class Coverage(Ask):
     """Who pays, and under which policy."""
 
     insurer: Policy
@@ -67,7 +67,7 @@ class BookAppointment(Ask):
     urgency: Urgency = Urgency.routine
     requirements: list[Requirement] = Field(default=[], max_length=10)
     source: Source | None = Field(default=None, description="How it came in, where staff book.")
-    insurance: Insurance | None = None
+    insurance: Coverage | None = None
     token: str | None = Field(default=None, max_length=200, repr=False, description="Of the lock on these slots.")
     insist: bool = Field(default=False, description="Staff: although the patient is elsewhere then, or has too many.")
 

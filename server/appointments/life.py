@@ -40,7 +40,7 @@ from server.appointments.records import (
     tell,
     way_back,
 )
-from server.appointments.requests import Moved, OfAppointment, moved
+from server.appointments.requests import AppointmentNow, OfAppointment, moved
 from server.appointments.rules import Step
 from server.asks import Ask, Id, Text, wrong
 from server.events import AppointmentState as State
@@ -57,17 +57,17 @@ class CancelAppointment(Ask):
     reason: Text | None = None
 
 
-class Cancelled(PatientAppointment):
+class CalledOff(PatientAppointment):
     """The appointment, called off, as its patient sees it."""
 
 
-async def cancel(tx: Tx, actor: Actor, ask: CancelAppointment) -> Cancelled:
+async def cancel(tx: Tx, actor: Actor, ask: CancelAppointment) -> CalledOff:
     """Call an appointment off, or withdraw a request; its seats are free.
 
     Raises `StepNotAllowed`, and `DeadlinePassed` for patients who are too late.
     """
     gone = await cancelled(tx, actor, await open_appointment(tx, actor, ask.appointment_id), ask.reason)
-    return Cancelled(**dict(gone.patient_row()))
+    return CalledOff(**dict(gone.patient_row()))
 
 
 async def cancelled(tx: Tx, actor: Actor, before: Appointment, reason: str | None) -> Appointment:
@@ -261,7 +261,7 @@ update appointment_doctors set answer = null, reason = null, answered_at = null 
 BOOKABLE = "select id from slots where id = any($1::bigint[]) and open and block_id is null for update"
 
 
-async def undo(tx: Tx, actor: Actor, ask: OfAppointment) -> Moved:
+async def undo(tx: Tx, actor: Actor, ask: OfAppointment) -> AppointmentNow:
     """Take an appointment's last step back. Raises `NothingToUndo`, `SlotFull`, `PatientElsewhere`."""
     found = await tx.conn.fetchval(KEPT_SLOTS, ask.appointment_id)
     also = [row["doctor_id"] for row in await tx.conn.fetch(DOCTORS_OF_SLOTS, found or [])]
@@ -279,7 +279,7 @@ DOCTORS_OF_SLOTS = "select distinct doctor_id from slots where id = any($1::bigi
 
 COMMANDS: list[Command[Any, Any]] = [
     Command(
-        "cancel-appointment", cancel, CancelAppointment, Cancelled, PEOPLE, "POST /appointments/{appointment_id}/cancel"
+        "cancel-appointment", cancel, CancelAppointment, CalledOff, PEOPLE, "POST /appointments/{appointment_id}/cancel"
     ),
     Command(
         "reschedule-appointment",

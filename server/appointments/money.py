@@ -8,9 +8,9 @@ from pydantic import Field, StringConstraints
 
 from server import events
 from server.access import DESK, Actor
-from server.appointments.booking import Insurance
+from server.appointments.booking import Coverage
 from server.appointments.records import facts, open_appointment, save, tell
-from server.appointments.requests import Moved, moved
+from server.appointments.requests import AppointmentNow, moved
 from server.asks import Ask, Id
 from server.events import Payment
 from server.store import Command, Tx
@@ -26,7 +26,7 @@ class SetPayment(Ask):
     fee: Fee | None = Field(default=None, description="Such as 80.00.")
 
 
-async def set_payment(tx: Tx, actor: Actor, ask: SetPayment) -> Moved:
+async def set_payment(tx: Tx, actor: Actor, ask: SetPayment) -> AppointmentNow:
     """Note whether an appointment is paid, and what it costs. Raises `NotFound`, `NotAllowed`."""
     before = await open_appointment(tx, actor, ask.appointment_id)
     after = replace(
@@ -42,10 +42,10 @@ class VerifyInsurance(Ask):
 
     appointment_id: Id
     verified: bool
-    insurance: Insurance | None = None
+    insurance: Coverage | None = None
 
 
-async def verify_insurance(tx: Tx, actor: Actor, ask: VerifyInsurance) -> Moved:
+async def verify_insurance(tx: Tx, actor: Actor, ask: VerifyInsurance) -> AppointmentNow:
     """Note that an appointment's insurance is verified, or not. Raises `NotFound`, `NotAllowed`."""
     before = await open_appointment(tx, actor, ask.appointment_id)
     insurance = ask.insurance.model_dump() if ask.insurance else before.insurance
@@ -56,12 +56,14 @@ async def verify_insurance(tx: Tx, actor: Actor, ask: VerifyInsurance) -> Moved:
 
 
 COMMANDS: list[Command[Any, Any]] = [
-    Command("set-payment", set_payment, SetPayment, Moved, DESK, "POST /appointments/{appointment_id}/payment"),
+    Command(
+        "set-payment", set_payment, SetPayment, AppointmentNow, DESK, "POST /appointments/{appointment_id}/payment"
+    ),
     Command(
         "verify-insurance",
         verify_insurance,
         VerifyInsurance,
-        Moved,
+        AppointmentNow,
         DESK,
         "POST /appointments/{appointment_id}/insurance",
     ),

@@ -32,15 +32,15 @@ class OfAppointment(Ask):
     appointment_id: Id
 
 
-class Moved(Reply):
+class AppointmentNow(Reply):
     """An appointment after a step, as staff see it."""
 
     appointment: DoctorAppointment
 
 
-def moved(appointment: Appointment) -> Moved:
+def moved(appointment: Appointment) -> AppointmentNow:
     """What the asker of a step is answered."""
-    return Moved(appointment=appointment.doctor_row())
+    return AppointmentNow(appointment=appointment.doctor_row())
 
 
 # Accept
@@ -53,7 +53,7 @@ class AcceptRequest(Ask):
     doctor_id: Id | None = None
 
 
-async def accept(tx: Tx, actor: Actor, ask: AcceptRequest) -> Moved:
+async def accept(tx: Tx, actor: Actor, ask: AcceptRequest) -> AppointmentNow:
     """Assign a request to a doctor, who has their own seat for it before the one that was held is free.
 
     Raises `AlreadyAccepted` with the name of who was faster, `StepNotAllowed`, `NotForYou`, `DoctorInactive`, and
@@ -136,7 +136,7 @@ class RejectRequest(Ask):
     reason: Text | None = None
 
 
-async def reject(tx: Tx, actor: Actor, ask: RejectRequest) -> Moved:
+async def reject(tx: Tx, actor: Actor, ask: RejectRequest) -> AppointmentNow:
     """Turn a request down: one doctor leaves it to the others; the last of them, or the desk, ends it.
 
     Raises `StepNotAllowed`, `NotForYou`, and `AlreadyAccepted` where another doctor has accepted it.
@@ -177,7 +177,7 @@ async def turn_down(tx: Tx, after: Appointment, before: Appointment, step: Step)
     return ended
 
 
-async def confirm(tx: Tx, actor: Actor, ask: OfAppointment) -> Moved:
+async def confirm(tx: Tx, actor: Actor, ask: OfAppointment) -> AppointmentNow:
     """Confirm a request that is with one doctor. Raises `StepNotAllowed`; `NotForYou` where none is chosen yet."""
     return moved(await confirmed(tx, await open_appointment(tx, actor, ask.appointment_id)))
 
@@ -199,7 +199,7 @@ async def confirmed(tx: Tx, before: Appointment) -> Appointment:
 # Expire
 
 
-async def expire(tx: Tx, actor: Actor, ask: OfAppointment) -> Moved:
+async def expire(tx: Tx, actor: Actor, ask: OfAppointment) -> AppointmentNow:
     """End a request whose time has run out. Raises `StepNotAllowed` where it was answered meanwhile."""
     before = await open_appointment(tx, actor, ask.appointment_id)
     must(Step.expire, before)
@@ -208,14 +208,25 @@ async def expire(tx: Tx, actor: Actor, ask: OfAppointment) -> Moved:
     return moved(await turn_down(tx, before, before, Step.expire))
 
 
-EXPIRE = Command("expire-request", expire, OfAppointment, Moved, frozenset(), "")
+EXPIRE = Command("expire-request", expire, OfAppointment, AppointmentNow, frozenset(), "")
 """The worker's, for each of `DUE`."""
 DUE = """
 select id from appointments where state = 'pending' and expires_at <= $1 order by expires_at limit 500
 """
 
 COMMANDS: list[Command[Any, Any]] = [
-    Command("accept-request", accept, AcceptRequest, Moved, STAFF, "POST /appointments/{appointment_id}/accept"),
-    Command("reject-request", reject, RejectRequest, Moved, STAFF, "POST /appointments/{appointment_id}/reject"),
-    Command("confirm-appointment", confirm, OfAppointment, Moved, STAFF, "POST /appointments/{appointment_id}/confirm"),
+    Command(
+        "accept-request", accept, AcceptRequest, AppointmentNow, STAFF, "POST /appointments/{appointment_id}/accept"
+    ),
+    Command(
+        "reject-request", reject, RejectRequest, AppointmentNow, STAFF, "POST /appointments/{appointment_id}/reject"
+    ),
+    Command(
+        "confirm-appointment",
+        confirm,
+        OfAppointment,
+        AppointmentNow,
+        STAFF,
+        "POST /appointments/{appointment_id}/confirm",
+    ),
 ]

@@ -33,7 +33,7 @@ from server.appointments.records import (
     tell,
     way_back,
 )
-from server.appointments.requests import Moved, OfAppointment, moved
+from server.appointments.requests import AppointmentNow, OfAppointment, moved
 from server.appointments.rules import Step
 from server.asks import Ask, Id, Text
 from server.events import AppointmentState as State
@@ -446,7 +446,7 @@ class Missed(OfAppointment):
     reason: Text | None = None
 
 
-async def start(tx: Tx, actor: Actor, ask: AtDesk) -> Moved:
+async def start(tx: Tx, actor: Actor, ask: AtDesk) -> AppointmentNow:
     """The patient is with the doctor now: the appointment, and its ticket where it has one.
 
     Raises `StepNotAllowed`, `WrongState`, and `CallFirst` where the patient waits and no desk is named.
@@ -461,7 +461,7 @@ async def start(tx: Tx, actor: Actor, ask: AtDesk) -> Moved:
     return await _both(line, ticket)
 
 
-async def complete(tx: Tx, actor: Actor, ask: AtDesk) -> Moved:
+async def complete(tx: Tx, actor: Actor, ask: AtDesk) -> AppointmentNow:
     """The visit is over: the appointment, and its ticket where it has one.
 
     Raises `StepNotAllowed`, `WrongState`, and `CallFirst` where the patient waits and no desk is named.
@@ -483,7 +483,7 @@ async def over(tx: Tx, actor: Actor, before: Appointment, desk_id: int | None = 
     return after
 
 
-async def no_show(tx: Tx, actor: Actor, ask: Missed) -> Moved:
+async def no_show(tx: Tx, actor: Actor, ask: Missed) -> AppointmentNow:
     """The patient did not come, or not when called: the appointment, and its ticket where it has one.
 
     Raises `StepNotAllowed`, `WrongState`, and `CallFirst` where the patient is there and waits.
@@ -500,7 +500,7 @@ async def no_show(tx: Tx, actor: Actor, ask: Missed) -> Moved:
     return await _both(line, ticket)
 
 
-async def undo(tx: Tx, actor: Actor, ask: OfAppointment) -> Moved:
+async def undo(tx: Tx, actor: Actor, ask: OfAppointment) -> AppointmentNow:
     """Take the last step back, of the appointment and of its ticket; that of checking in gives the ticket up.
 
     Raises `NothingToUndo`, `SlotFull`, `PatientElsewhere`, `DeskBusy`, `AlreadyWaiting`.
@@ -540,7 +540,7 @@ async def _at_desk(line: Line, ticket: Ticket, desk_id: int | None) -> Ticket:
     return await queue.called_by_hand(line, ticket, desk_id, "Begun from the agenda.")
 
 
-async def _both(line: Line, ticket: Ticket, undid: str | None = None) -> Moved:
+async def _both(line: Line, ticket: Ticket, undid: str | None = None) -> AppointmentNow:
     """Settle the queue, and answer what became of the appointment."""
     await line.settle()
     after = await mirror(line.tx, ticket.id, undid)
@@ -553,10 +553,14 @@ KIOSKS = frozenset({Role.device})
 COMMANDS: list[Command[Any, Any]] = [
     Command("check-in", check_in, CheckIn, CheckedIn, PEOPLE, "POST /appointments/{appointment_id}/check-in"),
     Command("check-in-here", check_in_here, CheckInHere, CheckedIn, KIOSKS, "POST /check-in"),
-    Command("start-appointment", start, AtDesk, Moved, STAFF, "POST /appointments/{appointment_id}/start"),
-    Command("complete-appointment", complete, AtDesk, Moved, STAFF, "POST /appointments/{appointment_id}/complete"),
-    Command("no-show-appointment", no_show, Missed, Moved, STAFF, "POST /appointments/{appointment_id}/no-show"),
-    Command("undo-appointment", undo, OfAppointment, Moved, STAFF, "POST /appointments/{appointment_id}/undo"),
+    Command("start-appointment", start, AtDesk, AppointmentNow, STAFF, "POST /appointments/{appointment_id}/start"),
+    Command(
+        "complete-appointment", complete, AtDesk, AppointmentNow, STAFF, "POST /appointments/{appointment_id}/complete"
+    ),
+    Command(
+        "no-show-appointment", no_show, Missed, AppointmentNow, STAFF, "POST /appointments/{appointment_id}/no-show"
+    ),
+    Command("undo-appointment", undo, OfAppointment, AppointmentNow, STAFF, "POST /appointments/{appointment_id}/undo"),
 ]
 QUERIES: list[Query[Any, Any]] = [
     Query("arrival-code", arrival_code, OfPlace, PlaceCode, HERE, "GET /locations/{location_id}/arrival-code"),

@@ -36,7 +36,7 @@ class Pause(BaseModel):
     ends: time
 
 
-class Session(BaseModel):
+class WorkingTime(BaseModel):
     """Work on a weekday (0 is Monday), local time; what ends at or before it starts ends the next day."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,12 +73,12 @@ def _minute(at: time) -> int:
     return at.hour * 60 + at.minute
 
 
-def _length(one: Session | Pause) -> int:
+def _length(one: WorkingTime | Pause) -> int:
     """Minutes from start to end by the clock on the wall; a whole day where they are equal."""
     return (_minute(one.ends) - _minute(one.starts)) % (24 * 60) or 24 * 60
 
 
-def colliding(week: Sequence[Session]) -> tuple[Session, Session] | None:
+def colliding(week: Sequence[WorkingTime]) -> tuple[WorkingTime, WorkingTime] | None:
     """Two sessions of a week that overlap by the clock on the wall, past Sunday's midnight as well."""
     ordered = sorted(week, key=_of_week)
     for one, other in itertools.pairwise(ordered):
@@ -89,7 +89,7 @@ def colliding(week: Sequence[Session]) -> tuple[Session, Session] | None:
     return None
 
 
-def _of_week(session: Session) -> int:
+def _of_week(session: WorkingTime) -> int:
     """The minute of the week at which a session starts."""
     return session.weekday * 24 * 60 + _minute(session.starts)
 
@@ -104,13 +104,13 @@ class Schedule:
     starts_on: date
     ends_on: date | None
     every_weeks: int
-    week: tuple[Session, ...]
+    week: tuple[WorkingTime, ...]
 
     def covers(self, day: date) -> bool:
         """Whether the day is one between its first and its last."""
         return self.starts_on <= day and (self.ends_on is None or day <= self.ends_on)
 
-    def on(self, day: date) -> list[Session]:
+    def on(self, day: date) -> list[WorkingTime]:
         """The sessions that start on a day, if the schedule holds then: none in a week that it leaves out."""
         weeks = (_monday(day) - _monday(self.starts_on)).days // 7
         if weeks % self.every_weeks:
@@ -186,7 +186,7 @@ def days_in(zone: ZoneInfo, first: date, last: date) -> Period:
     return Period(instant(zone, first, time(0)), instant(zone, last, time(0), 1))
 
 
-def working(zone: ZoneInfo, day: date, session: Session) -> list[Period]:
+def working(zone: ZoneInfo, day: date, session: WorkingTime) -> list[Period]:
     """The real time of a session on the day that it starts on, in pieces between its breaks."""
     start = datetime.combine(day, session.starts)
     begins, ends = moment(zone, start), moment(zone, start + timedelta(minutes=_length(session)))
@@ -202,7 +202,7 @@ def working(zone: ZoneInfo, day: date, session: Session) -> list[Period]:
     return [piece for piece in pieces if piece.starts_at < piece.ends_at]
 
 
-def spans(zone: ZoneInfo, day: date, session: Session) -> list[Span]:
+def spans(zone: ZoneInfo, day: date, session: WorkingTime) -> list[Span]:
     """The slots of a session on the day that it starts on."""
     return [
         Span(starts_at, ends_at, session.capacity, session.mode)
@@ -266,9 +266,9 @@ class Clash:
     """Where a doctor would be in two places: the day and session of one schedule, and the other's."""
 
     day: date
-    session: Session
+    session: WorkingTime
     other: Schedule
-    other_session: Session
+    other_session: WorkingTime
 
 
 def clash(schedules: Sequence[Schedule], changed: Schedule, today: date) -> Clash | None:
@@ -299,7 +299,7 @@ class _Stay:
 
     schedule: Schedule
     day: date
-    session: Session
+    session: WorkingTime
     piece: Period
 
 

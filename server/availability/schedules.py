@@ -22,7 +22,7 @@ from server.access import Actor
 from server.asks import Ask, Id, Reply, wrong
 from server.availability import rules
 from server.availability.blocks import Block, block_of, told
-from server.availability.rules import Change, Existing, Schedule, Session, Span
+from server.availability.rules import Change, Existing, Schedule, Span, WorkingTime
 from server.availability.slots import (
     OWN,
     Doctor,
@@ -68,7 +68,7 @@ def _schedule(row: Any) -> Schedule:
         starts_on=row["starts_on"],
         ends_on=row["ends_on"],
         every_weeks=row["every_weeks"],
-        week=tuple(Session.model_validate(one) for one in orjson.loads(row["week"])),
+        week=tuple(WorkingTime.model_validate(one) for one in orjson.loads(row["week"])),
     )
 
 
@@ -83,7 +83,7 @@ class ScheduleView(BaseModel):
     starts_on: date
     ends_on: date | None
     every_weeks: int
-    week: list[Session]
+    week: list[WorkingTime]
     holds: bool = Field(description="Whether it is this one that holds today.")
 
 
@@ -227,7 +227,7 @@ class Draft(Ask):
     starts_on: date
     ends_on: date | None = Field(default=None, description="Its last day.")
     every_weeks: int = Field(default=1, ge=1, le=8, description="2 is every second week, beginning with the first.")
-    week: list[Session] = Field(min_length=1, max_length=50)
+    week: list[WorkingTime] = Field(min_length=1, max_length=50)
 
 
 class Arranged(Reply):
@@ -312,7 +312,7 @@ class ChangeSchedule(Ask):
     starts_on: date | None = None
     ends_on: date | None = None
     every_weeks: int | None = Field(default=None, ge=1, le=8)
-    week: list[Session] | None = Field(default=None, min_length=1, max_length=50)
+    week: list[WorkingTime] | None = Field(default=None, min_length=1, max_length=50)
 
     def upon(self, one: Schedule, doctor_id: int) -> Draft:
         """The schedule with what is given here."""
@@ -443,7 +443,7 @@ class PreviewSchedule(Draft):
     schedule_id: Id | None = None
 
 
-class Booking(BaseModel):
+class BookedOutside(BaseModel):
     """A booking that a change would leave outside working time."""
 
     model_config = ConfigDict(frozen=True)
@@ -464,7 +464,7 @@ class Preview(Reply):
     added: int
     removed: int
     altered: int
-    outside: list[Booking]
+    outside: list[BookedOutside]
 
 
 async def preview_schedule(view: Read, actor: Actor, ask: PreviewSchedule) -> Preview:
@@ -493,7 +493,7 @@ async def preview_schedule(view: Read, actor: Actor, ask: PreviewSchedule) -> Pr
         added=len(change.added),
         removed=len(change.removed),
         altered=len(change.altered),
-        outside=[Booking(**dict(row)) for row in rows],
+        outside=[BookedOutside(**dict(row)) for row in rows],
     )
 
 

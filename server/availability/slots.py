@@ -234,7 +234,7 @@ def _asked(ask: NewSlots, zone: ZoneInfo) -> list[Span]:
     asked: list[Span] = []
     for day in rules.each_day(ask.first_day, ask.last_day):
         if day.weekday() in ask.weekdays:
-            session = rules.Session(
+            session = rules.WorkingTime(
                 weekday=day.weekday(),
                 starts=ask.starts,
                 ends=ask.ends,
