@@ -10,6 +10,7 @@ from playwright.async_api import Browser
 
 from server import errors
 from server.config import ROOT
+from server.queue import rules
 from server.settings import QueueSettings
 
 FILES = {path.stem: path for path in sorted((ROOT / "clients" / "i18n").glob("*.json"))}
@@ -155,3 +156,10 @@ def test_every_refusal_has_its_sentence_and_every_sentence_its_refusal():
     told = {key.removeprefix("problem.") for key in ENGLISH if key.startswith("problem.")}
     assert told - codes - OURS_ALONE == set()
     assert codes - told - OF_PROGRAMS == set()
+
+
+def test_every_answer_to_why_has_its_sentence():
+    told = {key.removeprefix("because.") for key in ENGLISH if key.startswith("because.")} - {"reason"}
+    assert told == set(rules.SENTENCES)
+    for code, text in rules.SENTENCES.items():
+        assert form(ENGLISH[f"because.{code}"]).values == set(re.findall(r"{(\w+)", text))

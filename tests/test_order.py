@@ -407,6 +407,8 @@ async def test_why_after_a_transfer(still: World) -> None:
     moved = await still.do("transfer", **ask)
     because = await still.ask("why-before", ticket_id=there.ticket_id, before=moved.ticket.ticket)
     assert because.answer == "A001 came from another queue: Blood test."
+    assert (because.code, because.reason, because.swapped) == ("transfer", "Blood test", False)
+    assert because.values["second"] == "A001"
     assert {"arrival", "decision-transfer"} <= {fact.code for fact in because.facts}
 
 

@@ -216,9 +216,9 @@ def test_why_says_whose_appointment_it_was() -> None:
 
     walk_in, kept, early = told("A001", 20), told("A002", 35, 10), told("A003", 0, 60)
     on_time = told("A004", 25, 15)
-    assert rules.why(on_time, walk_in)[0] == "A004 is on time for an appointment at 2026-03-02T09:15+00:00."
-    assert rules.why(walk_in, early)[0] == "A003 is early: its appointment is at 2026-03-02T10:00+00:00."
-    assert rules.why(walk_in, kept)[0] == "A002 came late for its appointment, and A001 arrived before it."
+    assert rules.why(on_time, walk_in)[0].sentence == "A004 is on time for an appointment at 2026-03-02T09:15+00:00."
+    assert rules.why(walk_in, early)[0].sentence == "A003 is early: its appointment is at 2026-03-02T10:00+00:00."
+    assert rules.why(walk_in, kept)[0].sentence == "A002 came late for its appointment, and A001 arrived before it."
 
 
 # A ticket's life

@@ -293,7 +293,7 @@ function RowMore({ ticket, before }) {
           : html`<p>${t("console.why.none")}</p>`}
         ${ticket.score &&
         html`<p class="score"><strong>${t("console.why.score", { total: ticket.score.total })}</strong> ${ticket.score.factors.map((one) => html`<span key=${one.factor} class="chip">${has(`factor.${one.factor}`) ? t(`factor.${one.factor}`) : one.factor} ${one.points > 0 ? "+" : ""}${number(one.points)}</span>`)}</p>`}
-        ${before && answer && html`<p class="soft">${t("console.why.before", { token: before.token })}: <bdi lang="en">${answer}</bdi></p>`}
+        ${before && answer && html`<p class="soft">${t("console.why.before", { token: before.token })}: <span data-testid="console-because">${answer}</span></p>`}
         <p class="soft">${t("ticket.since", { time: clockTime(Date.parse(ticket.joined_at)) })}${ticket.patient.birth_year ? ` · ${t("console.born", { year: String(ticket.patient.birth_year) })}` : ""}${ticket.patient.phone ? html` · <bdi>${ticket.patient.phone}</bdi>` : ""}</p>
       </div>
       <div class="more-steps">

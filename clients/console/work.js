@@ -13,7 +13,7 @@ import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, act, get, request } from "../shared/api.js";
 import { now } from "../shared/clock.js";
-import { t } from "../shared/i18n.js";
+import { clockTime, has, t } from "../shared/i18n.js";
 import { renew } from "../shared/reload.js";
 import { resume, user } from "../shared/session.js";
 import { Link } from "../shared/socket.js";
@@ -304,13 +304,16 @@ export async function setDemo(state) {
 }
 
 /**
- * Why the first of these stands before the second, in the server's words; "" when it doesn't say.
+ * Why the first of these stands before the second, in the page's language; "" when the server doesn't say.
  * @param {number} first
  * @param {number} second
  */
 export async function why(first, second) {
   try {
-    return (await get(`/tickets/${first}/why?before=${second}`))?.answer ?? "";
+    const { answer = "", code, values = {}, reason } = (await get(`/tickets/${first}/why?before=${second}`)) ?? {};
+    if (!has(`because.${code}`)) return answer;
+    const told = t(`because.${code}`, { ...values, ...(values.at && { at: clockTime(Date.parse(values.at)) }) });
+    return reason ? t("because.reason", { told, reason }) : told;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     return "";

@@ -323,9 +323,13 @@ class Why(Ask):
 
 
 class Because(Reply):
-    """The answer in a sentence, and every fact that bears on it."""
+    """The answer in an English sentence, the same by code and values, and every fact that bears on it."""
 
     answer: str
+    code: str = Field(description="Which answer it is; a new one may come, a meaning never changes.")
+    values: dict[str, str | float] = Field(description="`first` and `second` are the tokens as the answer has them.")
+    reason: str | None = Field(description="What somebody gave as their reason.")
+    swapped: bool = Field(description="Whether it was the other way round.")
     facts: list[Reason]
 
 
@@ -338,9 +342,16 @@ async def why_before(view: Read, actor: Actor, ask: Why) -> Because:
     swapped = _goes_before(rows[1], rows[0])
     if swapped:
         first, second = second, first
-    sentence, facts = rules.why(first, second)
+    answer, facts = rules.why(first, second)
     prefix = f"It was the other way round: {first.token} went before {second.token}. " if swapped else ""
-    return Because(answer=prefix + sentence, facts=facts)
+    return Because(
+        answer=prefix + answer.sentence,
+        code=answer.code,
+        values=dict(answer.values),
+        reason=answer.reason,
+        swapped=swapped,
+        facts=facts,
+    )
 
 
 async def _told(view: Read, row: Any) -> rules.Told:

@@ -232,8 +232,46 @@ def in_force(decisions: Sequence[tuple[datetime, str, str | None, str | None]]) 
     return tuple((kind, reason) for _, kind, reason in held)
 
 
-def why(first: Told, second: Told) -> tuple[str, list[Reason]]:
-    """Why `first` was called, or stands, before `second`: a sentence, and every fact that bears on it."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Why one ticket went before another, by a code of `SENTENCES` with its values, for any language."""
+
+    code: str
+    values: Mapping[str, str | float]
+    reason: str | None = None
+    """What somebody gave as theirs, in their own words."""
+
+    @property
+    def sentence(self) -> str:
+        """The answer in English."""
+        told = SENTENCES[self.code].format(**self.values)
+        reason = self.reason or ("no reason given" if self.code.endswith("by-hand") else "")
+        return f"{told}: {reason}." if reason else f"{told}."
+
+
+SENTENCES = {
+    "called-before": "{first} was called before {second} arrived",
+    "called-by-hand": "{first} was called by hand",
+    "emergency": "{first} is an emergency, and an emergency waits behind nobody but an emergency",
+    "placed-by-hand": "{first} was given its place by hand",
+    "urgent": "{first} is urgent and {second} is not",
+    "score": "{first} brought {points:g} points and {second} {others:g}; each minute of waiting adds {per_minute:g}",
+    "moved-by-hand": "{second} was given another place by hand",
+    "hold": "{second} was put on hold",
+    "no-show": "{second} did not come when called",
+    "return": "{second} was sent back to the queue",
+    "transfer": "{second} came from another queue",
+    "appointment-on-time": "{first} is on time for an appointment at {at}",
+    "appointment-early": "{second} is early: its appointment is at {at}",
+    "appointment-late": "{second} came late for its appointment, and {first} arrived before it",
+    "arrival": "{first} arrived first",
+    "other": "{first} went first though {second} arrived earlier; the facts below say what happened to each",
+}
+"""Every answer there is; the pages have each of them in every language."""
+
+
+def why(first: Told, second: Told) -> tuple[Answer, list[Reason]]:
+    """Why `first` was called, or stands, before `second`: the answer, and every fact that bears on it."""
     facts = [
         Reason(code="arrival", detail=f"{one.token} arrived at {one.joined_at.isoformat(timespec='seconds')}")
         for one in (first, second)
@@ -244,53 +282,43 @@ def why(first: Told, second: Told) -> tuple[str, list[Reason]]:
             Reason(code=f"decision-{kind}", detail=f"{one.token}: {reason or 'no reason given'}")
             for kind, reason in one.decisions
         ]
-    return _sentence(first, second), facts
+    return _answer(first, second), facts
 
 
-SET_BACK = {
-    "hold": "was put on hold",
-    "no-show": "did not come when called",
-    "return": "was sent back to the queue",
-    "transfer": "came from another queue",
-}
+SET_BACK = frozenset({"hold", "no-show", "return", "transfer"})
 """Decisions about the one that went second which explain it, when nothing about the first does."""
 
 
-def _sentence(first: Told, second: Told) -> str:
+def _answer(first: Told, second: Told) -> Answer:
     by_hand = dict(first.decisions)
+    both: dict[str, str | float] = {"first": first.token, "second": second.token}
     if first.called_at and first.called_at < second.joined_at:
-        return f"{first.token} was called before {second.token} arrived."
+        return Answer("called-before", both)
     if "call" in by_hand:
-        return f"{first.token} was called by hand: {by_hand['call'] or 'no reason given'}."
+        return Answer("called-by-hand", both, by_hand["call"])
     if first.urgency is Urgency.emergency and second.urgency is not Urgency.emergency:
-        return f"{first.token} is an emergency, and an emergency waits behind nobody but an emergency."
+        return Answer("emergency", both)
     if "place" in by_hand:
-        return f"{first.token} was given its place by hand: {by_hand['place'] or 'no reason given'}."
+        return Answer("placed-by-hand", both, by_hand["place"])
     if first.urgency is not second.urgency and any(reason.code == "urgent" for reason in first.reasons):
-        return f"{first.token} is urgent and {second.token} is not."
+        return Answer("urgent", both)
     if first.score and second.score and first.score.total != second.score.total:
-        return (
-            f"{first.token} brought {first.score.total:g} points and {second.token} {second.score.total:g}; "
-            f"each minute of waiting adds {first.score.per_minute:g}."
-        )
-    if set_back := _set_back(second):
-        return set_back
-    if booked := _booked(first, second):
-        return booked
-    if first.joined_at <= second.joined_at:
-        return f"{first.token} arrived first."
-    return f"{first.token} went first though {second.token} arrived earlier; the facts below say what happened to each."
+        points = {"points": first.score.total, "others": second.score.total, "per_minute": first.score.per_minute}
+        return Answer("score", both | points)
+    if answer := _set_back(second, both) or _booked(first, second, both):
+        return answer
+    return Answer("arrival" if first.joined_at <= second.joined_at else "other", both)
 
 
-def _booked(first: Told, second: Told) -> str | None:
+def _booked(first: Told, second: Told, both: dict[str, str | float]) -> Answer | None:
     """What an appointment explains: one that was kept before an arrival, one that is later, one that was missed."""
     kept, other = (_code(one) for one in (first, second))
     if kept == "appointment-on-time" and first.booked_for and first.joined_at > second.joined_at:
-        return f"{first.token} is on time for an appointment at {first.booked_for.isoformat(timespec='minutes')}."
+        return Answer("appointment-on-time", both | {"at": first.booked_for.isoformat(timespec="minutes")})
     if other == "appointment-on-time" and second.booked_for and second.joined_at < first.joined_at:
-        return f"{second.token} is early: its appointment is at {second.booked_for.isoformat(timespec='minutes')}."
+        return Answer("appointment-early", both | {"at": second.booked_for.isoformat(timespec="minutes")})
     if other == "appointment-late" and second.booked_for and second.booked_for < first.joined_at < second.joined_at:
-        return f"{second.token} came late for its appointment, and {first.token} arrived before it."
+        return Answer("appointment-late", both)
     return None
 
 
@@ -299,15 +327,13 @@ def _code(one: Told) -> str | None:
     return next((reason.code for reason in one.reasons if reason.code.startswith("appointment-")), None)
 
 
-def _set_back(second: Told) -> str | None:
+def _set_back(second: Told, both: dict[str, str | float]) -> Answer | None:
     """What was decided about the one that went second; a return tells less than what it returned from."""
     told = [(kind, reason) for kind, reason in second.decisions if kind == "place" or kind in SET_BACK]
     if not told:
         return None
     kind, reason = next((one for one in reversed(told) if one[0] != "return"), told[-1])
-    if kind == "place":
-        return f"{second.token} was given another place by hand: {reason or 'no reason given'}."
-    return f"{second.token} {SET_BACK[kind]}{': ' + reason if reason else ''}."
+    return Answer("moved-by-hand" if kind == "place" else kind, both, reason)
 
 
 # Hours and tokens
