@@ -240,6 +240,14 @@ select coalesce(array_agg(id), '{}') from ended
 """
 
 
+async def hand_sessions_over(db: Db, user_id: int, to: int) -> None:
+    """Let one account's open sessions be another's of the same person."""
+    await db.execute(HAND_SESSIONS_OVER, user_id, to)
+
+
+HAND_SESSIONS_OVER = "update sessions set user_id = $2 where user_id = $1 and revoked_at is null"
+
+
 async def end_other_sessions(db: Db, actor: Actor, at: datetime) -> list[str]:
     """End every session of a person but the one they ask by; answers their credentials."""
     ended = await db.fetchval(END_OTHER_SESSIONS, actor.id, at, actor.session_id)

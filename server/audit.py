@@ -218,7 +218,9 @@ left join devices d on a.actor = 'device:' || d.id
 where ($1 or a.institution_id = $2)
     and ($3::timestamptz is null or a.at >= $3) and ($4::timestamptz is null or a.at < $4)
     and ($5::text is null or a.actor = $5)
-    and ($6::bigint is null or a.patients @> array[$6::bigint])
+    and ($6::bigint is null or a.patients && array(
+        select $6::bigint union all select id from patients where merged_into = $6
+    ))
     and ($7::text is null or a.action = $7)
     and ($8::text is null or a.changes @> jsonb_build_array(jsonb_build_object('subject', $8::text)))
     and ($9::boolean is null or a.viewed = $9)

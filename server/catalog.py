@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import StringConstraints
 
-from server import errors, events, passwords
+from server import access, errors, events, passwords
 from server.access import Role
 from server.store import OPEN_STREAMS, Connection
 
@@ -319,6 +319,36 @@ EMAIL_TAKEN = "select true from users where email = $1"
 ADD_USER = """
 insert into users (institution_id, email, name, role, password_hash, doctor_id, patient_id, demo)
 values ($1, $2, $3, $4, $5, $6, $7, $8) returning id
+"""
+
+
+async def merge_accounts(conn: Connection, gone: int, into: int) -> list[str]:
+    """Let one patient's account and sessions be another's; answers the keys of accounts whose rights have changed.
+
+    Where both have one, the one that stays gets the other's address and password if it has none of its own.
+    """
+    users = {row["patient_id"]: row["id"] for row in await conn.fetch(ACCOUNTS_OF_PATIENTS, [gone, into])}
+    if gone not in users:
+        return []
+    if into not in users:
+        await conn.execute(BECOME_ACCOUNT_OF, users[gone], into)
+        return [f"user:{users[gone]}"]
+    left = await conn.fetchrow(LEAVE_ACCOUNT, users[gone])
+    assert left is not None
+    await conn.execute(TAKE_ACCOUNT_OVER, users[into], left["email"], left["password_hash"])
+    await access.hand_sessions_over(conn, users[gone], users[into])
+    return [f"user:{users[gone]}"]
+
+
+ACCOUNTS_OF_PATIENTS = "select id, patient_id from users where patient_id = any($1::bigint[]) for update"
+BECOME_ACCOUNT_OF = "update users set patient_id = $2 where id = $1"
+LEAVE_ACCOUNT = """
+with before as (select id, email, password_hash from users where id = $1)
+update users u set email = null, password_hash = null, active = false from before
+where u.id = before.id returning before.email, before.password_hash
+"""
+TAKE_ACCOUNT_OVER = """
+update users set email = $2, password_hash = $3 where id = $1 and email is null and $2::text is not null
 """
 
 

@@ -416,6 +416,17 @@ async def _name(tx: Tx, actor: Actor) -> str:
 NAME_OF_DOCTOR = "select name from doctors where id = $1"
 
 
+async def follow_patient(tx: Tx, stream: events.Stream[Any], event: events.PatientsMerged) -> None:
+    """A merged patient's emergencies are those of the record that stays, and say so where they are seen."""
+    for row in await tx.conn.fetch(MOVE_EMERGENCIES, event.gone, event.into):
+        if row["ended_at"] is None:
+            case = case_of(await tx.conn.fetchrow(CASE_BY_ID, row["id"]))
+            tell(tx, case, events.EmergencyAlert(emergency=case.id, level=case.level))
+
+
+MOVE_EMERGENCIES = "update emergencies set patient_id = $2 where patient_id = $1 returning id, ended_at"
+
+
 # Queries
 
 
@@ -479,7 +490,7 @@ QUERIES: list[Query[Any, Any]] = [
     Query("list-emergencies", emergencies, OfPlaces, Emergencies, STAFF, "GET /emergencies", patients=_shown),
     Query("show-emergency", emergency, OfEmergency, Alerted, CALLERS, "GET /emergencies/{emergency_id}"),
 ]
-REACTIONS: Reactions = {}
+REACTIONS: Reactions = {("admin", events.PatientsMerged): [follow_patient]}
 ESCALATE: Command[OfEmergency, Alerted] = Command(
     "escalate-emergency", escalate, OfEmergency, Alerted, frozenset({Role.system}), ""
 )

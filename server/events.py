@@ -969,6 +969,14 @@ class EmergencyEnded(EmergencyEvent):
     type = "emergency-ended"
 
 
+class PatientsMerged(Event):
+    """One patient's record went over into another: everything of theirs is the other's."""
+
+    type = "patients-merged"
+    gone: int
+    into: int
+
+
 class CatalogueChanged(Event):
     """A specialty or visit type was added, changed or retired."""
 
@@ -1022,6 +1030,7 @@ EVENTS: dict[str, type[Event]] = {
         EmergencyAlert,
         EmergencyAcknowledged,
         EmergencyEnded,
+        PatientsMerged,
         CatalogueChanged,
     )
 }
@@ -1036,6 +1045,7 @@ ADMIN_EVENTS: tuple[type[Event], ...] = (
     UserChanged,
     SettingsChanged,
     CatalogueChanged,
+    PatientsMerged,
     DeviceEnrolled,
     DeviceRenamed,
     DeviceRevoked,
@@ -1058,7 +1068,7 @@ STREAM_EVENTS: dict[str, tuple[type[Event], ...]] = {
     "board": QUEUE_EVENTS,
     "staff": (*QUEUE_EVENTS, DeviceEnrolled, DeviceRenamed, DeviceRevoked),
     "shown": (BoardsShown,),
-    "patient": (TicketChanged, *APPOINTMENT_EVENTS),
+    "patient": (TicketChanged, *APPOINTMENT_EVENTS, PatientsMerged),
     "doctor": (*APPOINTMENT_EVENTS, *EMERGENCY_EVENTS),
     "slots": (SlotAdded, SlotRemoved, SlotAvailabilityChanged),
     "locks": (SlotLocked, SlotUnlocked),

@@ -20,7 +20,7 @@ from server.patients import EditPatient, PatientRecord, edit_patient, patient_re
 from server.queue.line import load_line
 from server.queue.queries import Page
 from server.queue.steps import OfTicket, open_ticket
-from server.store import Command, Query, Read, Tx
+from server.store import Command, Connection, Query, Read, Tx
 
 # A patient's record
 
@@ -108,11 +108,11 @@ class CorrectPatient(EditPatient):
 async def correct_patient(tx: Tx, actor: Actor, ask: CorrectPatient) -> PatientRecord:
     """Correct a patient's record; every queue that shows the patient shows it corrected at once."""
     before = await patient_record(tx.conn, actor, ask.patient_id)
-    queues = await _shown_in(tx, before.id)
+    queues = await shown_in(tx.conn, before.id)
     if queues:
         await tx.gate(*(events.board(one) for one in queues))
     record = await edit_patient(tx, actor, ask)
-    if set(await _shown_in(tx, record.id)) - set(queues):
+    if set(await shown_in(tx.conn, record.id)) - set(queues):
         # A ticket began while this waited for its gates; another try takes that queue's gate too.
         raise asyncpg.SerializationError("the patient has joined another queue meanwhile")
     for queue_id in queues:
@@ -123,8 +123,9 @@ async def correct_patient(tx: Tx, actor: Actor, ask: CorrectPatient) -> PatientR
     return record
 
 
-async def _shown_in(tx: Tx, patient_id: int) -> list[int]:
-    return [row["queue_id"] for row in await tx.conn.fetch(SHOWN_IN, patient_id)]
+async def shown_in(conn: Connection, patient_id: int) -> list[int]:
+    """The queues whose staff have the patient before them."""
+    return [row["queue_id"] for row in await conn.fetch(SHOWN_IN, patient_id)]
 
 
 SHOWN_IN = """
