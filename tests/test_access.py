@@ -1,7 +1,8 @@
 """Who may do what: every command, query and stream, for everybody who might ask, over HTTP and over sockets."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from server import access, catalog, errors, events, logs, web
 from server.access import Actor, Role
 from server.app import COMMANDS, QUERIES
 from server.asks import Rotated
+from tests import clinic
 from tests.doors import NUMBERS, STRANGER, Closed, House, Somebody, holder, person, served
 from tests.world import PASSWORD, World
 
@@ -119,6 +121,43 @@ ask-code                   yes yes yes yes yes yes yes yes yes yes yes yes yes y
 verify-code                wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code
 open-institutions          yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes
 read-audit                 401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
+book-appointment           401      lock-needed           yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+accept-request             401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+reject-request             401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+confirm-appointment        401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+cancel-appointment         401      404                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+reschedule-appointment     401      404                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+undo-appointment           401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+change-appointments        401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+set-payment                401      403                   403                   403                   yes                   yes                   yes                   403   403   403    403          403            403     403                   404                   404                   403         403
+verify-insurance           401      403                   403                   403                   yes                   yes                   yes                   403   403   403    403          403            403     403                   404                   404                   403         403
+write-note                 401      403                   yes                   403                   403                   403                   403                   403   403   403    403          403            403     404                   403                   403                   403         403
+show-notes                 401      403                   yes                   403                   403                   403                   403                   403   403   403    403          403            403     404                   403                   403                   403         403
+search-appointments        401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+export-appointments        401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+appointment-statistics     401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+my-appointments            401      yes                   403                   403                   403                   403                   403                   403   403   403    403          403            403     403                   403                   403                   403         403
+show-appointment           401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+appointment-history        401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+doctors-day                401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+add-schedule               401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+change-schedule            401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+end-schedule               401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+list-schedules             401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+preview-schedule           401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+show-calendar              401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+lock-slot                  401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+extend-lock                401      lock-lost             lock-lost             lock-lost             lock-lost             lock-lost             lock-lost             403   403   403    403          403            403     lock-lost             lock-lost             lock-lost             403         403
+unlock-slot                401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     yes                   yes                   yes                   403         403
+find-slots                 401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+next-slot                  401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+add-slot                   401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+add-slots                  401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+change-slot                401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+remove-slot                401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+remove-slots               401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+end-block                  401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+list-blocks                401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 """  # noqa: E501
 """What each may do to the first clinic's queues, tickets and devices; `their` people belong to a second clinic.
 The doctor serves the queue and the other doctor does not; the holder holds the very ticket, the other holder another.
@@ -207,6 +246,8 @@ class Town:
             return ({"password": PASSWORD} if name == "accept-invitation" else {}), await self.invited(world)
         if (ask := await self.ready_to_administer(name, world)) is not None:
             return ask, None
+        if (ask := await self.ready_for_appointments(name, world)) is not None:
+            return ask, None
         queue = await self.queue_of(world)
         match name:
             case "join-queue":
@@ -253,6 +294,36 @@ class Town:
         email = f"staff{next(NUMBERS)}@clinic.example"
         await world.account(Role.receptionist, email)
         return int(await world.pool.fetchval("select id from users where email = $1", email))
+
+    async def ready_for_appointments(self, name: str, world: World) -> dict[str, Any] | None:
+        """The same for what is asked about the first doctor's appointments; None for anything else."""
+        match name:
+            case "search-appointments" | "export-appointments" | "appointment-statistics":
+                return {"institution_id": world.institution}
+            case "my-appointments":
+                return {}
+            case "doctors-day":
+                return {"doctor_id": world.doctors[0]}
+            case "book-appointment":
+                patient = self.patient if world is self.home else await clinic.patient_of(world)
+                slots, doctor = await self.free_slot(world), world.doctors[0]
+                return {"slot_ids": slots, "doctor_id": doctor, "patient_id": patient, "insist": True}
+        if name not in APPOINTMENT_STEPS:
+            return None
+        id_ = (await clinic.book(world, await self.free_slot(world))).appointment_id
+        if name in ("accept-request", "reject-request", "confirm-appointment"):
+            await world.pool.execute("update appointments set state = 'pending' where id = $1", id_)
+            await world.pool.execute("insert into appointment_doctors values ($1, $2)", id_, world.doctors[0])
+        if name == "undo-appointment":
+            await world.do("cancel-appointment", appointment_id=id_)
+        return {
+            **({} if name == "change-appointments" else {"appointment_id": id_}),
+            **APPOINTMENT_STEPS[name](id_),
+        } | ({"slot_ids": await self.free_slot(world)} if name == "reschedule-appointment" else {})
+
+    async def free_slot(self, world: World) -> list[int]:
+        """A free slot of the first doctor, later than any before it."""
+        return await clinic.slots_of(world, after=timedelta(days=2, hours=next(NUMBERS)))
 
     async def ready_to_administer(self, name: str, world: World) -> dict[str, Any] | None:
         """The same for what the back office asks; None for anything else."""
@@ -315,7 +386,40 @@ class Town:
                 return {"queue_id": await self.queue_of(world), "name": label}
             case "retire-queue" | "show-queue-settings":
                 return {"queue_id": await self.queue_of(world)}
-        return await self.ready_for_people(name, world, label)
+        return await self.ready_for_time(name, world) or await self.ready_for_people(name, world, label)
+
+    async def ready_for_time(self, name: str, world: World) -> dict[str, Any] | None:
+        """The same for what is asked about a doctor's time."""
+        day = date(2027, 1, 1) + timedelta(days=next(NUMBERS))
+        doctor = {"doctor_id": world.doctors[0]}
+        here = {**doctor, "location_id": world.location}
+        week = [{"weekday": 0, "starts": "09:00", "ends": "10:00"}]
+        match name:
+            case "list-schedules":
+                return doctor
+            case "show-calendar":
+                return {**doctor, "first_day": "2027-01-01", "last_day": "2027-01-31"}
+            case "add-schedule" | "preview-schedule":
+                return {**here, "starts_on": day.isoformat(), "ends_on": day.isoformat(), "week": week}
+            case "change-schedule" | "end-schedule":
+                ask = {**here, "starts_on": day.isoformat(), "ends_on": day.isoformat(), "week": week}
+                return {"schedule_id": (await world.do("add-schedule", **ask)).schedule.id}
+            case "add-slot":
+                return {**here, "starts_at": f"{day}T09:00:00Z", "minutes": 30}
+            case "add-slots":
+                return {**here, "first_day": f"{day}", "last_day": f"{day}", **EVENING}
+            case "change-slot" | "remove-slot" | "remove-slots":
+                made = await world.do("add-slot", **here, starts_at=f"{day}T09:00:00Z", minutes=30)
+                return {"slot_ids": made.slot_ids} if name == "remove-slots" else {"slot_id": made.slot_ids[0]}
+            case "list-blocks" | "find-slots" | "next-slot":
+                return {"institution_id": world.institution}
+            case "lock-slot":
+                return {"slot_id": (await self.free_slot(world))[0]}
+            case "extend-lock" | "unlock-slot":
+                return {"slot_id": 1, "token": "nobody's"}
+            case "end-block":
+                return {"block_id": await world.pool.fetchval(A_BLOCK, world.institution, world.doctors[0])}
+        return None
 
     async def ready_for_people(self, name: str, world: World, label: str) -> dict[str, Any] | None:
         """The same for what is asked about people, their sessions and second factors."""
@@ -346,6 +450,26 @@ class Town:
 
 PICTURE = "iVBORw0KGgo="
 """The beginning of a PNG, which is all that is looked at."""
+APPOINTMENT_STEPS: dict[str, Callable[[int], dict[str, Any]]] = {
+    **dict.fromkeys(
+        (
+            "accept-request", "reject-request", "confirm-appointment", "cancel-appointment", "undo-appointment",
+            "reschedule-appointment", "show-appointment", "appointment-history", "show-notes",
+        ),
+        lambda _: {},
+    ),
+    "change-appointments": lambda id_: {"action": "cancel", "appointment_ids": [id_]},
+    "set-payment": lambda _: {"payment": "paid"},
+    "verify-insurance": lambda _: {"verified": True},
+    "write-note": lambda _: {"kind": "note", "content": "As expected."},
+}  # fmt: skip
+"""What each step of an appointment asks besides it."""
+
+EVENING = {"starts": "18:00", "ends": "19:00", "slot_minutes": 30}
+A_BLOCK = """
+insert into blocks (institution_id, doctor_id, kind, starts_at, ends_at)
+values ($1, $2, 'leave', now(), now() + interval '1 hour') returning id
+"""
 A_SESSION = "select id from sessions where user_id = $1"
 
 
