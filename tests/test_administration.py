@@ -116,7 +116,7 @@ async def test_queue_that_is_joined_while_it_is_closed_for_good_keeps_nobody(wor
 
 async def test_location_is_closed_for_good_with_its_queues_desks_and_screens(world: World) -> None:
     queue = await world.queue()
-    device, credential = await world.device()
+    _, credential = await world.device()
     await world.do("create-location", "admin", name="Branch")
     streams = (admin_of(world), f"board:{queue}", f"staff:{queue}")
     async with world.verify(*streams):
@@ -169,6 +169,26 @@ async def test_location_that_is_joined_while_it_is_closed_for_good_keeps_nobody(
         )
         assert isinstance(joined, errors.NotFound) or isinstance(retired, errors.LocationInUse)
         assert not (isinstance(joined, errors.Refusal) and isinstance(retired, errors.Refusal))
+
+
+async def test_people_and_doctors_come_in_pages(world: World) -> None:
+    for number in range(3):
+        await world.do("create-doctor", "admin", name=f"Dr. {number}")
+        email = f"{number}@c.example"
+        await world.do("invite-user", "admin", email=email, name=email, role="receptionist")
+    for query, key in (("list-doctors", "doctor"), ("list-users", "user")):
+        whole = [getattr(one, key) for one in (await world.ask(query, "admin")).items]
+        read: list[int] = []
+        cursor = None
+        while cursor is not None or not read:
+            page = await world.ask(query, "admin", limit=2, cursor=cursor)
+            read += [getattr(one, key) for one in page.items]
+            cursor = page.next
+            assert len(page.items) == 2 or cursor is None
+        assert read == whole and len(read) >= 3
+    other = (await world.ask("list-doctors", "admin", limit=1)).next
+    with pytest.raises(errors.InvalidCursor):
+        await world.ask("list-users", "admin", cursor=other)
 
 
 async def test_renamed_queue_is_told_to_its_patients(world: World) -> None:

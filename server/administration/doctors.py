@@ -15,10 +15,11 @@ from server import catalog, errors, events
 from server.access import ADMINS, PEOPLE, STAFF, Actor
 from server.administration.places import OfInstitution, gate_queues
 from server.administration.rows import audit, doctor_rows, hold, specialty_rows, tell, visit_type_rows
-from server.asks import Ask, Id, Reply, wrong
+from server.asks import Ask, Id, Reply, decode_cursor, encode_cursor, wrong
 from server.catalog import Fee, Label, Language, Name, Practice
 from server.events import AdminDoctor
 from server.queue.line import load_line
+from server.queue.queries import Page
 from server.store import Command, Download, Query, Read, Tx
 
 NO_DOCTOR = "There is no such doctor here."
@@ -147,15 +148,23 @@ where q.retired_at is null and (
 """
 
 
-class Doctors(Reply):
+class ListDoctors(OfInstitution, Page):
     """The doctors of an institution."""
 
+
+class Doctors(Reply):
+    """A page of an institution's doctors; `next` is the cursor of the following page."""
+
     items: list[AdminDoctor]
+    next: str | None
 
 
-async def list_doctors(view: Read, actor: Actor, ask: OfInstitution) -> Doctors:
-    """The doctors of the asker's institution."""
-    return Doctors(items=await doctor_rows(view.conn, ask.within(actor)))
+async def list_doctors(view: Read, actor: Actor, ask: ListDoctors) -> Doctors:
+    """The doctors of the asker's institution, by id. Raises `NotFound`."""
+    start = decode_cursor("doctors", ask.cursor, int)[0] if ask.cursor else 0
+    rows = await doctor_rows(view.conn, ask.within(actor), after=start, most=ask.limit + 1)
+    items = rows[: ask.limit]
+    return Doctors(items=items, next=encode_cursor("doctors", items[-1].doctor) if len(rows) > ask.limit else None)
 
 
 # Photos
@@ -244,6 +253,6 @@ COMMANDS: list[Command[Any, Any]] = [
     Command("remove-doctor-photo", remove_photo, OfDoctor, AdminDoctor, ADMINS, "DELETE /doctors/{doctor_id}/photo"),
 ]
 QUERIES: list[Query[Any, Any]] = [
-    Query("list-doctors", list_doctors, OfInstitution, Doctors, STAFF, "GET /doctors"),
+    Query("list-doctors", list_doctors, ListDoctors, Doctors, STAFF, "GET /doctors"),
     Query("doctor-photo", show_photo, ShowPhoto, Download, PEOPLE, "GET /doctors/{doctor_id}/photo"),
 ]

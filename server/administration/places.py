@@ -438,6 +438,9 @@ async def create_queue(tx: Tx, actor: Actor, ask: NewQueue) -> AdminQueue:
     )
     await queue.set_department(tx.conn, id_, ask.department)
     _tell_place(tx, others, ask.location_id)
+    if not others:
+        # A board that follows no queue hears of its first one by coming in anew.
+        tx.ended += [f"{access.AGAIN}device:{row['id']}" for row in await tx.conn.fetch(SCREENS_AT, ask.location_id)]
     return await _queue_configured(tx, institution_id, id_, None)
 
 

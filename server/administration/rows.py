@@ -130,11 +130,13 @@ where institution_id = $1 and ($2::bigint is null or id = $2) and retired_at is 
 """
 
 
-async def doctor_rows(conn: Connection, institution_id: int, one: int | None = None) -> list[AdminDoctor]:
-    """The institution's doctors, or one of them."""
+async def doctor_rows(
+    conn: Connection, institution_id: int, one: int | None = None, after: int = 0, most: int | None = None
+) -> list[AdminDoctor]:
+    """The institution's doctors, or one of them, or at most so many after an id."""
     return [
         AdminDoctor(**{**dict(row), "photo": photo_address(row["doctor"], row["photo"])})
-        for row in await conn.fetch(DOCTORS, institution_id, one)
+        for row in await conn.fetch(DOCTORS, institution_id, one, after, most)
     ]
 
 
@@ -147,7 +149,7 @@ select d.id as doctor, d.name, d.specialty_id as specialty, d.licence, d.fee::te
     ) as locations,
     array(select v.visit_type_id from doctor_visit_types v where v.doctor_id = d.id order by v.visit_type_id)
         as visit_types
-from doctors d where d.institution_id = $1 and ($2::bigint is null or d.id = $2) order by d.id
+from doctors d where d.institution_id = $1 and ($2::bigint is null or d.id = $2) and d.id > $3 order by d.id limit $4
 """
 
 
@@ -156,9 +158,11 @@ def photo_address(doctor_id: int, taken_at: datetime | None) -> str | None:
     return f"/api/v1/doctors/{doctor_id}/photo?of={int(taken_at.timestamp() * 1000)}" if taken_at else None
 
 
-async def user_rows(conn: Connection, institution_id: int, one: int | None = None) -> list[AdminUser]:
-    """Everybody who works at the institution and signs in, or one of them."""
-    return [AdminUser(**dict(row)) for row in await conn.fetch(USERS, institution_id, one)]
+async def user_rows(
+    conn: Connection, institution_id: int, one: int | None = None, after: int = 0, most: int | None = None
+) -> list[AdminUser]:
+    """Everybody who works at the institution and signs in, or one of them, or at most so many after an id."""
+    return [AdminUser(**dict(row)) for row in await conn.fetch(USERS, institution_id, one, after, most)]
 
 
 USERS = """
@@ -167,7 +171,8 @@ select u.id as user, u.name, u.email, u.role, u.doctor_id as doctor,
     array(select l.location_id from user_locations l where l.user_id = u.id order by l.location_id) as locations,
     exists (select from second_factors f where f.user_id = u.id and f.confirmed_at is not null) as second_factor
 from users u
-where u.institution_id = $1 and u.role <> 'patient' and ($2::bigint is null or u.id = $2) order by u.id
+where u.institution_id = $1 and u.role <> 'patient' and ($2::bigint is null or u.id = $2) and u.id > $3
+order by u.id limit $4
 """
 
 

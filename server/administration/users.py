@@ -16,10 +16,10 @@ from server.access import ADMINS, PEOPLE, Actor, Role
 from server.administration.doctors import add_doctor
 from server.administration.places import OfInstitution
 from server.administration.rows import audit, hold, tell, user_rows
-from server.asks import Ask, Id, Reply
+from server.asks import Ask, Id, Reply, decode_cursor, encode_cursor
 from server.catalog import Email, Name, Practice
 from server.events import AdminUser
-from server.queue.queries import Nothing
+from server.queue.queries import Nothing, Page
 from server.store import Command, Query, Read, Tx
 
 INVITATION_LIFE = timedelta(days=7)
@@ -302,15 +302,23 @@ async def reset_user(tx: Tx, actor: Actor, ask: OfUser) -> Invited:
     return invited
 
 
+class ListUsers(OfInstitution, Page):
+    """The people of an institution."""
+
+
 class Users(Reply):
-    """Everybody who works at an institution and signs in."""
+    """A page of those who work at an institution and sign in; `next` is the cursor of the following page."""
 
     items: list[AdminUser]
+    next: str | None
 
 
-async def list_users(view: Read, actor: Actor, ask: OfInstitution) -> Users:
-    """The people whom the asker administers. Raises `NotFound`."""
-    return Users(items=await user_rows(view.conn, ask.within(actor)))
+async def list_users(view: Read, actor: Actor, ask: ListUsers) -> Users:
+    """The people whom the asker administers, by id. Raises `NotFound`."""
+    start = decode_cursor("users", ask.cursor, int)[0] if ask.cursor else 0
+    rows = await user_rows(view.conn, ask.within(actor), after=start, most=ask.limit + 1)
+    items = rows[: ask.limit]
+    return Users(items=items, next=encode_cursor("users", items[-1].user) if len(rows) > ask.limit else None)
 
 
 # Sessions
@@ -395,7 +403,7 @@ COMMANDS: list[Command[Any, Any]] = [
 ]
 QUERIES: list[Query[Any, Any]] = [
     Query("show-invitation", show_invitation, Nothing, Invitation, INVITED, "GET /invitations"),
-    Query("list-users", list_users, OfInstitution, Users, ADMINS, "GET /users"),
+    Query("list-users", list_users, ListUsers, Users, ADMINS, "GET /users"),
     Query("list-sessions", list_sessions, Nothing, Sessions, PEOPLE, "GET /sessions"),
     Query("list-user-sessions", list_user_sessions, OfUser, Sessions, ADMINS, "GET /users/{user_id}/sessions"),
 ]
