@@ -27,12 +27,12 @@ async def slots(world: World, count: int = 1, *, doctor: int = 0, day: str = DAY
     """Slots of a quarter of an hour each from nine o'clock on; answers their ids."""
     first, every = "09:00", ask.pop("every", 15)
     ends = f"{9 + count * every // 60:02}:{count * every % 60:02}"
+    place = ask.pop("location", world.location)
     told = {"slot_minutes": 15, "between_minutes": every - 15, "starts": first, "ends": ends, **ask}
-    world.actors["receptionist"].within(world.institution)
     made = await world.do(
         "add-slots",
         doctor_id=world.doctors[doctor],
-        location_id=world.location,
+        location_id=place,
         first_day=day,
         last_day=day,
         **told,

@@ -345,12 +345,19 @@ from (
 ) item
 """
 SLOTS = f"""{FREE}, offers as (select *, array[id] as slot_ids from free) {TOLD}"""  # noqa: S608 (constants)
-# A run is slots that follow each other; each slot of it is offered with as many of those behind it as a visit needs.
+# A run is slots that follow each other, with nobody else's time in between; each slot of it is offered with as many of
+# those behind it as a visit needs.
 # Those are found by the minutes of the run that lie before each.
-SPANS = f"""{FREE}, steps as (
+SPANS = f"""{FREE}, placed as (
+    select *, lag(ends_at) over (partition by doctor_id, location_id order by starts_at) as before from free
+), steps as (
     select *, (extract(epoch from ends_at - starts_at) / 60)::bigint as minutes,
-        (starts_at - lag(ends_at) over behind > interval '30 minutes')::integer as step
-    from free window behind as (partition by doctor_id, location_id order by starts_at)
+        case when before is null or before = starts_at then 0 when starts_at - before > interval '30 minutes' then 1
+            else (exists (
+                select from slots o
+                where o.doctor_id = placed.doctor_id and o.starts_at >= before and o.starts_at < placed.starts_at
+            ))::integer end as step
+    from placed
 ), runs as (
     select *, sum(step) over behind as run, sum(minutes) over behind as upto
     from steps window behind as (partition by doctor_id, location_id order by starts_at)

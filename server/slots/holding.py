@@ -121,14 +121,16 @@ def bounds(actor: Actor) -> list[Bound]:
 
 
 async def _wanted(store: Store, actor: Actor, ids: Sequence[int]) -> Wanted:
-    """The slots, in order of time. Raises `NotFound`, `Unavailable`."""
+    """The slots, in order of time. Raises `NotFound`, `SlotsApart`, `Unavailable`."""
     try:
         rows = await store.pool.fetch(WANTED, ids)
     except LOST as lost:
         raise errors.Unavailable() from lost
     if len(rows) != len(ids) or not all(actor.within(row["institution_id"]) for row in rows):
         raise errors.NotFound("There is no such time here.")
-    one = rows[0]
+    one, last = rows[0], rows[-1]
+    if len(rows) > 1 and await store.pool.fetchval(BETWEEN, one["doctor_id"], one["starts_at"], last["ends_at"], ids):
+        raise errors.SlotsApart()
     settings = free.settings_of(one["of_institution"], one["of_doctor"])
     return Wanted([_time(row) for row in rows], one["institution_id"], one["active"], settings, ZoneInfo(one["zone"]))
 
@@ -140,6 +142,14 @@ select s.id, s.doctor_id, s.location_id, s.starts_at, s.ends_at, s.mode, s.open,
 from slots s join doctors d on d.id = s.doctor_id join institutions i on i.id = s.institution_id
 join locations l on l.id = s.location_id
 where s.id = any($1::bigint[]) order by s.starts_at
+"""
+
+
+# Another's visit, or time that cannot be booked, lies between: no visit is had around it.
+BETWEEN = """
+select exists (
+    select from slots where doctor_id = $1 and starts_at >= $2 and starts_at < $3 and id <> all($4::bigint[])
+)
 """
 
 
