@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.bench import clinic, harness, records
+from tests.bench import clinic, harness, records, slots
 from tests.bench.wire import EVENT
 
 SERVERS = ("ours", "stock", "node", "picows")
@@ -172,9 +172,44 @@ async def patient_search(quick: bool) -> list[Row]:
     return [middle, last]
 
 
+async def slot_locks(quick: bool) -> list[Row]:
+    """Slots locked for somebody, with all that a lock counts and tells."""
+    row = Row("locks per second, 16 at once", "/s", {"bare SET NX PX": 0.5}, more_is_better=True)
+    pairs = []
+    async with slots.redis_alone() as client:
+        for _ in range(1 if quick else 3):
+            await client.flushall()
+            pairs.append(await slots.locks(client, 300 if quick else 10_000))
+    row.figures["ours"], row.figures["bare SET NX PX"] = (statistics.median(one) for one in zip(*pairs, strict=True))
+    return [row]
+
+
+async def slot_search(quick: bool) -> list[Row]:
+    """All free slots of fifty doctors in thirty days, over a million appointments, to the answer's last byte."""
+    async with slots.month(5 if quick else 620) as conn:
+        count = await conn.fetchval("select count(*) from appointments")
+        ours, statements, free = await slots.found(conn, 3 if quick else 30)
+        row = Row(
+            f"{free:,} free slots of 50 doctors x 30 days, {count:,} appointments, p50 (at most 50 ms)",
+            "ms",
+            {"the SQL alone": 1.5},
+        )
+        last = Row("the same, p95", "ms", {})
+        await records.alone(conn, [statements] * 3)
+        for who, seconds in (
+            ("ours", ours[1:]),
+            ("the SQL alone", await records.alone(conn, [statements] * len(ours))),
+        ):
+            row.figures[who] = statistics.median(seconds) * 1000
+            last.figures[who] = sorted(seconds)[int(len(seconds) * 0.95) - 1] * 1000
+    return [row, last]
+
+
 ROWS: dict[str, Callable[[bool], Awaitable[list[Row]]]] = {
     "fan-out-1000": fan_out_1000,
     "fan-out-5000": fan_out_5000,
     "hot-queue": hot_queue,
     "patient-search": patient_search,
+    "slot-locks": slot_locks,
+    "slot-search": slot_search,
 }

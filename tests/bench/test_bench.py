@@ -40,3 +40,13 @@ async def test_the_live_queue_is_measured_beside_its_floors() -> None:
 async def test_patient_search_is_measured_beside_its_sql() -> None:
     measured = await rows.patient_search(quick=True)
     assert [set(row.figures) for row in measured] == [{"ours", "the SQL alone"}] * 2
+
+
+async def test_locks_are_measured_beside_bare_keys() -> None:
+    [row] = await rows.slot_locks(quick=True)
+    assert set(row.figures) == {"ours", "bare SET NX PX"} and row.figures["ours"] > 0
+
+
+async def test_slot_search_is_measured_beside_its_sql() -> None:
+    measured = await rows.slot_search(quick=True)
+    assert [set(row.figures) for row in measured] == [{"ours", "the SQL alone"}] * 2
