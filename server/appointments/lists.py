@@ -565,8 +565,8 @@ with stretch as materialized (
 select
     case c.by when 255 then 'all' when 127 then 'state' when 191 then 'kind' when 223 then 'mode' when 239 then 'source'
         when 247 then 'visit_type' when 251 then 'doctor' when 253 then 'day' when 254 then 'cancelled_by' end as what,
-    case c.by when 127 then c.state when 191 then c.kind when 223 then c.mode when 239 then c.source when 247 then v.name
-        when 251 then d.name when 253 then c.day::text when 254 then c.cancelled_by end as of,
+    case c.by when 127 then c.state when 191 then c.kind when 223 then c.mode when 239 then c.source
+        when 247 then v.name when 251 then d.name when 253 then c.day::text when 254 then c.cancelled_by end as of,
     c.count, c.ahead::double precision as ahead, c.fees, c.paid
 from counted c
 left join visit_types v on v.id = c.visit_type_id left join doctors d on d.id = c.doctor_id
