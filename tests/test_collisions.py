@@ -1,0 +1,171 @@
+"""What the database alone keeps impossible: with every check of ours switched off, a seat is still taken once."""
+
+import asyncio
+import os
+import signal
+import sys
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from server import errors
+from tests.clinic import book, left_of, patient_of, slots_of
+from tests.world import World
+
+RAW_APPOINTMENT = """
+insert into appointments (institution_id, number, kind, patient_id, doctor_id, location_id, state, starts_at, ends_at,
+    source, created_at, created_by)
+select institution_id, $2, 'scheduled', $3, doctor_id, location_id, $4, starts_at, ends_at, 'online', now(), 'user:1'
+from slots where id = $1 returning id
+"""
+RAW_SEAT = "insert into seats (slot_id, number, capacity, appointment_id) values ($1, $2, $3, $4)"
+RAW_COUNT = "select count(*) from seats where slot_id = $1"
+UNGUARDED = "alter table seats drop constraint seats_pkey"
+UNCOUNTED = "alter table slots drop constraint slots_taken_within_capacity"
+
+
+async def raw_booking(world: World, slot: int, patient: int, number: int) -> bool:
+    """A booking as the crudest program would make it: look whether a seat is free, then take it."""
+    async with world.pool.acquire() as conn:
+        if await conn.fetchval(RAW_COUNT, slot):
+            return False
+        try:
+            async with conn.transaction():
+                id_ = await conn.fetchval(RAW_APPOINTMENT, slot, f"RAW-{number}", patient, "confirmed")
+                await conn.execute(RAW_SEAT, slot, 1, 1, id_)
+        except asyncpg.IntegrityConstraintViolationError:
+            return False
+    return True
+
+
+async def raw_bookings(world: World, slot: int, many: int, at_once: int) -> int:
+    """So many of them, so many at once behind one look; answers how many believe that they have the seat."""
+    patients = [await patient_of(world) for _ in range(at_once)]
+    looked = asyncio.Barrier(at_once)
+
+    async def one(number: int) -> bool:
+        async with world.pool.acquire() as conn:
+            free = not await conn.fetchval(RAW_COUNT, slot)
+            await looked.wait()  # everybody has looked before anybody takes
+            if not free:
+                return False
+            try:
+                async with conn.transaction():
+                    id_ = await conn.fetchval(RAW_APPOINTMENT, slot, f"RAW-{number}", patients[number], "confirmed")
+                    await conn.execute(RAW_SEAT, slot, 1, 1, id_)
+            except asyncpg.IntegrityConstraintViolationError:
+                return False
+        return True
+
+    got = sum(await asyncio.gather(*(one(number) for number in range(at_once))))
+    later = (raw_booking(world, slot, patients[number % at_once], number) for number in range(at_once, many))
+    return got + sum(await asyncio.gather(*later))
+
+
+async def test_five_hundred_raw_bookings_of_one_seat_leave_one(world: World) -> None:
+    (slot,) = await slots_of(world)
+    assert await raw_bookings(world, slot, 500, 16) == 1
+    assert await world.pool.fetchval(RAW_COUNT, slot) == 1 and await left_of(world, slot) == 0
+    assert await world.pool.fetchval("select count(*) from appointments") == 1
+
+
+async def test_without_the_constraint_the_same_bookings_do_collide(world: World) -> None:
+    (slot,) = await slots_of(world)
+    await world.pool.execute(UNGUARDED)
+    await world.pool.execute(UNCOUNTED)
+    assert await raw_bookings(world, slot, 16, 16) > 1
+    assert await world.pool.fetchval(RAW_COUNT, slot) > 1
+
+
+async def test_a_requests_seat_is_as_taken_as_any(world: World) -> None:
+    (slot,) = await slots_of(world)
+    first, second = await patient_of(world), await patient_of(world)
+    id_ = await world.pool.fetchval(RAW_APPOINTMENT, slot, "RAW-1", first, "pending")
+    await world.pool.execute(RAW_SEAT, slot, 1, 1, id_)
+    other = await world.pool.fetchval(RAW_APPOINTMENT, slot, "RAW-2", second, "confirmed")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await world.pool.execute(RAW_SEAT, slot, 1, 1, other)
+    with pytest.raises(asyncpg.CheckViolationError) as violation:
+        await world.pool.execute(RAW_SEAT, slot, 2, 1, other)
+    assert violation.value.constraint_name == "seats_within_capacity"
+
+
+async def test_capacity_cannot_be_lowered_below_the_seats_that_are_taken(world: World) -> None:
+    (slot,) = await slots_of(world, capacity=2)
+    for _ in range(2):
+        await book(world, [slot])
+    with pytest.raises(asyncpg.CheckViolationError):
+        await world.pool.execute("update slots set capacity = 1 where id = $1", slot)
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await world.pool.execute("delete from slots where id = $1", slot)
+
+
+async def test_two_slots_of_a_doctor_never_overlap(world: World) -> None:
+    await slots_of(world)
+    with pytest.raises(asyncpg.ExclusionViolationError) as violation:
+        await slots_of(world, after=timedelta(days=2, minutes=15))
+    assert violation.value.constraint_name == "slots_never_overlap"
+    assert errors.CONSTRAINTS["slots_never_overlap"].code == "slots-overlap"
+    await slots_of(world, 1, after=timedelta(days=2, minutes=15))
+
+
+async def test_raw_bookings_never_put_a_patient_in_two_places(world: World) -> None:
+    slots = [(await slots_of(world, doctor))[0] for doctor in (0, 1)]
+    patient = await patient_of(world)
+    tries = [raw_booking(world, slots[number % 2], patient, number) for number in range(40)]
+    assert sum(await asyncio.gather(*tries)) == 1
+
+
+async def test_without_that_constraint_the_patient_is_in_both(world: World) -> None:
+    await world.pool.execute("alter table appointments drop constraint appointments_one_place_at_a_time")
+    slots = [(await slots_of(world, doctor))[0] for doctor in (0, 1)]
+    patient = await patient_of(world)
+    assert sum(await asyncio.gather(*(raw_booking(world, slot, patient, slot) for slot in slots))) == 2
+
+
+KILLED = """
+import asyncio, os, sys, asyncpg
+
+async def run(url, slot, patient):
+    conn = await asyncpg.connect(url)
+    async with conn.transaction():
+        id_ = await conn.fetchval(sys.argv[4], slot, "RAW-1", patient, "confirmed")
+        await conn.execute(sys.argv[5], slot, 1, 1, id_)
+        print("written", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+"""
+
+
+async def test_a_process_killed_before_its_commit_leaves_nothing(world: World, database_url: str) -> None:
+    (slot,), patient = await slots_of(world), await patient_of(world)
+    told = (database_url, str(slot), str(patient), RAW_APPOINTMENT, RAW_SEAT)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, *told, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout and await process.stdout.readline() == b"written\n"
+    os.kill(process.pid, signal.SIGKILL)
+    await process.wait()
+    booked = await book(world, [slot])
+    assert booked.state == "confirmed" and await world.pool.fetchval(RAW_COUNT, slot) == 1
+    assert await world.pool.fetchval("select count(*) from appointments") == 1
+
+
+async def test_of_two_hundred_people_for_twenty_slots_none_is_there_twice_and_all_are_answered(world: World) -> None:
+    slots = [*await slots_of(world, 0, count=10), *await slots_of(world, 1, count=10)]
+    patients = [await patient_of(world) for _ in range(200)]
+
+    async def wants(nth: int) -> Any:
+        try:
+            return await book(world, [slots[nth % 20]], patient_id=patients[nth])
+        except errors.Refusal as refusal:
+            return refusal
+
+    answers = await asyncio.gather(*(wants(nth) for nth in range(200)))
+    had = [one for one in answers if not isinstance(one, errors.Refusal)]
+    assert len(had) == 20 and {one.code for one in answers if isinstance(one, errors.Refusal)} == {"slot-full"}
+    assert all("alternatives" in one.extra for one in answers if isinstance(one, errors.Refusal))
+    assert [await left_of(world, slot) for slot in slots] == [0] * 20
+    numbers = sorted(one.number[-4:] for one in had)
+    assert numbers == [f"{nth:04d}" for nth in range(1, 21)]
