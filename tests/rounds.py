@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +10,9 @@ from playwright.async_api import BrowserContext, Page
 
 from server.access import Role
 from server.events import Urgency
+from tests.clinic import book as book_slots
+from tests.clinic import now
+from tests.diary import open_books, patient
 from tests.pages import Served
 
 LANGUAGES = ("en", "ar", "hi")
@@ -66,6 +70,13 @@ async def morning(clinic: Served) -> House:
     house.sessions["doctor"] = await world.account(Role.doctor, "doctor@house.test", **doctor)
     house.sessions["receptionist"] = await world.account(Role.receptionist, "desk@house.test", name="Robin Reyes")
     house.sessions["admin"] = await world.account(Role.admin, "admin@house.test", name="Ada Lindqvist")
+    await open_books(world)
+    visitor, house.sessions["patient"] = await patient(world)
+    for doctor, day in ((0, 3), (1, 6)):
+        found = await world.ask(
+            "find-slots", doctor_id=[world.doctors[doctor]], **{"from": str(now(world).date() + timedelta(days=day))}
+        )
+        await book_slots(world, found.items[4].slot_ids, patient_id=visitor)
     invited = await world.do("invite-user", "admin", email="new@house.test", name="Ines Costa", role="receptionist")
     house.invitation = clinic.url + urlsplit(invited.link).path
     return house
@@ -180,6 +191,40 @@ async def bookings(page: Page, house: House) -> AsyncIterator[str]:
     yield "bookings"
 
 
+async def book(page: Page, house: House) -> AsyncIterator[str]:
+    await page.goto(f"{house.clinic.url}/book")
+    await page.wait_for_selector(".gate-card")
+    yield "book-sign-in"
+    await house.sign_in(page.context, "patient")
+    await page.reload()
+    await page.wait_for_selector("[data-testid=choose-doctor]")
+    yield "book"
+    await page.get_by_test_id("choose-any").first.click()
+    await page.wait_for_selector("[data-testid=slot]")
+    yield "book-any"
+    await page.goto(f"{house.clinic.url}/book#/doctor/{house.clinic.world.doctors[1]}")
+    await page.wait_for_selector("[data-testid=picker][data-state=ready]")
+    await page.locator("[data-testid=slot]").nth(3).click()
+    await page.wait_for_selector("[data-testid=booking-form][data-state=held]")
+    yield "book-last"
+    await page.locator(".more summary").click()
+    yield "book-more"
+
+
+async def mine(page: Page, house: House) -> AsyncIterator[str]:
+    await house.sign_in(page.context, "patient")
+    await page.goto(f"{house.clinic.url}/appointments")
+    await page.wait_for_selector("[data-testid=appointment]")
+    yield "mine"
+    await page.get_by_test_id("cancel").first.click()
+    await page.wait_for_selector("dialog[open]")
+    yield "mine-cancel"
+    await page.keyboard.press("Escape")
+    await page.get_by_test_id("move").first.click()
+    await page.wait_for_selector("dialog[open] [data-testid=slot]")
+    yield "mine-move"
+
+
 async def invite(page: Page, house: House) -> AsyncIterator[str]:
     await page.goto(house.invitation)
     await page.wait_for_selector("[data-testid=invitation]")
@@ -193,7 +238,9 @@ ROUNDS: dict[str, Callable[[Page, House], AsyncIterator[str]]] = {
     "/": front,
     "/admin": admin,
     "/agenda": agenda,
+    "/appointments": mine,
     "/board": board,
+    "/book": book,
     "/bookings": bookings,
     "/console": console,
     "/invite/{secret}": invite,
@@ -202,7 +249,7 @@ ROUNDS: dict[str, Callable[[Page, House], AsyncIterator[str]]] = {
 }
 """The way through each page of `server.pages.PAGES`; it yields at each state, by its name."""
 
-SIZE = {"/board": "tv", "/t/{secret}": "phone"}
+SIZE = {"/appointments": "phone", "/board": "tv", "/book": "phone", "/t/{secret}": "phone"}
 """The size at which a page is mostly seen; a desktop's where none is told."""
 
 

@@ -135,7 +135,7 @@ async function claim() {
   const held = hold.peek();
   if (held?.state !== "held" || !held.token || !link) return;
   try {
-    const lock = /** @type {SlotLock} */ (await link.ask("claim-lock", { slot_id: held.time.slots[0], token: held.token }));
+    const lock = /** @type {SlotLock} */ (await link.ask("claim-lock", { token: held.token }));
     if (hold.peek()?.token === held.token) put({ until: Date.parse(lock.until), extended: lock.extended });
   } catch (error) {
     if (problemOf(error).code === "lock-lost" && hold.peek()?.token === held.token) put({ state: "over", token: "" });
