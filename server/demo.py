@@ -5,16 +5,20 @@ Invariant: demo sign-ins exist only where the database's own `facts` say that `u
 """
 
 import contextlib
-from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, time
+from typing import Any, Literal, TypeVar, cast
 
 import orjson
 
 from server import access, catalog, errors, queue, store
 from server.access import STAFF, Actor, Role
 from server.asks import Ask, Reply
+from server.availability.rules import WorkingTime
+from server.availability.schedules import Draft, add_schedule
+from server.catalog import Practice, Visits
 from server.events import Urgency
-from server.patients import NewPatient
+from server.patients import NewPatient, add_patient
 from server.queue.commands import JoinQueue, join_queue
 from server.queue.entry import Joined
 from server.queue.queries import Nothing
@@ -23,7 +27,19 @@ from server.store import Command, Connection, Query, Read, Tx
 PASSWORD = "callboard-demo"
 DOCTORS = ("Dr. Amara Okafor", "Dr. Liam Fischer", "Dr. Priya Nair")
 SPECIALTIES = ("General practice", "Cardiology", "Paediatrics")
+COLLEAGUE = "Dr. Elena Marchetti"
+"""A second doctor of the first specialty, with no queue of her own: whoever does not mind has a choice."""
+PRACTICES = ((("en", "fr"), "45.00"), (("de", "en"), "90.00"), (("en", "hi"), "55.00"), (("en", "it"), "45.00"))
+"""Of each doctor, the colleague last: the languages, and the fee."""
+VISITS = (
+    Visits("Consultation", 20, None, "#0b6e62", "both"),
+    Visits("Follow-up", 20, "30.00", "#3d6fd1", "both"),
+    Visits("Long visit", 40, "80.00", "#8a4fbf", "in_person"),
+)
+PATIENT = "Maya Lindgren"
+PATIENT_EMAIL = "maya@demo.callboard.example"
 SPEED = 60.0
+T = TypeVar("T")
 
 
 async def seed(database_url: str, base_url: str) -> dict[str, Any] | None:
@@ -63,6 +79,7 @@ async def _seeded(conn: Connection, base_url: str) -> dict[str, Any] | None:
         told["ticket"] = await _ticket(conn, told, base_url)
         for name, urgency in BEHIND:
             await _join(conn, told, base_url, name, urgency)
+        await _open_books(conn, told, base_url)
     await conn.execute(SET_FACT, "demo", orjson.dumps(told).decode())
     return told
 
@@ -117,6 +134,37 @@ async def _furnish(conn: Connection) -> dict[str, Any]:
     }
 
 
+async def _open_books(conn: Connection, told: dict[str, Any], base_url: str) -> None:
+    """Let the doctors be booked, by a patient who can sign in."""
+    ids = told["ids"]
+    institution, location = ids["institution"], ids["location"]
+    await catalog.set_institution_booking(conn, institution, orjson.dumps({"advance_booking_days": 30}).decode())
+    specialties = [await catalog.add_specialty(conn, institution, name) for name in SPECIALTIES]
+    for visits in VISITS:
+        await catalog.add_visit_type(conn, institution, visits)
+    doctors = [*ids["doctors"], await catalog.add_doctor(conn, institution, COLLEAGUE)]
+    names = (*DOCTORS, COLLEAGUE)
+    for doctor, name, specialty, (languages, fee) in zip(
+        doctors, names, [*specialties, specialties[0]], PRACTICES, strict=True
+    ):
+        await catalog.change_doctor(conn, doctor, Practice(name, specialty, None, fee, languages))
+        await catalog.place_doctor(conn, institution, doctor, [location])
+        draft = Draft(doctor_id=doctor, location_id=location, starts_on=_today(), week=_week())
+        await _do(conn, institution, base_url, add_schedule, "add-schedule", draft)
+    patient = await add_patient(conn, institution, NewPatient(name=PATIENT, email=PATIENT_EMAIL, birth_year=1987))
+    told["patient"] = {"id": patient.id, "name": PATIENT, "contact": PATIENT_EMAIL}
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _week() -> list[WorkingTime]:
+    """From Monday to Saturday, with a break at noon; on Saturday the morning alone."""
+    morning = [WorkingTime(weekday=day, starts=time(8), ends=time(12), slot_minutes=20) for day in range(6)]
+    return morning + [WorkingTime(weekday=day, starts=time(13), ends=time(18), slot_minutes=20) for day in range(5)]
+
+
 ROOMY = "update institutions set settings = $2::jsonb where id = $1"
 ADD_DEVICE = """
 insert into devices (institution_id, location_id, name, credential_hash) values ($1, $2, $3, $4) returning id
@@ -153,13 +201,25 @@ async def _ticket(conn: Connection, told: dict[str, Any], base_url: str) -> dict
 
 async def _join(conn: Connection, told: dict[str, Any], base_url: str, name: str, urgency: Urgency) -> Joined:
     """Somebody joins the walk-ins, by the command that everybody joins by; the worker's sweep tells the boards."""
-    actor = Actor(Role.system, institution_id=told["ids"]["institution"])
-    tx = Tx(conn, actor, datetime.now(UTC), fixed=False, base_url=base_url)
     ask = JoinQueue(queue_id=told["ids"]["queues"][-1], patient=NewPatient(name=name), urgency=urgency)
+    return await _do(conn, told["ids"]["institution"], base_url, join_queue, "join-queue", ask)
+
+
+async def _do(
+    conn: Connection,
+    institution: int,
+    base_url: str,
+    run: Callable[[Tx, Actor, Any], Awaitable[T]],
+    name: str,
+    ask: Ask,
+) -> T:
+    """Carry out a command as the system itself."""
+    actor = Actor(Role.system, institution_id=institution)
+    tx = Tx(conn, actor, datetime.now(UTC), fixed=False, base_url=base_url)
     async with conn.transaction():
-        joined = await join_queue(tx, actor, ask)
-        await tx.finish("join-queue", ask)
-    return joined
+        reply = await run(tx, actor, ask)
+        await tx.finish(name, ask)
+    return reply
 
 
 def _addressed(told: dict[str, Any], base_url: str) -> dict[str, Any]:
@@ -171,6 +231,8 @@ def _addressed(told: dict[str, Any], base_url: str) -> dict[str, Any]:
         "board": f"{base_url}/board#device={told['device']['credential']}",
         "console": f"{base_url}/console",
         "ticket": f"{base_url}/t/{told['ticket']['secret']}",
+        "book": f"{base_url}/book",
+        "mailbox": f"{base_url}/mailbox",
     }
     return {**told, "url": base_url, "addresses": addresses}
 

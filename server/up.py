@@ -179,6 +179,8 @@ def _announce(demo: dict[str, Any] | None, address: str) -> str:
             (str(person["role"]).capitalize(), f"{person['email']}   password {person['password']}")
             for person in demo["sign_ins"]
         ]
+        if patient := demo.get("patient"):
+            lines.append(("Patient", f"{patient['contact']}   the code comes to the mailbox"))
     else:
         lines.append(("First user", "callboard user add EMAIL --role admin --name NAME --institution NAME"))
     width = max(len(name) for name, _ in lines)
