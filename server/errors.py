@@ -332,6 +332,12 @@ class PossibleDuplicate(Refusal):
     code, title = "possible-duplicate", "This may be somebody who is registered already."
 
 
+class PatientMerged(Refusal):
+    """The record went over into another of the same person; `patient_id` tells which."""
+
+    code, title = "patient-merged", "This record has been merged into another."
+
+
 class NameTaken(Refusal):
     """The name, address or number is in use already."""
 
@@ -621,12 +627,6 @@ class SamePatient(Refusal):
     """Both records are one already."""
 
     code, status, title = "same-patient", 422, "That is the same record."
-
-
-class PatientMerged(Refusal):
-    """The record went into another one; `patient_id` tells which."""
-
-    code, title = "patient-merged", "That record was merged into another one."
 
 
 class MergeCollides(Refusal):

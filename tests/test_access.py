@@ -50,6 +50,8 @@ register-patient           401      403                   yes                   
 search-patients            401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 correct-patient            401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 show-patient               401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+write-medical-notes        401      403                   yes                   yes                   403                   403                   403                   403   403   403    403          403            403     404                  403                   403                   403         403
+medical-notes              401      403                   yes                   yes                   403                   403                   403                   403   403   403    403          403            403     404                  403                   403                   403         403
 location-overview          401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 renew-link                 401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 show-ticket                401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
@@ -121,6 +123,19 @@ ask-code                   yes yes yes yes yes yes yes yes yes yes yes yes yes y
 verify-code                wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code
 open-institutions          yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes
 read-audit                 401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
+emergency-request          401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   yes    yes          403            403     404                   404                   404                   403         404
+acknowledge-emergency      401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+end-emergency              401      404                   yes                   yes                   yes                   yes                   yes                   403   403   404    404          403            403     404                   404                   404                   403         404
+list-emergencies           401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     yes                   yes                   yes                   403         403
+show-emergency             401      404                   yes                   yes                   yes                   yes                   yes                   403   403   404    404          403            403     404                   404                   404                   403         404
+check-in                   401      404                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+check-in-here              401      403                   403                   403                   403                   403                   403                   403   yes   403    403          403            403     403                   403                   403                   403         403
+start-appointment          401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+complete-appointment       401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+no-show-appointment        401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+arrival-code               401      403                   yes                   yes                   yes                   yes                   yes                   yes   yes   403    403          403            403     404                   404                   404                   404         403
+block-time                 401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+merge-patients             401      403                   403                   403                   yes                   yes                   yes                   403   403   403    403          403            403     403                   404                   404                   403         403
 book-appointment           401      lock-needed           yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 accept-request             401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 reject-request             401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
@@ -235,6 +250,10 @@ class Town:
             case "correct-patient" | "show-patient":
                 new = await world.do("register-patient", name="Somebody new", confirm_new=True)
                 return {"patient_id": new.patient.id, **({"phone": None} if name == "correct-patient" else {})}, None
+            case "write-medical-notes" | "medical-notes":
+                new = await world.do("register-patient", name="Somebody new", confirm_new=True)
+                written = {"medical_notes": None} if name == "write-medical-notes" else {}
+                return {"patient_id": new.patient.id, **written}, None
             case "location-overview":
                 return {"location_id": world.location}, None
             case "enroll-device":
@@ -244,6 +263,8 @@ class Town:
                 return {"device_id": (await world.device(f"Board {next(NUMBERS)}"))[0]}, None
         if name in ("show-invitation", "accept-invitation"):
             return ({"password": PASSWORD} if name == "accept-invitation" else {}), await self.invited(world)
+        if (ask := await self.ready_for_visits(name, world)) is not None:
+            return ask, None
         if (ask := await self.ready_to_administer(name, world)) is not None:
             return ask, None
         if (ask := await self.ready_for_appointments(name, world)) is not None:
@@ -288,6 +309,39 @@ class Town:
         email = f"invited{next(NUMBERS)}@clinic.example"
         reply = await world.do("invite-user", "admin", email=email, name="Somebody", role="receptionist")
         return Somebody(f"Invitation {reply.link.rpartition('/')[2]}")
+
+    async def ready_for_visits(self, name: str, world: World) -> dict[str, Any] | None:
+        """The same for what is asked on the day of a visit, of emergencies, blocked time and merged records."""
+        match name:
+            case "emergency-request":
+                return {"location_id": world.location, "reason": "Not breathing"}
+            case "list-emergencies":
+                return {}
+            case "acknowledge-emergency" | "end-emergency" | "show-emergency":
+                raised = await world.do("emergency-request", location_id=world.location, reason="Not breathing")
+                return {"emergency_id": raised.emergency_id}
+            case "arrival-code":
+                return {"location_id": world.location}
+            case "block-time":
+                days = {"first_day": "2030-01-01", "last_day": "2030-01-02"}
+                return {"doctor_id": world.doctors[0], "kind": "leave", **days}
+            case "merge-patients":
+                return {"patient_id": await clinic.patient_of(world), "into": await clinic.patient_of(world)}
+            case "check-in" | "start-appointment" | "complete-appointment" | "no-show-appointment":
+                return {"appointment_id": (await self.visit_now(world)).appointment_id}
+            case "check-in-here":
+                return {"number": (await self.visit_now(world)).number, "birth_date": "1980-05-17"}
+        return None
+
+    async def visit_now(self, world: World) -> Any:
+        """An appointment with the first doctor that is to begin this minute, of somebody born on 1980-05-17."""
+        await self.queue_of(world)
+        new = {"name": f"Somebody {next(NUMBERS)}", "birth_date": "1980-05-17", "confirm_new": True}
+        patient = (await world.do("register-patient", **new)).patient.id
+        slots = await clinic.slots_of(world, after=timedelta(days=9, hours=next(NUMBERS)))
+        booked = await clinic.book(world, slots, patient_id=patient)
+        await world.pool.execute(BEGINS_NOW, booked.appointment_id)
+        return booked
 
     async def account(self, world: World) -> int:
         """Somebody who works there and has a session."""
@@ -469,6 +523,9 @@ EVENING = {"starts": "18:00", "ends": "19:00", "slot_minutes": 30}
 A_BLOCK = """
 insert into blocks (institution_id, doctor_id, kind, starts_at, ends_at)
 values ($1, $2, 'leave', now(), now() + interval '1 hour') returning id
+"""
+BEGINS_NOW = """
+update appointments set starts_at = now(), ends_at = now() + interval '30 minutes' where id = $1
 """
 A_SESSION = "select id from sessions where user_id = $1"
 

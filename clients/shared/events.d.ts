@@ -607,6 +607,12 @@ export interface EmergencyEnded {
   emergency: number;
 }
 
+/** One patient's record went over into another: everything of theirs is the other's. */
+export interface PatientsMerged {
+  gone: number;
+  into: number;
+}
+
 /** A specialty or visit type was added, changed or retired. */
 export interface CatalogueChanged {
 }
@@ -669,6 +675,7 @@ export interface EventFacts {
   "emergency-alert": EmergencyAlert;
   "emergency-acknowledged": EmergencyAcknowledged;
   "emergency-ended": EmergencyEnded;
+  "patients-merged": PatientsMerged;
   "catalogue-changed": CatalogueChanged;
 }
 
@@ -677,11 +684,11 @@ export interface StreamEvents {
   "board": "ticket-joined" | "patient-called" | "patient-recalled" | "consultation-started" | "consultation-completed" | "ticket-no-show" | "ticket-returned" | "ticket-held" | "ticket-transferred" | "ticket-prioritized" | "ticket-cancelled" | "ticket-undone" | "queue-updated" | "queue-retired" | "location-changed";
   "staff": "ticket-joined" | "patient-called" | "patient-recalled" | "consultation-started" | "consultation-completed" | "ticket-no-show" | "ticket-returned" | "ticket-held" | "ticket-transferred" | "ticket-prioritized" | "ticket-cancelled" | "ticket-undone" | "queue-updated" | "queue-retired" | "location-changed" | "device-enrolled" | "device-renamed" | "device-revoked";
   "shown": "boards-shown";
-  "patient": "ticket-changed" | "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed";
+  "patient": "ticket-changed" | "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "patients-merged";
   "doctor": "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended";
   "slots": "slot-added" | "slot-removed" | "slot-availability-changed";
   "locks": "slot-locked" | "slot-unlocked";
-  "admin": "institution-changed" | "location-changed" | "queue-configured" | "queue-retired" | "doctor-changed" | "user-changed" | "settings-changed" | "catalogue-changed" | "device-enrolled" | "device-renamed" | "device-revoked" | "devices-seen" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended";
+  "admin": "institution-changed" | "location-changed" | "queue-configured" | "queue-retired" | "doctor-changed" | "user-changed" | "settings-changed" | "catalogue-changed" | "patients-merged" | "device-enrolled" | "device-renamed" | "device-revoked" | "devices-seen" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended";
 }
 
 /** An event on the wire: its facts, and the rows that it sets and removes. */

@@ -4,66 +4,32 @@ Invariants: a record's number and the keys by which it is found are written with
 registers somebody who seems to be there already is shown whom, and says so once more before there are two.
 """
 
-import re
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import Field
 
 from server import errors
 from server.access import STAFF, Actor
 from server.asks import Ask, Id, Reply, wrong
 from server.events import Person
 from server.patients import spelling
+from server.patients.details import (
+    FIELDS,
+    Channel,
+    Details,
+    EmergencyContact,
+    Gender,
+    Insurance,
+    NewPatient,
+    PatientName,
+    as_kept,
+    read,
+    stored,
+)
 from server.store import Command, Connection, Query, Read, Tx
 
-
-def _clean_name(name: object) -> object:
-    if not isinstance(name, str):
-        return name
-    kept = spelling.cleaned(name)
-    if kept and not spelling.is_visible(kept):
-        raise ValueError("A name needs at least one letter.")
-    return kept
-
-
-def _ascii_digits(phone: object) -> object:
-    return re.sub(r"\d", lambda digit: str(int(digit[0])), phone) if isinstance(phone, str) else phone
-
-
-PatientName = Annotated[
-    str,
-    BeforeValidator(_clean_name),
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
-]
-Phone = Annotated[
-    str,
-    BeforeValidator(_ascii_digits),
-    StringConstraints(strip_whitespace=True, pattern=r"^\+?[0-9][0-9 ()./-]{2,38}$"),
-]
-BirthYear = Annotated[int, Field(ge=1850, le=2200)]
-BirthDate = Annotated[date, Field(ge=date(1850, 1, 1), le=date(2200, 12, 31))]
 Match = Literal["name", "phone", "number", "birth-date"]
-
-
-class NewPatient(Ask):
-    """A quick registration at the desk: of a birth, the date or the year alone."""
-
-    name: PatientName
-    phone: Phone | None = None
-    birth_date: BirthDate | None = None
-    birth_year: BirthYear | None = None
-
-    @model_validator(mode="after")
-    def _one_birth(self) -> Self:
-        if self.birth_date and self.birth_year not in (None, self.birth_date.year):
-            raise ValueError("birth_year is not the year of birth_date")
-        return self
-
-    @property
-    def born(self) -> int | None:
-        """The year of birth, as far as it is known."""
-        return self.birth_date.year if self.birth_date else self.birth_year
 
 
 class PatientRecord(Reply):
@@ -75,14 +41,24 @@ class PatientRecord(Reply):
     phone: str | None
     birth_date: date | None
     birth_year: int | None
+    gender: Gender | None
+    email: str | None
+    address: str | None
+    emergency_contact: EmergencyContact | None
+    insurance: Insurance | None
+    language: str | None
+    channels: list[Channel]
+    requirements: list[str]
     registered_at: datetime
 
 
-async def add_patient(conn: Connection, institution_id: int, new: NewPatient) -> Person:
-    """A new patient of the institution, under its next number."""
-    row = await conn.fetchrow(
-        ADD_PATIENT, institution_id, new.name, new.phone, new.birth_date, new.born, found_by(institution_id, new)
-    )
+async def add_patient(conn: Connection, institution_id: int, new: NewPatient, told: str = "") -> Person:
+    """A new patient of the institution, under its next number.
+
+    Raises `InvalidRequest`, which points below `told`, for a telephone number that nobody can have.
+    """
+    new = await as_kept(conn, institution_id, new, told)
+    row = await conn.fetchrow(ADD_PATIENT, institution_id, *stored(new), found_by(institution_id, new))
     assert row is not None
     return Person(
         id=row["id"],
@@ -104,41 +80,52 @@ def _of(institution_id: int, keys: "set[str] | list[str]") -> list[str]:
 
 
 ADD_PATIENT = """
-insert into patients (institution_id, name, phone, birth_date, birth_year, found_by) values ($1, $2, $3, $4, $5, $6)
+insert into patients (institution_id, name, phone, birth_date, birth_year, gender, email, address, emergency_contact,
+    insurance, language, channels, requirements, found_by)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 returning id, number
 """
 
 
-async def register_patient(tx: Tx, institution_id: int, new: NewPatient) -> Person:
-    """A new patient of the institution, whoever else may be there already."""
-    person = await add_patient(tx.conn, institution_id, new)
-    tx.about(f"patient:{person.id}", None, _trail(new), patient=person.id)
+async def register_patient(tx: Tx, institution_id: int, new: NewPatient, told: str = "/patient") -> Person:
+    """A new patient of the institution, whoever else may be there already. Raises as `add_patient` does."""
+    person = await add_patient(tx.conn, institution_id, new, told)
+    tx.about(f"patient:{person.id}", None, {**_trail(new), "phone": person.phone}, patient=person.id)
     return person
 
 
 def _trail(patient: "NewPatient | PatientRecord") -> dict[str, Any]:
     """What the audit trail compares of a record."""
-    return patient.model_dump(mode="json", include={"name", "phone", "birth_date", "birth_year"})
+    return patient.model_dump(mode="json", include=set(FIELDS), exclude_defaults=isinstance(patient, NewPatient))
 
 
 async def access_patient(tx: Tx, institution_id: int, patient_id: int) -> Person:
-    """A patient of this institution, whom nobody corrects until the transaction ends. Raises `NotFound`."""
+    """A patient of this institution, whom nobody corrects until the transaction ends.
+
+    Raises `NotFound`, `PatientMerged`.
+    """
     row = await tx.conn.fetchrow(PATIENT_UNCHANGED, patient_id, institution_id)
     if row is None:
         raise errors.NotFound(NO_PATIENT)
-    return Person(**dict(row))
+    if row["merged_into"] is not None:
+        raise errors.PatientMerged(patient_id=row["merged_into"])
+    return Person(**{name: row[name] for name in Person.model_fields})
 
 
 NO_PATIENT = "There is no such patient here."
 # The lock waits for a correction that is being written, so that a ticket never begins with the name before it.
 PATIENT_UNCHANGED = """
-select id, name, phone, birth_year, number, birth_date from patients where id = $1 and institution_id = $2
+select id, name, phone, birth_year, number, birth_date, merged_into from patients
+where id = $1 and institution_id = $2
 for key share
 """
 
 
 async def patient_record(conn: Connection, actor: Actor, patient_id: int) -> PatientRecord:
-    """A patient of the actor's institution. Raises `NotFound`, for another institution's as well."""
+    """A patient of the actor's institution.
+
+    Raises `NotFound`, for another institution's as well, and `PatientMerged` with where the record went.
+    """
     row = await conn.fetchrow(RECORD, patient_id)
     return _record(row, actor)
 
@@ -146,13 +133,19 @@ async def patient_record(conn: Connection, actor: Actor, patient_id: int) -> Pat
 def _record(row: Any, actor: Actor) -> PatientRecord:
     if row is None or not actor.within(row["institution_id"]):
         raise errors.NotFound(NO_PATIENT)
-    return PatientRecord(**{name: row[name] for name in PatientRecord.model_fields})
+    if row["merged_into"] is not None:
+        raise errors.PatientMerged(patient_id=row["merged_into"])
+    return PatientRecord(id=row["id"], number=row["number"], registered_at=row["registered_at"], **read(row))
 
 
-RECORD = """
-select id, institution_id, number, name, phone, birth_date, birth_year, created_at as registered_at
+COLUMNS_KEPT = (
+    "name, phone, birth_date, birth_year, gender, email, address, emergency_contact, insurance, language, channels,"
+    " requirements"
+)
+RECORD = f"""
+select id, institution_id, number, merged_into, created_at as registered_at, {COLUMNS_KEPT}
 from patients where id = $1
-"""
+"""  # noqa: S608 (a constant)
 RECORD_TO_CHANGE = RECORD + "for update"
 
 
@@ -200,7 +193,8 @@ async def search_patients(view: Read, actor: Actor, ask: SearchPatients) -> Foun
     """Patients by name, phone, number or birth date, as they are typed, tolerant of spelling and accents."""
     institution_id = _institution(actor, ask.institution_id)
     asked = spelling.read(ask.q)
-    fits = [_fit(row, asked) for row in await _candidates(view.conn, institution_id, asked, ask.limit)]
+    cards = await _of_card(view.conn, institution_id, asked.number)
+    fits = [_fit(row, asked, cards) for row in await _candidates(view.conn, institution_id, asked, ask.limit)]
     best = sorted((one for one in fits if one.score >= WORTH_SHOWING), key=lambda one: (-one.score, one.name, one.id))
     return FoundPatients(items=best[: ask.limit])
 
@@ -252,10 +246,14 @@ def _telling(words: tuple[str, ...]) -> tuple[str, str, str]:
 
 
 COLUMNS = "id, institution_id, number, name, phone, birth_date, birth_year"
-NUMBERED = f"select {COLUMNS} from patients where institution_id = $1 and number = $2 limit $3"  # noqa: S608 (a constant)
+# The number of a record that went over into another leads to the one that stays.
+NUMBERED = f"""
+select {COLUMNS} from patients
+where id = (select coalesce(merged_into, id) from patients where institution_id = $1 and number = $2) limit $3
+"""  # noqa: S608 (a constant)
 BORN = f"""
 select {COLUMNS} from patients
-where institution_id = $1 and birth_year = any($2::smallint[])
+where institution_id = $1 and birth_year = any($2::smallint[]) and merged_into is null
     and (cardinality($3::date[]) = 0 or birth_date is null or birth_date = any($3))
 order by birth_date = any($3) desc nulls last limit $4
 """  # noqa: S608 (a constant)
@@ -292,10 +290,16 @@ where institution_id = $1 and (cardinality($5::smallint[]) = 0 or birth_year = a
 """  # noqa: S608 (a constant)
 
 
-def _fit(row: Any, asked: spelling.Asked) -> FoundPatient:
+async def _of_card(conn: Connection, institution_id: int, number: str | None) -> set[int]:
+    """The patient whose card has this number, or had it before two records of theirs became one."""
+    rows = await conn.fetch(NUMBERED, institution_id, number, 1) if number else []
+    return {row["id"] for row in rows}
+
+
+def _fit(row: Any, asked: spelling.Asked, of_card: set[int]) -> FoundPatient:
     """How well a record fits, by the best of the ways in which it may be meant."""
     ways: list[tuple[float, Match]] = []
-    if asked.number == row["number"]:
+    if row["id"] in of_card:
         ways.append((1.0, "number"))
     if asked.digits and row["phone"]:
         number = spelling.digits(row["phone"])
@@ -346,14 +350,14 @@ class Registered(Reply):
 async def register(tx: Tx, actor: Actor, ask: RegisterPatient) -> Registered:
     """Register somebody who is not there yet. Raises `PossibleDuplicate` with candidates, unless confirmed."""
     institution_id = _institution(actor, ask.institution_id)
-    _must_be_born(tx, ask)
+    must_be_born(tx, ask)
     # One after the other from here on: of two desks that register the same person, the second is told of the first's.
     if await tx.conn.fetchval(HOLD_NUMBERS, institution_id) is None:
         raise errors.NotFound("There is no such institution here.")
-    duplicates = await _duplicates(tx.conn, institution_id, ask)
+    duplicates = await duplicates_of(tx.conn, institution_id, await as_kept(tx.conn, institution_id, ask))
     if duplicates and not ask.confirm_new:
         raise errors.PossibleDuplicate(candidates=[one.model_dump(mode="json") for one in duplicates])
-    person = await register_patient(tx, institution_id, ask)
+    person = await register_patient(tx, institution_id, ask, told="")
     tx.institution_id = institution_id
     return Registered(patient=await patient_record(tx.conn, actor, person.id), duplicates=duplicates)
 
@@ -364,7 +368,7 @@ on conflict (institution_id) do update set last = patient_numbers.last returning
 """
 
 
-def _must_be_born(tx: Tx, new: NewPatient) -> None:
+def must_be_born(tx: Tx, new: NewPatient) -> None:
     """Raise where a birth is to come, wherever on earth the day has begun."""
     tomorrow = (tx.now + timedelta(days=1)).date()
     if new.birth_date and new.birth_date > tomorrow:
@@ -373,7 +377,7 @@ def _must_be_born(tx: Tx, new: NewPatient) -> None:
         raise wrong(("/birth_year", "Should not be in the future."))
 
 
-async def _duplicates(conn: Connection, institution_id: int, new: NewPatient) -> list[FoundPatient]:
+async def duplicates_of(conn: Connection, institution_id: int, new: NewPatient) -> list[FoundPatient]:
     """Records that may be the same person: of the same phone, or of a similar name and the same birth."""
     found: dict[int, FoundPatient] = {}
     names = spelling.words(new.name)
@@ -409,44 +413,36 @@ def _same_person(new: NewPatient, names: list[str], row: Any) -> float:
 # Correcting
 
 
-class EditPatient(Ask):
-    """What is to be corrected; null takes a phone or a birth away, and another year takes the date away."""
+class EditPatient(Details):
+    """What is to be corrected; null takes something away, and another year of birth takes the date away."""
 
     patient_id: Id
     name: PatientName = ""
-    phone: Phone | None = None
-    birth_date: BirthDate | None = None
-    birth_year: BirthYear | None = None
 
 
 async def edit_patient(tx: Tx, actor: Actor, ask: EditPatient) -> PatientRecord:
     """Write a correction, and whatever it changes of the keys; nobody begins a ticket of theirs meanwhile.
 
-    Whoever shows the patient has to be told by the caller. Raises `NotFound`.
+    Whoever shows the patient has to be told by the caller. Raises `NotFound`, `PatientMerged`, `InvalidRequest`.
     """
     row = await tx.conn.fetchrow(RECORD_TO_CHANGE, ask.patient_id)
     before = _record(row, actor)
     assert row is not None
+    institution_id = row["institution_id"]
     after = _corrected(before, ask)
-    _must_be_born(tx, after)
-    await tx.conn.execute(
-        SAVE_PATIENT,
-        before.id,
-        after.name,
-        after.phone,
-        after.birth_date,
-        after.born,
-        found_by(row["institution_id"], after),
-    )
+    must_be_born(tx, after)
+    if ask.model_fields_set & {"phone", "emergency_contact"}:
+        after = await as_kept(tx.conn, institution_id, after)
+    await tx.conn.execute(SAVE_PATIENT, before.id, *stored(after), found_by(institution_id, after))
     saved = await patient_record(tx.conn, actor, before.id)
-    tx.institution_id = row["institution_id"]
+    tx.institution_id = institution_id
     tx.about(f"patient:{saved.id}", _trail(before), _trail(saved), patient=saved.id)
     return saved
 
 
 def _corrected(before: PatientRecord, ask: EditPatient) -> NewPatient:
     given = ask.model_dump(exclude_unset=True, exclude={"patient_id"})
-    kept = {"name": before.name, "phone": before.phone, "birth_date": before.birth_date}
+    kept = before.model_dump(include=set(FIELDS) - {"birth_year"})
     if given.get("birth_date"):
         given.setdefault("birth_year", given["birth_date"].year)
     elif "birth_year" in given and before.birth_date and given["birth_year"] != before.birth_date.year:
@@ -458,7 +454,9 @@ def _corrected(before: PatientRecord, ask: EditPatient) -> NewPatient:
 
 
 SAVE_PATIENT = """
-update patients set name = $2, phone = $3, birth_date = $4, birth_year = $5, found_by = $6 where id = $1
+update patients set name = $2, phone = $3, birth_date = $4, birth_year = $5, gender = $6, email = $7, address = $8,
+    emergency_contact = $9, insurance = $10, language = $11, channels = $12, requirements = $13, found_by = $14
+where id = $1
 """
 
 
