@@ -311,8 +311,8 @@ async def test_institution_is_made_by_whoever_stands_above_them_all(browser: Bro
         desk = await room.new_page()
         await sign_in(desk, f"{clinic.url}/admin", "root@callboard.test")
         await desk.get_by_role("button", name="New institution").click()
-        await desk.get_by_role("dialog").get_by_label("Name").fill("Hillside")
-        await desk.get_by_role("dialog").get_by_label("Time zone").select_option("Asia/Kolkata")
+        await desk.get_by_role("dialog").get_by_label("Name", exact=True).fill("Hillside")
+        await desk.get_by_role("dialog").get_by_label("Time zone").select_option("Asia/Dubai")
         await desk.get_by_role("button", name="Add").last.click()
         await expect(desk.get_by_role("dialog")).to_have_count(0)
         await expect(desk.locator(".top-brand")).to_contain_text("Hillside")
@@ -323,4 +323,14 @@ async def test_institution_is_made_by_whoever_stands_above_them_all(browser: Bro
         await desk.get_by_role("dialog").get_by_role("button", name="Close the location for good").click()
         await expect(desk.get_by_role("link", name="East wing")).to_have_count(0)
     zone = await clinic.world.pool.fetchval("select zone from institutions where name = 'Hillside'")
-    assert zone == "Asia/Kolkata"
+    assert zone == "Asia/Dubai"
+
+
+async def test_board_where_there_was_no_queue_shows_the_first_one_by_itself(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser, "tv") as wall:
+        _, credential = await clinic.world.device()
+        screen = await wall.new_page()
+        await screen.goto(f"{clinic.url}/board#device={credential}")
+        await expect(screen.locator("body")).to_contain_text("Main waiting room")
+        await clinic.world.do("create-queue", "admin", location_id=clinic.world.location, name="Cardiology")
+        await expect(screen.locator("body")).to_contain_text("Cardiology", timeout=15_000)

@@ -204,9 +204,9 @@ async function become(info) {
     effect(() => void (state.freshAt.value = ours.freshAt.value));
     let before = false;
     effect(() => {
-      // Back after a cut: queues may have come or gone meanwhile.
+      // Back after a cut: queues may have come or gone meanwhile. Where there was none, the first one may just have come.
       const connected = ours.connected.value;
-      if (connected && before) void lookAgain();
+      if (connected && (before || info.queues.length === 0)) void lookAgain();
       before ||= connected;
     });
   }
