@@ -332,6 +332,18 @@ class PossibleDuplicate(Refusal):
     code, title = "possible-duplicate", "This may be somebody who is registered already."
 
 
+class BadFile(Refusal):
+    """The file cannot be read at all: it is no CSV, lacks a column or has too many rows."""
+
+    code, status, title = "bad-file", 422, "The file cannot be read."
+
+
+class BadRows(Refusal):
+    """Rows of the file cannot be brought in, so none was; `bad` tells which and why."""
+
+    code, status, title = "bad-rows", 422, "Some rows cannot be brought in, so none was."
+
+
 class PatientMerged(Refusal):
     """The record went over into another of the same person; `patient_id` tells which."""
 

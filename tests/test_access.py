@@ -79,6 +79,8 @@ list-visit-types           401      yes                   yes                   
 doctor-photo               401      yes                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                  404                   404                   403         403
 show-institution-booking   401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                  404                   404                   403         403
 show-doctor-booking        401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                  404                   404                   403         403
+import-file                401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+import-template            401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   yes                   403         403
 create-institution         401      403                   403                   403                   403                   403                   yes                   403   403   403    403          403            403     403                   403                   403                   403         403
 edit-institution           401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
 create-location            401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
@@ -389,6 +391,10 @@ class Town:
                 return {"institution_id": world.institution, "languages": ["en"]}
             case "create-location" | "create-doctor":
                 return {"institution_id": world.institution, "name": label}
+            case "import-file":
+                return {"institution_id": world.institution, "kind": "specialties", "content": "name\nA\n"}
+            case "import-template":
+                return {"kind": "patients"}
             case "create-specialty":
                 return {"institution_id": world.institution, "name": label}
             case "create-visit-type":
