@@ -2,7 +2,7 @@
 /** Owns what somebody sees once they have booked: the number, when and where; of a request, what becomes of it, live. */
 import { useLayoutEffect, useRef } from "preact/hooks";
 
-import { clockTime, fullDate, longDate, t } from "../shared/i18n.js";
+import { clockTime, longDate, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
 import { answer, anew, done, mode, staff } from "./booking.js";
 import { zoneAt } from "./catalogue.js";
@@ -24,7 +24,7 @@ export function Done() {
       <span class="finished-mark" aria-hidden="true">${bad ? "×" : state === "pending" ? "…" : "✓"}</span>
       <h1 id="done-title" ref=${ref} tabindex="-1">${t(TITLES[state] ?? "book.done")}</h1>
       <div role="status">
-        ${state === "pending" && html`<p>${made.expires_at ? t("book.done.pending.text", { day: fullDate(made.expires_at), time: clockTime(Date.parse(made.expires_at), inZone) }) : t("book.done.pending.wait")}</p>`}
+        ${state === "pending" && html`<p>${made.expires_at ? t("book.done.pending.text", { day: longDate(Date.parse(made.expires_at), inZone), time: clockTime(Date.parse(made.expires_at), inZone) }) : t("book.done.pending.wait")}</p>`}
         ${state === "rejected" && html`<p>${answer.value?.reason ? t("book.done.rejected.reason", { reason: answer.value.reason }) : t("book.done.rejected.text")}</p>`}
       </div>
       <dl class="summary">

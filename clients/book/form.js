@@ -78,7 +78,7 @@ function Clock() {
   if (held.state === "asking") return html`<p class="note" role="status">${t("book.holding")}</p>`;
   if (held.state === "over") return html`<${Over} />`;
   if (held.state === "lost") return html`<${Lost} />`;
-  const left = Math.max(0, Math.ceil((held.until - now.value) / 1_000));
+  const left = Math.max(0, Math.floor((held.until - now.value) / 1_000));
   return html`
     <div class=${`clock ${left <= SOON_S ? "is-soon" : ""}`} data-testid="countdown" data-left=${left}>
       <p><span aria-hidden="true">${t("book.held", { time: timer(left) })}</span><span class="aside" role="status">${left <= SOON_S ? t("book.held.soon") : t("book.held.said", { n: Math.ceil(left / 60) })}</span></p>

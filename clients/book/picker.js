@@ -23,7 +23,7 @@ export function Picker({ times, day, chosen = null, several = false, onDay, onWe
   const reading = times.state.value === "reading" && times.items.value.length === 0;
   return html`
     <section class="picker" aria-labelledby="picker-title" aria-busy=${times.state.value === "reading"} data-testid="picker" data-state=${times.state.value}>
-      <${Week} times=${times} day=${day} onDay=${onDay} onWeek=${onWeek} />
+      <${Week} times=${times} day=${day} several=${several} onDay=${onDay} onWeek=${onWeek} />
       <h3 id="picker-title" class="picker-day">${longDate(noon(day), "UTC")}</h3>
       ${times.state.value === "failed" && html`<p class="problem" role="alert">${times.problem.value}</p>`}
       ${reading && html`<${Skeleton} />`}
@@ -47,8 +47,8 @@ function one(list, several) {
   return [...found.values()];
 }
 
-/** @param {{times: Times, day: string, onDay: (day: string) => void, onWeek: (by: number) => void}} props */
-function Week({ times, day, onDay, onWeek }) {
+/** @param {{times: Times, day: string, several: boolean, onDay: (day: string) => void, onWeek: (by: number) => void}} props */
+function Week({ times, day, several, onDay, onWeek }) {
   const days = times.days.value;
   const first = times.from.value <= times.today;
   const [from, to] = [noon(times.from.value), noon(dayAfter(times.from.value, 6))];
@@ -61,7 +61,7 @@ function Week({ times, day, onDay, onWeek }) {
       </div>
       <ul class="days" aria-label=${t("book.days")}>
         ${[...days].map(([which, list]) => {
-          const free = list.filter((each) => each.free > 0).length;
+          const free = one(list, several).filter((each) => each.free > 0).length;
           return html`<li key=${which}>
             <button class="day" type="button" data-day=${which} data-free=${free} aria-pressed=${which === day} aria-label=${`${longDate(noon(which), "UTC")}, ${t("book.day.free", { n: free })}`} onClick=${() => onDay(which)}>
               <span>${datePart(noon(which), { weekday: "short", timeZone: "UTC" })}</span><strong>${datePart(noon(which), { day: "numeric", timeZone: "UTC" })}</strong><i aria-hidden="true">${free > 0 ? number(free) : "–"}</i>

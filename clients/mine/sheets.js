@@ -36,7 +36,7 @@ const spoken = (one) => ({ day: longDate(Date.parse(one.starts_at), zoneAt(one.l
 function Cancel({ one }) {
   const [reason, setReason] = useState("");
   return html`
-    <${Sheet} title=${one.state === "pending" ? t("mine.withdraw.title") : t("mine.cancel.title")} action=${one.state === "pending" ? t("mine.withdraw") : t("mine.cancel.yes")} danger=${true} busy=${working.value} problem=${problem.value} onClose=${close} onSubmit=${() => void cancel(one, reason)}>
+    <${Sheet} title=${one.state === "pending" ? t("mine.withdraw.title") : t("mine.cancel.title")} action=${one.state === "pending" ? t("mine.withdraw") : t("mine.cancel.yes")} dismiss=${t("mine.cancel.no")} danger=${true} busy=${working.value} problem=${problem.value} onClose=${close} onSubmit=${() => void cancel(one, reason)}>
       <p>${t("mine.cancel.text", spoken(one))}</p>
       <label class="field"><span>${t("mine.cancel.reason")} <small class="soft">${t("book.optional")}</small></span><input type="text" maxlength="500" autocomplete="off" value=${reason} onInput=${(/** @type {Typed} */ event) => setReason(event.currentTarget.value)} /></label>
     <//>

@@ -8,7 +8,7 @@ import { useEffect } from "preact/hooks";
 
 import { zoneAt } from "../book/catalogue.js";
 import { Shell } from "../book/shell.js";
-import { clockTime, datePart, fullDate, has, longDate, t } from "../shared/i18n.js";
+import { clockTime, datePart, has, longDate, t } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 import { html, unbroken } from "../shared/ui.js";
 import { Sheets } from "./sheets.js";
@@ -67,7 +67,7 @@ function Card({ one, large = false }) {
 /** @param {{one: PatientAppointment}} props */
 function State({ one }) {
   if (one.state === "pending")
-    return html`<p class="badge is-pending" role="status">${t("mine.state.pending")}</p>${one.expires_at && html`<p class="soft">${t("mine.pending.until", { day: fullDate(one.expires_at), time: clockTime(Date.parse(one.expires_at), zoneAt(one.location)) })}</p>`}`;
+    return html`<p class="badge is-pending" role="status">${t("mine.state.pending")}</p>${one.expires_at && html`<p class="soft">${t("mine.pending.until", { day: longDate(Date.parse(one.expires_at), zoneAt(one.location)), time: clockTime(Date.parse(one.expires_at), zoneAt(one.location)) })}</p>`}`;
   const link = ticketLink(one);
   return html`
     <p class=${`badge is-${one.state}`} role="status">${t(`mine.state.${one.state}`)}</p>
@@ -87,7 +87,7 @@ function Actions({ one }) {
       ${open && one.doctor !== null && html`<button class="button" type="button" data-testid="move" onClick=${() => begins("move", one)}>${t("mine.move")}</button>`}
       ${open && html`<button class="button leave" type="button" data-testid="cancel" onClick=${() => begins("cancel", one)}>${one.state === "pending" ? t("mine.withdraw") : t("mine.cancel")}</button>`}
       ${near && html`<button class="button leave" type="button" data-testid="help" onClick=${() => begins("help", one)}>${t("mine.help")}</button>`}
-      ${open && one.change_until && html`<p class="soft actions-note">${t("mine.until", { day: fullDate(one.change_until), time: clockTime(Date.parse(one.change_until), zoneAt(one.location)) })}</p>`}
+      ${open && one.change_until && html`<p class="soft actions-note">${t("mine.until", { day: longDate(Date.parse(one.change_until), zoneAt(one.location)), time: clockTime(Date.parse(one.change_until), zoneAt(one.location)) })}</p>`}
       ${!open && one.state === "confirmed" && html`<p class="soft actions-note">${t("mine.toolate")}</p>`}
     </div>
   `;

@@ -7,10 +7,10 @@ import { html } from "./ui.js";
 
 /**
  * A modal sheet with a form; the browser keeps the focus inside and closes it on Escape.
- * @param {{title: string, action?: string, danger?: boolean, busy?: boolean, disabled?: boolean, problem?: string, beside?: boolean, children?: any, onClose: () => void, onSubmit?: () => void}} props
- *   `beside`: a press beside it closes it, too
+ * @param {{title: string, action?: string, dismiss?: string, danger?: boolean, busy?: boolean, disabled?: boolean, problem?: string, beside?: boolean, children?: any, onClose: () => void, onSubmit?: () => void}} props
+ *   `dismiss`: what the button says that changes nothing; `beside`: a press beside it closes it, too
  */
-export function Sheet({ title, action, danger = false, busy = false, disabled = false, problem = "", beside = false, children, onClose, onSubmit }) {
+export function Sheet({ title, action, dismiss, danger = false, busy = false, disabled = false, problem = "", beside = false, children, onClose, onSubmit }) {
   const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useLayoutEffect(() => {
     const before = /** @type {HTMLElement | null} */ (document.activeElement);
@@ -29,7 +29,7 @@ export function Sheet({ title, action, danger = false, busy = false, disabled = 
         ${children}
         <div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div>
         <div class="sheet-foot">
-          <button class="button" type="button" onClick=${onClose}>${action ? t("console.cancel") : t("console.close")}</button>
+          <button class="button" type="button" onClick=${onClose}>${dismiss ?? (action ? t("console.cancel") : t("console.close"))}</button>
           ${action && html`<button class=${`button ${danger ? "danger" : "main"}`} type="submit" aria-busy=${busy} disabled=${busy || disabled}>${busy ? t("console.working") : action}</button>`}
         </div>
       </form>
