@@ -312,7 +312,7 @@ FREE = """
 with doctors_meant as (
     select doctor_id, after, before
     from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) as d (doctor_id, after, before)
-), places as (
+), places as materialized (
     select l.id, z.zone, $6::date::timestamp at time zone z.zone as begins,
         ($7::date + 1)::timestamp at time zone z.zone as ends
     from locations l join institutions i on i.id = l.institution_id
@@ -323,12 +323,17 @@ with doctors_meant as (
     from unnest($10::bigint[], $11::integer[], $12::timestamptz[]) as l (slot_id, locks, until)
 ), free as (
     select s.id, s.doctor_id, s.location_id, s.starts_at, s.ends_at, s.mode, s.capacity - s.taken as left, p.zone,
-        case when l.locks >= s.capacity - s.taken then l.until end as locked_until
-    from doctors_meant d
-    join slots s on s.doctor_id = d.doctor_id and s.starts_at > d.after and s.starts_at < d.before
+        -- Few are locked: one look into a hash for each slot, and at the locks themselves only for those.
+        case when s.id = any($10) then (
+            select l.until from locked l where l.slot_id = s.id and l.locks >= s.capacity - s.taken
+        ) end as locked_until
+    from slots s
+    join doctors_meant d on d.doctor_id = s.doctor_id and s.starts_at > d.after and s.starts_at < d.before
     join places p on p.id = s.location_id
-    left join locked l on l.slot_id = s.id
     where s.open and s.block_id is null and s.taken < s.capacity
+        -- Once more, and plainly: this is what the index is read by.
+        and s.doctor_id = any($1) and s.starts_at > (select min(after) from doctors_meant)
+        and s.starts_at < (select max(before) from doctors_meant)
         and (p.begins is null or s.starts_at >= p.begins) and (p.ends is null or s.starts_at < p.ends)
         and ($8::text is null or s.mode in ('both', $8))
 )"""
