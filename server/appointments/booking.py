@@ -38,6 +38,7 @@ from server.store import Command, Connection, Tx
 
 Symptoms = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 Policy = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+Reference = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 LONGEST = 24
 """Slots of one visit at most."""
 
@@ -68,8 +69,12 @@ class BookAppointment(Ask):
     requirements: list[Requirement] = Field(default=[], max_length=10)
     source: Source | None = Field(default=None, description="How it came in, where staff book.")
     insurance: Coverage | None = None
+    reference: Reference | None = Field(default=None, description="Its name where it comes from, where staff book.")
     token: str | None = Field(default=None, max_length=200, repr=False, description="Of the lock on these slots.")
-    insist: bool = Field(default=False, description="Staff: although the patient is elsewhere then, or has too many.")
+    insist: bool = Field(
+        default=False,
+        description="Staff: although the patient is elsewhere then or has too many, or the time is locked.",
+    )
 
     @model_validator(mode="after")
     def _whom_and_with_whom(self) -> Self:
@@ -99,12 +104,12 @@ async def book(tx: Tx, actor: Actor, ask: BookAppointment) -> Booked:
     """Take a seat of each slot for a patient: at once, or as a request that doctors answer.
 
     Raises `NotFound`, `SlotPast`, `SlotsApart`, `SlotBlocked`, `SlotClosed`, `SlotFull` with the nearest alternatives,
-    `LockNeeded`, `LockLost`, `TooSoon`, `TooFarAhead`, `TooManyOpen`, `ModeMismatch`, `VisitTypeNotOffered`,
-    `VisitTooLong`, `DoctorInactive` and `PatientElsewhere`.
+    `LockNeeded`, `LockLost`, `SlotLocked`, `TooSoon`, `TooFarAhead`, `TooManyOpen`, `ModeMismatch`,
+    `VisitTypeNotOffered`, `VisitTooLong`, `DoctorInactive` and `PatientElsewhere`.
     """
     terms = await open_terms(tx, actor, ask.slot_ids, ask.doctor_id, ask.specialty_id)
     person = await _person(tx, actor, ask, terms)
-    await check_times(tx, actor, terms, ask.mode, ask.visit_type_id, ask.token)
+    await check_times(tx, actor, terms, ask.mode, ask.visit_type_id, ask.token, ask.insist)
     await _check_patient(tx, actor, terms, person, ask.insist)
     appointment = await add_appointment(tx, _wanted(actor, ask, person), terms)
     if ask.token:
@@ -251,7 +256,13 @@ DOCTORS_OF = "select id from doctors where specialty_id = $1 and active order by
 
 
 async def check_times(
-    tx: Tx, actor: Actor, terms: Terms, mode: Mode, visit_type_id: int | None, token: str | None
+    tx: Tx,
+    actor: Actor,
+    terms: Terms,
+    mode: Mode,
+    visit_type_id: int | None,
+    token: str | None,
+    insist: bool = False,
 ) -> None:
     """Raise what keeps this actor from these slots."""
     staff = actor.role is not Role.patient
@@ -263,13 +274,16 @@ async def check_times(
     refusal = rules.refusal(terms.times, wish, tx.now)
     if refusal is not None:
         raise refusal
-    if any(one.left < 1 and one.id not in terms.own for one in terms.times):
-        specialty = terms.specialty_id if terms.doctor_id is None else None
-        raise await seats.full(tx, terms.times, mode, specialty)
+    specialty = terms.specialty_id if terms.doctor_id is None else None
+    wanted = [one for one in terms.times if one.id not in terms.own]
+    if any(one.left < 1 for one in wanted):
+        raise await seats.full(tx, terms.institution_id, terms.times, mode, specialty)
     if not staff and token is None:
         raise errors.LockNeeded()
     if token is not None and tx.locks is not None and not await tx.locks.holds(token, terms.slot_ids):
         raise errors.LockLost()
+    if token is None and not insist:
+        await seats.refuse_locked(tx, terms.institution_id, wanted, mode, specialty)
 
 
 async def _visit_type(tx: Tx, terms: Terms, visit_type_id: int | None) -> asyncpg.Record | None:
@@ -365,6 +379,7 @@ class Wanted:
     rescheduled_from: int | None = None
     fee: Decimal | None = None
     """Another than the usual one, agreed upon before."""
+    reference: str | None = None
 
 
 def _wanted(actor: Actor, ask: BookAppointment, person: Person) -> Wanted:
@@ -381,6 +396,7 @@ def _wanted(actor: Actor, ask: BookAppointment, person: Person) -> Wanted:
         insurance=ask.insurance.model_dump() if ask.insurance else None,
         insisted=ask.insist and staff,
         actor=actor,
+        reference=ask.reference if staff else None,
     )
 
 
@@ -428,6 +444,7 @@ async def add_appointment(tx: Tx, wanted: Wanted, terms: Terms) -> Appointment:
         wanted.actor.key,
         wanted.payment,
         wanted.insurance_verified,
+        wanted.reference,
     )
     if not confirmed:
         await tx.conn.execute(ASK_DOCTORS, id_, terms.concerned)
@@ -448,9 +465,10 @@ def _fee(visit: asyncpg.Record | None, terms: Terms) -> Decimal | None:
 ADD_APPOINTMENT = """
 insert into appointments (institution_id, number, kind, patient_id, doctor_id, specialty_id, location_id, visit_type_id,
     mode, state, starts_at, ends_at, reason, symptoms, urgency, requirements, source, insisted, fee, currency,
-    insurance, expires_at, change_until, rescheduled_from, created_at, created_by, payment, insurance_verified)
+    insurance, expires_at, change_until, rescheduled_from, created_at, created_by, payment, insurance_verified,
+    reference)
 values ($1, $2, 'scheduled', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-    $22, $23, $24, $25, $26, $27)
+    $22, $23, $24, $25, $26, $27, $28)
 returning id
 """
 ASK_DOCTORS = "insert into appointment_doctors (appointment_id, doctor_id) select $1, unnest($2::bigint[])"

@@ -146,7 +146,7 @@ async def reschedule(tx: Tx, actor: Actor, ask: RescheduleAppointment) -> Booked
     late = refuse_late(actor, before, tx.now)
     visit_type_id = before.visit_type.id if before.visit_type else None
     terms = replace(terms, own=set(before.slot_ids) & set(terms.slot_ids))
-    await check_times(tx, actor, terms, before.mode, visit_type_id, ask.token)
+    await check_times(tx, actor, terms, before.mode, visit_type_id, ask.token, ask.insist)
     insisted = ask.insist and actor.role is not Role.patient
     if not insisted:
         await refuse_elsewhere(tx, before.patient.id, terms, but=before.id)

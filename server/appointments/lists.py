@@ -354,18 +354,15 @@ NARROW = """
 SOON = f"{NARROW} and (starts_at, id) > ($4, $5) order by starts_at, id limit $6"
 LATE = f"{NARROW} and (starts_at, id) < ($4, $5) order by starts_at desc, id desc limit $6"
 # One statement for each index that may serve: by the institution's time, by a doctor's, by the patients'.
-BY_TIME = """
-select id, starts_at from appointments
-where institution_id = $1 and ($17::bigint[] is null or doctor_id = any($17))
-"""
-BY_DOCTOR = "select id, starts_at from appointments where institution_id = $1 and doctor_id = $17"
+BY_TIME = "from appointments where institution_id = $1 and ($17::bigint[] is null or doctor_id = any($17))"
+BY_DOCTOR = "from appointments where institution_id = $1 and doctor_id = $17"
 BY_PATIENTS = """
-select id, starts_at from appointments
+from appointments
 where institution_id = $1 and patient_id = any($17::bigint[]) and ($18::bigint[] is null or doctor_id = any($18))
 """
-SOONEST, LATEST = BY_TIME + SOON, BY_TIME + LATE
-SOONEST_OF_DOCTOR, LATEST_OF_DOCTOR = BY_DOCTOR + SOON, BY_DOCTOR + LATE
-SOONEST_OF_PATIENTS, LATEST_OF_PATIENTS = BY_PATIENTS + SOON, BY_PATIENTS + LATE
+SOONEST, LATEST = (f"select id, starts_at {BY_TIME} {order}" for order in (SOON, LATE))
+SOONEST_OF_DOCTOR, LATEST_OF_DOCTOR = (f"select id, starts_at {BY_DOCTOR} {order}" for order in (SOON, LATE))
+SOONEST_OF_PATIENTS, LATEST_OF_PATIENTS = (f"select id, starts_at {BY_PATIENTS} {order}" for order in (SOON, LATE))
 
 
 # The asker's own

@@ -5,13 +5,15 @@ told. Numbers are given under their day's row until the transaction ends, so tha
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from server import availability, errors
+from server import availability, errors, slots
+from server.access import Role
 from server.appointments.rules import Time
-from server.store import Connection, Tx
+from server.events import Mode
+from server.store import Connection, Read, Tx
 
 
 async def times(conn: Connection, slot_ids: Sequence[int]) -> list[Time]:
@@ -105,53 +107,42 @@ async def hand_over(tx: Tx, appointment_id: int, to: int, slot_ids: Sequence[int
 HAND_OVER = "update seats set appointment_id = $2 where appointment_id = $1 and slot_id = any($3::bigint[])"
 
 
-async def full(tx: Tx, wanted: Sequence[Time], mode: str, specialty_id: int | None = None) -> errors.SlotFull:
+async def full(
+    tx: Tx, institution_id: int, wanted: Sequence[Time], mode: Mode, specialty_id: int | None = None
+) -> errors.SlotFull:
     """The refusal of slots that are taken, with the nearest that are not: of the doctor, or of the specialty."""
-    first, last = wanted[0], wanted[-1]
-    doctor_id = None if specialty_id else first.doctor_id
-    length = last.ends_at - first.starts_at
-    rows = await tx.conn.fetch(
-        NEAREST, doctor_id, specialty_id, first.starts_at, mode, length, first.location_id, tx.now
-    )
-    return errors.SlotFull(
-        alternatives=[
-            {
-                "slot_ids": [row["id"]],
-                "doctor_id": row["doctor_id"],
-                "location_id": row["location_id"],
-                "starts_at": row["starts_at"].isoformat(),
-                "ends_at": row["ends_at"].isoformat(),
-            }
-            for row in rows
-        ]
-    )
+    return errors.SlotFull(alternatives=await _nearest(tx, institution_id, wanted, mode, specialty_id))
 
 
-# Both ways from the time wanted, each along the index of free slots.
-NEAREST = """
-with doctors_meant as (
-    select id from doctors where active and (id = $1 or ($1::bigint is null and specialty_id = $2))
-), near as (
-    select n.id, n.doctor_id, n.location_id, n.starts_at, n.ends_at
-    from doctors_meant d cross join lateral (
-        (
-            select id, doctor_id, location_id, starts_at, ends_at from slots
-            where doctor_id = d.id and open and block_id is null and taken < capacity and starts_at >= $3
-                and mode in ('both', $4) and ends_at - starts_at >= $5 and location_id = $6
-            order by starts_at limit 3
-        )
-        union all
-        (
-            select id, doctor_id, location_id, starts_at, ends_at from slots
-            where doctor_id = d.id and open and block_id is null and taken < capacity and starts_at < $3
-                and starts_at > $7 and mode in ('both', $4) and ends_at - starts_at >= $5 and location_id = $6
-            order by starts_at desc limit 3
-        )
-    ) n
-)
-select id, doctor_id, location_id, starts_at, ends_at from near
-order by abs(extract(epoch from starts_at - $3)), id limit 3
-"""
+async def _nearest(
+    tx: Tx, institution_id: int, wanted: Sequence[Time], mode: Mode, specialty_id: int | None
+) -> list[dict[str, Any]]:
+    length = sum((one.ends_at - one.starts_at for one in wanted), timedelta())
+    items = await slots.nearest(
+        Read(tx.conn, tx.now, tx.locks),
+        institution_id,
+        doctor_id=None if specialty_id else wanted[0].doctor_id,
+        specialty_id=specialty_id,
+        around=wanted[0].starts_at,
+        mode=mode,
+        minutes=int(length.total_seconds()) // 60,
+        patient=tx.actor.role is Role.patient,
+    )
+    return [one.model_dump(mode="json") for one in items]
+
+
+async def refuse_locked(
+    tx: Tx, institution_id: int, wanted: Sequence[Time], mode: Mode, specialty_id: int | None
+) -> None:
+    """Raise `SlotLocked` where somebody else is about to book all that is left; without Redis, nothing is locked."""
+    if not isinstance(tx.locks, slots.Locks):
+        return
+    shown = await tx.locks.shown(sorted({one.doctor_id for one in wanted}))
+    for one in wanted:
+        until = shown[one.doctor_id].slots.get(one.id, []) if one.doctor_id in shown else []
+        if until and one.left <= len(until):
+            others = await _nearest(tx, institution_id, wanted, mode, specialty_id)
+            raise errors.SlotLocked(until=max(until).isoformat(), alternatives=others)
 
 
 # Numbers
