@@ -171,8 +171,8 @@ next-slot                  401      yes                   yes                   
 add-slot                   401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 add-slots                  401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 change-slot                401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
-remove-slot                401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
-remove-slots               401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+remove-slot                401      403                   yes                   404                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+remove-slots               401      403                   yes                   404                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 end-block                  401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 list-blocks                401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 """  # noqa: E501
@@ -463,7 +463,8 @@ class Town:
                 return {**here, "starts_on": day.isoformat(), "ends_on": day.isoformat(), "week": week}
             case "change-schedule" | "end-schedule":
                 ask = {**here, "starts_on": day.isoformat(), "ends_on": day.isoformat(), "week": week}
-                return {"schedule_id": (await world.do("add-schedule", **ask)).schedule.id}
+                id_ = (await world.do("add-schedule", **ask)).schedule.id
+                return {"schedule_id": id_, **({"last_day": f"{day}"} if name == "end-schedule" else {})}
             case "add-slot":
                 return {**here, "starts_at": f"{day}T09:00:00Z", "minutes": 30}
             case "add-slots":
