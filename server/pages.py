@@ -31,6 +31,7 @@ PAGES: dict[str, str] = {
     "/bookings": "bookings/index.html",
     "/console": "console/index.html",
     "/reception": "reception/index.html",
+    "/schedule": "schedule/index.html",
     "/invite/{secret}": "invite/index.html",
     "/t/{secret}": "ticket/index.html",
 }

@@ -225,6 +225,31 @@ async def mine(page: Page, house: House) -> AsyncIterator[str]:
     yield "mine-move"
 
 
+async def schedule(page: Page, house: House) -> AsyncIterator[str]:
+    await house.sign_in(page.context, "doctor")
+    world = house.clinic.world
+    week = [{"weekday": day, "starts": "09:00", "ends": "13:00", "slot_minutes": 20} for day in range(5)]
+    place = {"doctor_id": world.doctors[0], "location_id": world.location}
+    if not await world.pool.fetchval("select exists (select from schedules where doctor_id = $1)", world.doctors[0]):
+        await world.do("add-schedule", **place, starts_on="2026-01-05", week=week)
+    await page.goto(f"{house.clinic.url}/schedule")
+    await page.wait_for_selector(".plan-card")
+    await page.locator(".plan-turn button").last.click()
+    await page.wait_for_selector("[data-testid=slot]")
+    yield "schedule"
+    await page.get_by_test_id("slot").first.click()
+    await page.wait_for_selector("dialog[open]")
+    yield "schedule-slot"
+    await page.keyboard.press("Escape")
+    await page.locator(".plan-card-foot button").first.click()
+    await page.get_by_test_id("session").nth(1).locator("button").press("ArrowDown")
+    await page.wait_for_selector("[data-testid=preview]")
+    yield "schedule-draft"
+    await page.get_by_test_id("session").first.locator("button").press("Enter")
+    await page.wait_for_selector("dialog[open]")
+    yield "schedule-session"
+
+
 async def invite(page: Page, house: House) -> AsyncIterator[str]:
     await page.goto(house.invitation)
     await page.wait_for_selector("[data-testid=invitation]")
@@ -245,6 +270,7 @@ ROUNDS: dict[str, Callable[[Page, House], AsyncIterator[str]]] = {
     "/console": console,
     "/invite/{secret}": invite,
     "/reception": reception,
+    "/schedule": schedule,
     "/t/{secret}": ticket,
 }
 """The way through each page of `server.pages.PAGES`; it yields at each state, by its name."""

@@ -1,0 +1,216 @@
+// @ts-check
+/**
+ * Owns what the schedule page knows and does: one doctor's weekly schedules, the draft that is being drawn, and the
+ * days as they are.
+ *
+ * Invariant: a draft touches nothing until it is saved; what is there is asked for anew whenever the doctor's slots
+ * stream tells of a change.
+ *
+ * @import {Feed} from "../shared/socket.js"
+ * @import {Session} from "./week.js"
+ * @typedef {{id: number, location_id: number, starts_on: string, ends_on: string | null, every_weeks: number, week: Session[], holds: boolean}} Weekly
+ * @typedef {{id: number, name: string, zone: string}} Spot
+ * @typedef {{doctor_id: number, doctor_name: string, items: Weekly[], locations: Spot[]}} Arranged
+ * @typedef {{id: number, location_id: number, starts_at: string, ends_at: string, capacity: number, taken: number, mode: string, open: boolean, block_id: number | null}} Slot
+ * @typedef {{id: number, doctor_id: number | null, location_id: number | null, kind: string, reason: string | null, starts_at: string, ends_at: string}} Block
+ * @typedef {{added: number, removed: number, altered: number, outside: {appointment_id: number, number: string, starts_at: string, patient_name: string, phone: string | null}[]}} Preview
+ * @typedef {{id: number | null, location_id: number, starts_on: string, ends_on: string | null, every_weeks: number, week: Session[]}} Draft
+ */
+import { computed, effect, signal } from "@preact/signals";
+
+import { Problem, act, get, request } from "../shared/api.js";
+import { coarse } from "../shared/clock.js";
+import { t, zone } from "../shared/i18n.js";
+import { renew } from "../shared/reload.js";
+import { resume, user } from "../shared/session.js";
+import { Link } from "../shared/socket.js";
+import { dayOf, plusDays, weekOf } from "../shared/times.js";
+
+export const doctors = signal(/** @type {{id: number, name: string}[]} */ ([]));
+export const arranged = signal(/** @type {Arranged | null} */ (null));
+export const draft = signal(/** @type {Draft | null} */ (null));
+export const preview = signal(/** @type {Preview | null} */ (null));
+export const calendar = signal(/** @type {{slots: Slot[], blocks: Block[]} | null} */ (null));
+export const toast = signal(/** @type {{text: string, kind: "done" | "problem"} | null} */ (null));
+export const busy = signal(false);
+export const stale = signal(false);
+export const shut = signal(false);
+/** The sheet that is open, as a function that draws it. */
+export const sheet = signal(/** @type {(() => any) | null} */ (null));
+export const closeSheet = () => void (sheet.value = null);
+
+const asked = signal(Number(/\/doctor\/(\d+)/.exec(location.hash)?.[1] ?? 0));
+addEventListener("hashchange", () => (asked.value = Number(/\/doctor\/(\d+)/.exec(location.hash)?.[1] ?? 0)));
+/** @param {number} id */
+export const choose = (id) => void (location.hash = `#/doctor/${id}`);
+
+export const isDoctor = computed(() => user.value?.role === "doctor");
+export const who = computed(() => (isDoctor.value ? (user.value?.doctor_id ?? 0) : asked.value || (doctors.value[0]?.id ?? 0)));
+export const today = computed(() => dayOf(coarse.value, zone.value));
+export const day = signal("");
+export const days = computed(() => weekOf(day.value || today.value));
+/** @param {number} id */
+export const spot = (id) => arranged.value?.locations.find((one) => one.id === id) ?? null;
+
+/** @type {Link | null} */
+let link = null;
+let feed = /** @type {Feed | null} */ (null);
+let followed = 0;
+
+/** Begin for the one who has signed in. */
+export async function begin() {
+  await attempt(async () => {
+    const found = await get("/catalogue");
+    zone.value = found.institution.zone;
+    doctors.value = found.doctors;
+  });
+}
+
+/** End: somebody else may sit down here. */
+export function end() {
+  link?.close();
+  link = feed = null;
+  followed = 0;
+  doctors.value = [];
+  arranged.value = draft.value = preview.value = calendar.value = sheet.value = null;
+  shut.value = false;
+}
+
+/**
+ * Do something whose refusal is told to the one who looks; answers whether it was done.
+ * @param {() => Promise<void>} what
+ */
+async function attempt(what) {
+  try {
+    await what();
+    return true;
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (error.code === "not-authenticated") user.value = null;
+    else if (error.code === "not-allowed" && !arranged.peek()) shut.value = true;
+    else say(error.message, "problem");
+    return false;
+  }
+}
+
+effect(() => {
+  const id = who.value;
+  if (!id || id === followed || !user.value) return;
+  followed = id;
+  draft.value = preview.value = arranged.value = calendar.value = null;
+  shut.value = false;
+  feed?.stop();
+  link ??= connect();
+  feed = link.follow(`slots:${id}`, () => soon());
+});
+
+function connect() {
+  const idle = () => draft.peek() === null && sheet.peek() === null;
+  const made = new Link({ auth: () => ({}), onDenied: resume, onHello: (hello) => void renew(hello.build, idle) });
+  effect(() => void (stale.value = made.stale.value));
+  return made;
+}
+
+let timer = 0;
+/** Several events of one change are one question. */
+function soon() {
+  clearTimeout(timer);
+  timer = setTimeout(() => void load(), 80);
+}
+
+effect(() => void (days.value && who.value && user.value && soon()));
+
+async function load() {
+  const id = who.peek();
+  const [first, last] = [days.peek()[0], days.peek()[6]];
+  await attempt(async () => {
+    const [schedules, shown] = await Promise.all([get(`/doctors/${id}/schedules`), get(`/doctors/${id}/calendar?first_day=${first}&last_day=${last}`)]);
+    if (id !== who.peek()) return;
+    arranged.value = schedules;
+    if (first === days.peek()[0]) calendar.value = shown;
+  });
+}
+
+// The draft
+
+/** Begin to change a schedule, or to draw a new one. @param {Weekly | null} one */
+export function edit(one) {
+  const place = arranged.peek()?.locations[0];
+  if (one) draft.value = { id: one.id, location_id: one.location_id, starts_on: one.starts_on, ends_on: one.ends_on, every_weeks: one.every_weeks, week: one.week };
+  else if (place) draft.value = { id: null, location_id: place.id, starts_on: plusDays(today.peek(), 1), ends_on: null, every_weeks: 1, week: [] };
+  preview.value = null;
+}
+
+/** @param {Partial<Draft>} some */
+export function redraw(some) {
+  if (!draft.peek()) return;
+  draft.value = { .../** @type {Draft} */ (draft.peek()), ...some };
+  lookSoon();
+}
+
+/** @param {number} nth @param {Session} session */
+export const replace = (nth, session) => redraw({ week: /** @type {Draft} */ (draft.peek()).week.map((one, at) => (at === nth ? session : one)) });
+
+let lookTimer = 0;
+function lookSoon() {
+  clearTimeout(lookTimer);
+  preview.value = null;
+  lookTimer = setTimeout(() => void look(), 350);
+}
+
+export const refusal = signal("");
+
+/** Ask what saving the draft would do. */
+async function look() {
+  const one = draft.peek();
+  if (!one || one.week.length === 0) return;
+  const { id, ...rest } = one;
+  try {
+    const found = await request("POST", `/doctors/${who.peek()}/schedules/preview`, { body: { ...rest, ...(id && { schedule_id: id }) } });
+    if (draft.peek() !== one) return;
+    preview.value = found;
+    refusal.value = "";
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (draft.peek() === one) refusal.value = error.code === "invalid-request" ? (error.body.errors?.[0]?.detail ?? error.message) : error.message;
+  }
+}
+
+/** Save the draft. */
+export async function save() {
+  const one = draft.peek();
+  if (!one) return;
+  const { id, location_id, ...rest } = one;
+  await step(id ? `/schedules/${id}` : `/doctors/${who.peek()}/schedules`, id ? rest : { location_id, ...rest }, "schedule.saved", () => (draft.value = preview.value = null));
+}
+
+/** Leave the draft as it was never drawn. */
+export function discard() {
+  draft.value = preview.value = null;
+  refusal.value = "";
+}
+
+/**
+ * One change, with a word on what came of it; answers whether it was done.
+ * @param {string} path @param {Record<string, any>} body @param {string} word @param {() => void} [then]
+ */
+export async function step(path, body, word, then) {
+  if (busy.peek()) return false;
+  busy.value = true;
+  const done = await attempt(async () => {
+    await act(path, body);
+    say(t(word), "done");
+    then?.();
+    await load();
+  });
+  busy.value = false;
+  return done;
+}
+
+let toastTimer = 0;
+/** @param {string} text @param {"done" | "problem"} kind */
+export function say(text, kind) {
+  clearTimeout(toastTimer);
+  toast.value = { text, kind };
+  toastTimer = setTimeout(() => (toast.value = null), kind === "problem" ? 9_000 : 5_000);
+}
