@@ -18,7 +18,7 @@ from tests.clinic import (
     streams,
     visit_type_of,
 )
-from tests.world import World
+from tests.world import World, eventually
 
 
 async def refused(code: str, doing: Any) -> errors.Refusal:
@@ -174,3 +174,26 @@ async def test_staff_of_another_location_do_not_book_here(still: World) -> None:
     slots, patient = await slots_of(still), await patient_of(still)
     limited = Actor(still.actors["receptionist"].role, 77, still.institution, location_ids=frozenset({2**40}))
     await refused("not-allowed", book(still, slots, limited, patient_id=patient))
+
+
+async def test_a_patient_books_what_they_have_locked_and_the_lock_is_gone(world: World) -> None:
+    patient, slots = await patient_of(world), await slots_of(world)
+    actor, other = await account_of(world, patient), await account_of(world, await patient_of(world))
+    lock = await world.do("lock-slot", actor, slot_id=slots[0])
+    await refused("lock-lost", book(world, slots, other, token="not-" + lock.token))
+    refusal = await refused("slot-locked", book(world, slots))
+    assert "alternatives" in refusal.extra
+    booked = await book(world, slots, actor, token=lock.token)
+    assert booked.state == "confirmed"
+
+    async def released() -> bool:
+        return not await world.store.locks.holds(lock.token, slots)  # type: ignore[union-attr]
+
+    await eventually(released)
+
+
+async def test_the_desk_may_insist_on_a_time_that_is_locked(world: World) -> None:
+    actor, slots = await account_of(world, await patient_of(world)), await slots_of(world)
+    lock = await world.do("lock-slot", actor, slot_id=slots[0])
+    await book(world, slots, insist=True)
+    await refused("slot-full", book(world, slots, actor, token=lock.token))
