@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from server.appointments import blocking, booking, bulk, life, lists, money, notes, requests, visits
+from server.appointments import blocking, booking, bulk, life, lists, merging, money, notes, requests, visits
 from server.appointments.records import doctor_rows, patient_rows
 from server.appointments.upkeep import expire_requests, file_all
 from server.store import Command, Query, Reactions
@@ -13,6 +13,7 @@ COMMANDS: list[Command[Any, Any]] = [
     *bulk.COMMANDS,
     *requests.COMMANDS,
     *life.COMMANDS,
+    *merging.COMMANDS,
     *money.COMMANDS,
     *notes.COMMANDS,
     *visits.COMMANDS,
