@@ -622,6 +622,8 @@ create table appointments (
     urgency             text        not null default 'routine',
     requirements        text[]      not null default '{}',
     source              text        not null,
+    -- What it is called where it came from: an import that runs twice finds what it has brought.
+    reference           text        collate "C",
     -- Made although the patient is elsewhere at that time: staff said so.
     insisted            boolean     not null default false,
     fee                 numeric(10, 2),
@@ -655,6 +657,9 @@ create table appointments (
     filed_at            timestamptz,
     -- What stands on a patient's letter is one appointment's.
     constraint appointments_number_unique unique (institution_id, number),
+    -- What came from elsewhere came once.
+    constraint appointments_reference_unique unique (institution_id, reference),
+    constraint appointments_reference_length check (char_length(reference) between 1 and 200),
     -- Nobody is in two places at once, unless staff insist.
     constraint appointments_one_place_at_a_time exclude using gist (int8range(patient_id, patient_id, '[]') with &&, during with &&)
         where (kind = 'scheduled' and state in ('pending', 'confirmed', 'checked_in', 'in_progress') and not insisted),

@@ -120,6 +120,35 @@ def replay(
     _run(player.run(_config(data=data), file=file, speed=speed))
 
 
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A CSV of appointments.")],
+    institution: Annotated[str | None, typer.Option(help="Whose they are [the only one].")] = None,
+    location: Annotated[str | None, typer.Option(help="Where they are [the first].")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write every row that could not be placed here, as CSV.")] = None,
+    data: Data = DATA,
+) -> None:
+    """Bring appointments of another system in; run again, it goes on, or changes nothing."""
+    from server import errors, importing
+
+    try:
+        with typer.progressbar(length=1000, label="Appointments") as bar:
+            done = _run(
+                importing.run(
+                    _config(data=data), file, institution, location, lambda n, of: bar.update(n * 1000 // of - bar.pos)
+                )
+            )
+    except errors.Refusal as refusal:
+        _refuse(refusal.detail)
+    print(f"{done.rows} rows: {done.booked} booked, {done.known} were there already, {len(done.refused)} not placed.")
+    print(", ".join(f"{name.replace('_', ' ')} {n}" for name, n in sorted(done.steps.items())) or "Nothing else to do.")
+    lines = ["line,code,why", *(f'{line},{code},"{why.replace(chr(34), chr(39))}"' for line, code, why in done.refused)]
+    if report:
+        report.write_text("\n".join(lines) + "\n")
+    elif done.refused:
+        print("\n".join(lines[:21]), file=sys.stderr)
+
+
 @app.command("evaluate-waits")
 def evaluate_waits(
     file: Annotated[Path, typer.Argument(help="A CSV of visits.")],

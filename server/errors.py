@@ -665,6 +665,7 @@ CONSTRAINTS: dict[str, type[Refusal]] = {
     "seats_within_capacity": SlotFull,
     "slots_taken_within_capacity": SlotFull,
     "appointments_one_place_at_a_time": PatientElsewhere,
+    "appointments_reference_unique": NameTaken,
     "schedules_start_unique": ScheduleStarts,
     "specialties_name_unique": NameTaken,
     "visit_types_name_unique": NameTaken,

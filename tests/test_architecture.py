@@ -28,7 +28,7 @@ NEVER: dict[str, frozenset[str]] = {
     "contract": frozenset({"slices", "store"}),
     "workers": frozenset({"web", "live"}),
 }
-ASSEMBLED_BY = frozenset({"app", "cli", "up", "people", "replay", "supervisor", "workers"})
+ASSEMBLED_BY = frozenset({"app", "cli", "importing", "people", "replay", "supervisor", "up", "workers"})
 """The entry points: whoever starts a part of Callboard may import its assembly."""
 
 
