@@ -10,7 +10,7 @@ import hmac
 import math
 import re
 import secrets
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 import orjson
@@ -23,7 +23,7 @@ from server.asks import Ask, Id, Opened, Reply, session_user, wrong
 from server.doors import sender
 from server.notices import rules
 from server.patients import records
-from server.patients.records import PatientName
+from server.patients.details import BirthDate, PatientName
 from server.settings import effective_booking
 from server.store import Action, Command, Connection, Query, Read, Store, Tx
 
@@ -145,7 +145,7 @@ class Registration(Ask):
 
     institution_id: Id
     name: PatientName
-    birth_date: Annotated[date, Field(ge=date(1850, 1, 1), le=date(2200, 12, 31))]
+    birth_date: BirthDate
 
 
 class VerifyCode(Ask):
