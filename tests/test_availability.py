@@ -1,13 +1,16 @@
 """Doctors' time in a real database: slots added, changed, removed, blocked and generated, and who may do it."""
 
-from datetime import UTC, datetime
+import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from server import errors
+from server import catalog, errors
 from server.access import SYSTEM
-from server.availability import GENERATE, OfDoctor
+from server.availability import FILE_DOCTOR, GENERATE, OfDoctor, Scope, add_block
+from server.events import slots as doctor_slots
 from tests.world import World
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -96,3 +99,131 @@ async def test_worker_makes_further_days_and_what_was_removed_stays_removed(stil
         await still.store.execute(GENERATE, SYSTEM, OfDoctor(doctor_id=still.doctors[0]))
     found = await times(still)
     assert "03-02T09:30" not in found and found[-1] == "05-04T09:30"
+
+
+async def booked(world: World, slot_id: int) -> None:
+    """Somebody has a seat in the slot."""
+    patient = await world.do("register-patient", name=f"Patient {slot_id}", confirm_new=True)
+    row = await world.pool.fetchrow(BOOK, world.institution, patient.patient.id, world.location, slot_id)
+    await world.pool.execute(SEAT, slot_id, row["id"])
+
+
+BOOK = """
+insert into appointments (institution_id, number, kind, patient_id, doctor_id, location_id, state, starts_at, ends_at,
+    source, created_at, created_by)
+select $1, 'APT-' || s.id, 'scheduled', $2, s.doctor_id, $3, 'confirmed', s.starts_at, s.ends_at,
+    'phone', now(), 'system'
+from slots s where s.id = $4 returning id
+"""
+SEAT = (
+    "insert into seats (slot_id, number, capacity, appointment_id) select id, 1, capacity, $2 from slots where id = $1"
+)
+
+
+async def test_change_leaves_booked_slots_and_preview_says_which_fall_outside(still: World) -> None:
+    id_ = await schedule(still, [MORNINGS[0]])
+    kept = await still.pool.fetchval("select id from slots where starts_at = '2026-03-09 09:30Z'")
+    await booked(still, kept)
+    week = [{**MORNINGS[0], "starts": "10:00", "ends": "12:00"}]
+    place = {"doctor_id": still.doctors[0], "location_id": still.location, "starts_on": "2026-03-02"}
+    seen = await still.ask("preview-schedule", **place, schedule_id=id_, week=week)
+    async with still.verify(f"slots:{still.doctors[0]}"):
+        done = await still.do("change-schedule", schedule_id=id_, week=week)
+    assert (seen.added, seen.removed) == (done.added, done.removed) and done.outside == [kept]
+    assert [one.number for one in seen.outside] == [f"APT-{kept}"]
+    found = await times(still)
+    assert "03-09T09:30" not in found and "03-09T11:30" in found and "03-09T10:00" in found
+    assert await still.pool.fetchval("select not open and taken = 1 from slots where id = $1", kept)
+
+
+async def test_schedule_elsewhere_at_the_same_time_is_refused_and_told_where(still: World) -> None:
+    async with still.pool.acquire() as conn:
+        branch = await catalog.add_location(conn, still.institution, "Branch")  # type: ignore[arg-type]
+    await schedule(still)
+    with pytest.raises(errors.ScheduleOverlaps) as refused:
+        await schedule(still, [{**MORNINGS[2], "starts": "10:30", "ends": "12:00"}], location_id=branch)
+    assert refused.value.extra["location_id"] == still.location
+    assert refused.value.extra["location"] == "Main waiting room" and refused.value.extra["from"] == "09:00"
+    await schedule(still, [{**MORNINGS[2], "starts": "11:00", "ends": "12:00"}], location_id=branch)
+
+
+async def test_booked_slot_is_not_removed_nor_made_smaller_than_its_bookings(still: World) -> None:
+    one = await slot(still, 10)
+    await booked(still, one)
+    with pytest.raises(errors.SlotBooked) as refused:
+        await still.do("remove-slot", slot_id=one)
+    assert refused.value.extra["taken"] == 1
+
+
+async def test_block_taken_back_frees_what_no_other_covers(still: World) -> None:
+    await schedule(still, [MORNINGS[0]])
+    blocks = []
+    for ends in ("2026-03-09 10:00Z", "2026-03-09 09:30Z"):
+        until = datetime.fromisoformat(ends)
+        async with still.store.transaction(SYSTEM) as (tx, done), still.verify(f"slots:{still.doctors[0]}"):
+            await tx.gate(doctor_slots(still.doctors[0]))
+            scope = Scope(still.institution, doctor_id=still.doctors[0])
+            blocks.append(await add_block(tx, scope, until.replace(hour=8), until, kind="leave"))
+            done.extend(await tx.finish("block-time", OfDoctor(doctor_id=still.doctors[0])))
+    assert "03-09T09:00" not in await times(still) and "03-09T10:00" in await times(still)
+    async with still.verify(f"slots:{still.doctors[0]}"):
+        await still.do("end-block", block_id=blocks[0].id)
+    assert "03-09T09:00" not in await times(still) and "03-09T09:30" in await times(still)
+
+
+async def test_bulk_leaves_out_what_is_past_or_meets_another_slot(still: World) -> None:
+    await slot(still, 10)
+    place = {"doctor_id": still.doctors[0], "location_id": still.location}
+    hours = {"starts": "08:00", "ends": "11:00", "slot_minutes": 30, "weekdays": [0]}
+    made = await still.do("add-slots", **place, first_day="2026-03-02", last_day="2026-03-09", **hours)
+    assert (len(made.slot_ids), made.past, made.overlapping) == (8, 3, 1)
+
+
+async def test_past_slots_are_filed_a_day_after(still: World) -> None:
+    one = await slot(still, 10)
+    assert still.clock
+    still.clock.forward(days=1, hours=3)
+    async with still.verify(f"slots:{still.doctors[0]}"):
+        filed = await still.store.execute(FILE_DOCTOR, SYSTEM, OfDoctor(doctor_id=still.doctors[0]))
+    assert filed.slot_ids == [one] and await times(still) == []
+
+
+@pytest.mark.parametrize(
+    "zone", ["America/Santiago", "Africa/Cairo", "Asia/Beirut", "Asia/Kolkata", "Australia/Lord_Howe"]
+)
+async def test_nights_and_early_mornings_are_right_where_the_day_begins_at_another_hour(
+    still: World, zone: str
+) -> None:
+    await still.pool.execute("update locations set zone = $2 where id = $1", still.location, zone)
+    week = [{"weekday": day, "starts": "22:00", "ends": "02:00", "slot_minutes": 30} for day in range(7)]
+    async with still.verify(f"slots:{still.doctors[0]}"):
+        await schedule(still, week)
+    rows = await still.pool.fetch("select starts_at from slots order by starts_at")
+    local = [row["starts_at"].astimezone(ZoneInfo(zone)) for row in rows]
+    assert all(one.hour in (22, 23, 0, 1) for one in local) and len(rows) >= 60 * 8 - 10
+
+
+# Races
+
+
+async def test_two_who_add_the_same_time_at_once_leave_one_slot(world: World) -> None:
+    soon = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0).isoformat()
+    place = {"doctor_id": world.doctors[0], "location_id": world.location, "starts_at": soon, "minutes": 30}
+    answers = await asyncio.gather(*(world.do("add-slot", **place) for _ in range(12)), return_exceptions=True)
+    assert sum(isinstance(one, errors.SlotsOverlap) for one in answers) == 11
+    assert await world.pool.fetchval("select count(*) from slots") == 1
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_the_database_alone_keeps_slots_apart_and_without_its_constraint_they_overlap(
+    world: World, held: bool
+) -> None:
+    if not held:
+        await world.pool.execute("alter table slots drop constraint slots_never_overlap")
+    raw = """
+        insert into slots (institution_id, doctor_id, location_id, starts_at, ends_at)
+        values ($1, $2, $3, now() + interval '1 day', now() + interval '25 hours')
+    """
+    args = (world.institution, world.doctors[0], world.location)
+    await asyncio.gather(*(world.pool.execute(raw, *args) for _ in range(12)), return_exceptions=True)
+    assert (await world.pool.fetchval("select count(*) from slots") == 1) is held
