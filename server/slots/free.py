@@ -309,7 +309,7 @@ async def found(
 
 
 FREE = """
-with doctors_meant as (
+doctors_meant as (
     select doctor_id, after, before
     from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) as d (doctor_id, after, before)
 ), places as materialized (
@@ -338,7 +338,7 @@ with doctors_meant as (
         and ($8::text is null or s.mode in ('both', $8))
 )"""
 TOLD = """
-select count(*) as count, coalesce(json_agg(item), '[]')::text as items, max(item.starts_at) as starts_at,
+count(*) as count, coalesce(json_agg(item), '[]')::text as items, max(item.starts_at) as starts_at,
     (array_agg(item.doctor_id))[count(*)] as doctor_id, (array_agg(item.slot_ids[1]))[count(*)] as slot_id
 from (
     select slot_ids, doctor_id, location_id, starts_at, ends_at, mode, "left", locked_until from offers
@@ -349,14 +349,20 @@ from (
     order by starts_at, doctor_id, slot_ids[1] limit $16
 ) item
 """
-SLOTS = f"""{FREE}, offers as (select *, array[id] as slot_ids from free) {TOLD}"""  # noqa: S608 (constants)
+SLOTS = f"""with {FREE}, offers as (
+    select id, doctor_id, location_id, starts_at, ends_at, mode, "left", zone, locked_until,
+        array[id] as slot_ids
+    from free
+) select {TOLD}"""  # noqa: S608 (constants)
 # A run is slots that follow each other, with nobody else's time in between; each slot of it is offered with as many of
 # those behind it as a visit needs.
 # Those are found by the minutes of the run that lie before each.
-SPANS = f"""{FREE}, placed as (
-    select *, lag(ends_at) over (partition by doctor_id, location_id order by starts_at) as before from free
+SPANS = f"""with {FREE}, placed as (
+    select id, doctor_id, location_id, starts_at, ends_at, mode, "left", zone, locked_until,
+        lag(ends_at) over (partition by doctor_id, location_id order by starts_at) as before from free
 ), steps as (
-    select *, (extract(epoch from ends_at - starts_at) / 60)::bigint as minutes,
+    select id, doctor_id, location_id, starts_at, ends_at, mode, "left", zone, locked_until,
+        (extract(epoch from ends_at - starts_at) / 60)::bigint as minutes,
         case when before is null or before = starts_at then 0 when starts_at - before > interval '30 minutes' then 1
             else (exists (
                 select from slots o
@@ -364,7 +370,8 @@ SPANS = f"""{FREE}, placed as (
             ))::integer end as step
     from placed
 ), runs as (
-    select *, sum(step) over behind as run, sum(minutes) over behind as upto
+    select id, doctor_id, location_id, starts_at, ends_at, mode, "left", zone, locked_until, minutes,
+        sum(step) over behind as run, sum(minutes) over behind as upto
     from steps window behind as (partition by doctor_id, location_id order by starts_at)
 ), spans as (
     select doctor_id, location_id, starts_at, zone, array_agg(id) over visit as slot_ids,
@@ -377,9 +384,10 @@ SPANS = f"""{FREE}, placed as (
         range between current row and $18::bigint - 1 following
     )
 ), offers as (
-    select *, case when in_person and online then 'both' when online then 'online' else 'in_person' end as mode
+    select doctor_id, location_id, starts_at, ends_at, "left", zone, slot_ids, locked_until,
+        case when in_person and online then 'both' when online then 'online' else 'in_person' end as mode
     from spans where minutes >= $18 and (in_person or online)
-) {TOLD}"""  # noqa: S608 (constants)
+) select {TOLD}"""  # noqa: S608 (constants)
 
 
 def _micros(at: datetime) -> int:
