@@ -20,6 +20,7 @@ import { recover, renew } from "../shared/reload.js";
 import { Link } from "../shared/socket.js";
 import { html, mount, store } from "../shared/ui.js";
 import { Announcer } from "./announcer.js";
+import { arrivalCode, hideArrivalCode, showArrivalCode } from "./arrival.js";
 import { after, afterSnapshot, due, dueInSnapshot, isCall, takenBack, trimmed } from "./calls.js";
 import { paired } from "./pairing.js";
 import { Board, Fault } from "./view.js";
@@ -211,6 +212,7 @@ async function become(info) {
     });
   }
   followQueues(info);
+  void showArrivalCode(info.device.location_id, kept.get("callboard.device") ?? "");
   void renew(info.build, quiet);
 }
 
@@ -225,6 +227,8 @@ async function pair() {
   state.calls.value = [];
   state.device.value = null;
   state.stale.value = false;
+  hideArrivalCode();
+  arrivalCode.value = "";
   marks.clear();
   state.phase.value = "pairing";
   kept.set("callboard.device", await paired());

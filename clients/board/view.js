@@ -20,6 +20,7 @@ import { locked, unlock } from "../shared/chime.js";
 import { now } from "../shared/clock.js";
 import { clockTime, longDate, span, t, timer, waitRange } from "../shared/i18n.js";
 import { html, titled, unbroken } from "../shared/ui.js";
+import { arrivalCode } from "./arrival.js";
 import { code, expires, unreachable } from "./pairing.js";
 
 /** @param {{state: State}} props */
@@ -56,6 +57,7 @@ function Head({ info }) {
       <div>
         <h1 dir="auto">${info.device.location}</h1>
         <p dir="auto">${info.institution.name}</p>
+        ${arrivalCode.value && html`<p class="arrival" data-testid="arrival-code">${t("arrival.code", { code: arrivalCode.value })}</p>`}
       </div>
       ${locked.value && html`<button class="sound" type="button" onClick=${unlock}><${Speaker} />${t("board.sound")}</button>`}
       <div class="when">
