@@ -11,7 +11,7 @@ from playwright.async_api import Browser
 from server import errors
 from server.config import ROOT
 from server.queue import rules
-from server.settings import QueueSettings
+from server.settings import BookingSettings, QueueSettings
 
 FILES = {path.stem: path for path in sorted((ROOT / "clients" / "i18n").glob("*.json"))}
 TEXTS: dict[str, dict[str, str]] = {tag: json.loads(path.read_text("utf-8")) for tag, path in FILES.items()}
@@ -23,7 +23,11 @@ SCRIPTS = "\n".join(
 MADE_UP: dict[str, set[str]] = {
     # Families of which a page makes up the last part, beside texts that it names in full: the parts it can make up.
     "admin.audit": {"from", "to"},
+    "admin.booking": set(BookingSettings.model_fields),
     "admin.devices": {"board", "kiosk"},
+    "admin.import": {"patients", "doctors", "specialties", "visit-types"},
+    "admin.mode": {"both", "in_person", "online"},
+    "admin.patients.gender": {"female", "male", "diverse", "unstated"},
     "admin.people": {"active", "invited", "inactive"},
     "admin.set": set(QueueSettings.model_fields),
     "board": {"paused", "closed"},

@@ -11,9 +11,11 @@ import { SignIn } from "../shared/signin.js";
 import { html } from "../shared/ui.js";
 import { Account } from "./account.js";
 import { Trail } from "./audit.js";
+import { Catalogue } from "./catalogue.js";
 import { Devices } from "./devices.js";
 import { Institutions, NoneYet } from "./institutions.js";
 import { close, sheet } from "./parts.js";
+import { Patients } from "./patients.js";
 import { People } from "./people.js";
 import { Places } from "./places.js";
 import { route } from "./route.js";
@@ -23,6 +25,8 @@ import { chosen, freshAt, hush, institution, institutions, loaded, mayAdminister
 /** Each section: its name in the address, its title, and what draws it. The first is where one begins. */
 const SECTIONS = [
   { name: "places", title: "admin.places", View: Places },
+  { name: "catalogue", title: "admin.catalogue", View: Catalogue },
+  { name: "patients", title: "admin.patients", View: Patients },
   { name: "people", title: "admin.people", View: People },
   { name: "devices", title: "admin.devices", View: Devices },
   { name: "audit", title: "admin.audit", View: Trail },
@@ -79,6 +83,7 @@ function Office() {
         <span class="top-brand"><img src="/clients/shared/icon.svg" alt="" width="28" height="28" /><strong>${institution.value?.name ?? t("admin.title")}</strong></span>
         ${above && html`<${Institutions} />`}
         <div class="top-end">
+          <a class="button quiet" href="/schedule">${t("schedule.title")}</a>
           <${AccountButton} href="#/account" />
           <${LanguageChoice} />
           <button class="button quiet" type="button" onClick=${signOut}>${t("console.signout")}</button>

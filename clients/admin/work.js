@@ -51,6 +51,8 @@ export const queues = computed(() => /** @type {AdminQueue[]} */ (all("queue").s
 export const doctors = computed(() => /** @type {AdminDoctor[]} */ (all("doctor").sort(byName)));
 export const users = computed(() => /** @type {AdminUser[]} */ (all("user").sort(byName)));
 export const devices = computed(() => /** @type {AdminDevice[]} */ (all("device").sort(byName)));
+/** The rows of a kind, by name. @param {string} kind */
+export const named = (kind) => all(kind).sort(byName);
 export const loaded = computed(() => institution.value !== null);
 
 /** @param {string} key */
