@@ -167,7 +167,31 @@ async def exercise_every_command(ward: Ward) -> None:
     told = {"code": pairing["code"], "location_id": ward.house.world.location, "name": "Hall"}
     device = await ward.do("enroll-device", "admin", **told)
     await ward.do("revoke-device", "admin", device_id=device["device_id"])
+    await exercise_appointments(ward)
     await exercise_visits(ward)
+
+
+async def exercise_appointments(ward: Ward) -> None:
+    """Appointments asked for, turned down, moved and called off, with whatever a person can write into them."""
+    words, home = f"{CANARY} said so", ward.house.world
+
+    async def booked(days: int) -> int:
+        times = await slots_of(home, 1, after=timedelta(days=days))
+        whom = {"patient": patient(30 + days), "reason": words, "symptoms": words, "requirements": [words]}
+        return int(
+            (await ward.do("book-appointment", slot_ids=times, doctor_id=home.doctors[1], **whom))["appointment_id"]
+        )
+
+    first, second, third = [await booked(days) for days in (10, 11, 12)]
+    later = await slots_of(home, 1, after=timedelta(days=15))
+    await ward.do("reschedule-appointment", appointment_id=first, slot_ids=later, reason=words)
+    await ward.do("cancel-appointment", appointment_id=second, reason=words)
+    insurance = {"insurer": words, "policy": words}
+    await ward.do("verify-insurance", appointment_id=third, verified=True, insurance=insurance)
+    await ward.do("change-appointments", action="cancel", appointment_ids=[third], reason=words)
+    await home.pool.execute("update institutions set booking = '{\"auto_confirm_appointments\": false}'")
+    await ward.do("reject-request", appointment_id=await booked(13), reason=words)
+    await home.pool.execute("update institutions set booking = '{}'")
 
 
 async def exercise_visits(ward: Ward) -> None:
