@@ -155,6 +155,8 @@ class Tx:
         self.kept: list[tuple[str, tuple[Any, ...]]] = []
         self.locks = locks
         """The locks on slots; None where there are none, such as on the command line."""
+        self.woken = False
+        """Whether this command's success gives the worker something to do at once."""
         self.released: list[str] = []
         """Tokens of locks that this command's success ends."""
         self._reactions: Reactions = reactions or {}
@@ -436,6 +438,8 @@ class Store:
         self.reactions = reactions
         self.locks = locks
         self._clock = clock
+        self.wake: Callable[[], None] | None = None
+        """Tells a worker that there is something to do; must not block or fail. Without it the clock does."""
 
     def now(self) -> datetime:
         """This instant, by the test's clock where one is set."""
@@ -523,6 +527,8 @@ class Store:
             self.outbox.hand_over(done)
             if tx is not None and tx.ended:
                 self.outbox.end(tx.ended)
+            if tx is not None and tx.woken and self.wake is not None:
+                self.wake()
             if tx is not None and tx.released and self.locks is not None:
                 self.locks.let_go(tx.released)
 
