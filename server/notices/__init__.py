@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from server.notices import mailbox, merging
+from server.notices import following, mailbox, merging
 from server.notices.texts import Message
 from server.notices.writing import Wanted, unmasked, write
 from server.store import Command, Query, Reactions
 
 COMMANDS: list[Command[Any, Any]] = []
 QUERIES: list[Query[Any, Any]] = [*mailbox.QUERIES]
-REACTIONS: Reactions = {**merging.REACTIONS}
+REACTIONS: Reactions = {**following.REACTIONS, **merging.REACTIONS}
 
 __all__ = ["COMMANDS", "QUERIES", "REACTIONS", "Message", "Wanted", "mailbox", "unmasked", "write"]

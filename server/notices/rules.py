@@ -1,7 +1,7 @@
 """Who is told what, how and when: decisions about notices, without IO and without a clock."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -74,14 +74,6 @@ def wait_after(attempt: int, chance: float) -> timedelta | None:
         return None
     whole: timedelta = min(LONGEST_WAIT, FIRST_WAIT * 4 ** (attempt - 1))
     return whole * (0.5 + chance / 2)
-
-
-def worthless(kind: str, facts: Mapping[str, object], due_at: datetime) -> datetime | None:
-    """After when a notice says nothing new: a reminder once the appointment has begun."""
-    starts = facts.get("starts_at")
-    if kind == "reminder" and isinstance(starts, str):
-        return datetime.fromisoformat(starts)
-    return due_at + timedelta(days=2)
 
 
 LANGUAGES: Final = ("en", "ar", "hi")

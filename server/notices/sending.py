@@ -100,8 +100,9 @@ async def letter(pool: Pool, held: Held, now: datetime, secret_key: str) -> Lett
 LETTER = """
 select n.kind, n.channel, n.recipient, n.language, n.facts, n.secret, n.worthless_at, n.created_at,
     p.email, p.phone, p.language as spoken, i.languages
-from notices n
-left join patients p on p.id = n.patient_id left join institutions i on i.id = n.institution_id
+from notices n left join institutions i on i.id = n.institution_id
+left join appointments a on a.id = n.appointment_id left join patients q on q.id = n.patient_id
+left join patients p on p.id = coalesce(a.patient_id, q.merged_into, q.id)
 where n.id = $1 and n.attempts = $2 and n.state = 'sending'
 """
 DROP = "update notices set state = 'cancelled', secret = null where id = $1 and attempts = $2 and state = 'sending'"

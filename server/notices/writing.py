@@ -41,32 +41,75 @@ class Wanted:
 
 
 async def write(tx: Tx, wanted: Sequence[Wanted]) -> None:
-    """Have these sent once this transaction is committed, and not before they are due."""
-    for one in wanted:
-        await tx.conn.execute(
-            WRITE,
-            one.institution_id,
-            one.kind,
-            one.cause,
-            one.person,
-            one.channel,
-            one.patient_id,
-            one.appointment_id,
-            one.recipient,
-            one.language,
-            orjson.dumps(dict(one.facts)).decode(),
-            masked(one.secret.encode(), tx.secret_key) if one.secret else None,
-            one.due_at,
-            one.worthless_at,
-            tx.now,
-        )
+    """Have these sent once this transaction is committed, and not before they are due.
+
+    A reminder that is there already and was not sent goes by what is wanted now; anything else stays as it is.
+    """
+    if not wanted:
+        return
+    await tx.conn.execute(WRITE, orjson.dumps([_row(tx, one) for one in wanted]).decode(), tx.now)
+    if any(one.due_at <= tx.now for one in wanted):
+        tx.woken = True
 
 
+def _row(tx: Tx, one: Wanted) -> dict[str, Any]:
+    secret = masked(one.secret.encode(), tx.secret_key).hex() if one.secret else None
+    return {**{name: getattr(one, name) for name in COLUMNS}, "facts": dict(one.facts), "secret": secret}
+
+
+COLUMNS = (
+    "institution_id",
+    "kind",
+    "cause",
+    "person",
+    "channel",
+    "patient_id",
+    "appointment_id",
+    "recipient",
+    "language",
+    "due_at",
+    "worthless_at",
+)
 WRITE = """
 insert into notices (institution_id, kind, cause, person, channel, patient_id, appointment_id, recipient, language,
     facts, secret, due_at, try_at, worthless_at, created_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $11, $12, $12, $13, $14)
-on conflict on constraint notices_once do nothing
+select institution_id, kind, cause, person, channel, patient_id, appointment_id, recipient, language,
+    facts, decode(secret, 'hex'), due_at, due_at, worthless_at, $2
+from jsonb_to_recordset($1::jsonb) as w (institution_id bigint, kind text, cause text, person text, channel text,
+    patient_id bigint, appointment_id bigint, recipient text, language text, facts jsonb, secret text,
+    due_at timestamptz, worthless_at timestamptz)
+on conflict on constraint notices_once do update
+set due_at = excluded.due_at, try_at = excluded.try_at, facts = excluded.facts, worthless_at = excluded.worthless_at,
+    state = 'pending'
+where notices.kind = 'reminder' and notices.state in ('pending', 'cancelled')
+"""
+
+
+async def take_back(tx: Tx, appointment_id: int, *kinds: str) -> list[str]:
+    """Have nothing more sent about an appointment, or nothing of these kinds; answers the kinds that were taken back.
+
+    What a worker is handing over this very moment may still arrive; if that fails, it is not tried again.
+    """
+    rows = await tx.conn.fetch(TAKE_BACK, appointment_id, list(kinds), tx.now)
+    return [row["kind"] for row in rows if row["state"] == "cancelled"]
+
+
+TAKE_BACK = """
+update notices set state = case state when 'pending' then 'cancelled' else state end,
+    secret = case state when 'pending' then null else secret end, worthless_at = $3
+where appointment_id = $1 and state in ('pending', 'sending') and (cardinality($2::text[]) = 0 or kind = any($2))
+returning kind, state
+"""
+
+
+async def move_reminders(tx: Tx, old: int, new: int) -> None:
+    """Give the reminders of an appointment that are still to come to the one that it was moved to."""
+    await tx.conn.execute(MOVE, old, new, f"appointment:{old}/", f"appointment:{new}/")
+
+
+MOVE = """
+update notices set appointment_id = $2, cause = replace(cause, $3, $4)
+where appointment_id = $1 and kind = 'reminder' and state = 'pending'
 """
 
 
