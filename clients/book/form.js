@@ -89,7 +89,7 @@ function Clock() {
 
 const Over = () => html`
   <div class="gone" role="alert" data-testid="hold-over">
-    <p><strong>${t("book.over")}</strong> ${t("book.over.text")}</p>
+    <p><strong>${hold.value?.problem || t("book.over")}</strong> ${t("book.over.text")}</p>
     <button class="button main" type="button" data-testid="hold-again" onClick=${again}>${t("book.over.again")}</button>
     <${Others} />
   </div>

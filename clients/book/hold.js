@@ -22,6 +22,7 @@ import { store } from "../shared/ui.js";
 import { timeOf } from "./days.js";
 
 const KEY = "callboard.hold";
+const PATIENCE_MS = 8_000;
 const brief = store("sessionStorage");
 
 export const hold = signal(/** @type {Hold | null} */ (null));
@@ -64,12 +65,19 @@ export async function touch(time) {
   if (before?.state === "held" && before.token) void end(before);
   try {
     if (!link) return;
+    await connected(link);
     const lock = /** @type {SlotLock} */ (await link.ask("lock-slot", { slot_id: time.slots[0], also: time.slots.slice(1) }));
     if (mine !== turn) return void end({ time, token: lock.token });
     put({ state: "held", token: lock.token, until: Date.parse(lock.until), extended: lock.extended });
   } catch (error) {
     if (mine === turn) refused(error);
   }
+}
+
+/** A phone that was put away comes back to its network within moments: no reason to refuse. @param {Link} over */
+async function connected(over) {
+  const patience = Date.now() + PATIENCE_MS;
+  while (!over.connected.peek() && Date.now() < patience) await new Promise((done) => setTimeout(done, 100));
 }
 
 /** Give it its minutes once more. */
@@ -154,6 +162,7 @@ function refused(error) {
   const problem = problemOf(error);
   // Times can still be booked by those who work here: PostgreSQL guards the seats.
   if (mayGoOn && problem.code === "locking-unavailable") return put({ state: "unheld", until: 0 });
+  if (problem.code === "network") return put({ state: "over", token: "", problem: sentence(problem) });
   lose(problem);
 }
 
