@@ -20,7 +20,7 @@ async def cry(world: World, who: Actor | str = "receptionist", **ask: Any) -> An
 
 async def on_duty(world: World, doctor: int, location: int | None = None) -> None:
     """The n-th doctor has a slot now."""
-    await slots_of(world, doctor, after=timedelta(hours=-1), location=location)
+    await slots_of(world, doctor, after=timedelta(hours=-1), minutes=60, location=location)
 
 
 async def escalate(world: World, emergency: int) -> Any:
