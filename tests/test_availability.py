@@ -21,7 +21,7 @@ def at(hour: int, minute: int = 0, day: int = 2) -> str:
     return MONDAY.replace(day=day, hour=hour, minute=minute).isoformat()
 
 
-async def slot(world: World, hour: int, minutes: int = 30, doctor: int = 0, **ask: object) -> int:
+async def slot(world: World, hour: int, minutes: int = 30, doctor: int = 0, **ask: Any) -> int:
     """A single slot of a doctor; answers its id."""
     made = await world.do(
         "add-slot",
@@ -67,9 +67,13 @@ async def test_slot_in_the_past_is_refused(still: World) -> None:
 MORNINGS = [{"weekday": day, "starts": "09:00", "ends": "11:00", "slot_minutes": 30} for day in range(5)]
 
 
-async def schedule(world: World, week: object = None, doctor: int = 0, **ask: object) -> Any:
+async def schedule(world: World, week: object = None, doctor: int = 0, **ask: Any) -> Any:
     """A weekly schedule from the clinic's first day on; answers its id."""
-    place = {"doctor_id": world.doctors[doctor], "location_id": world.location, "starts_on": "2026-03-02"}
+    place: dict[str, Any] = {
+        "doctor_id": world.doctors[doctor],
+        "location_id": world.location,
+        "starts_on": "2026-03-02",
+    }
     arranged = await world.do("add-schedule", **{**place, "week": week or MORNINGS, **ask})
     return arranged.schedule.id
 
@@ -125,7 +129,7 @@ async def test_change_leaves_booked_slots_and_preview_says_which_fall_outside(st
     kept = await still.pool.fetchval("select id from slots where starts_at = '2026-03-09 09:30Z'")
     await booked(still, kept)
     week = [{**MORNINGS[0], "starts": "10:00", "ends": "12:00"}]
-    place = {"doctor_id": still.doctors[0], "location_id": still.location, "starts_on": "2026-03-02"}
+    place: dict[str, Any] = {"doctor_id": still.doctors[0], "location_id": still.location, "starts_on": "2026-03-02"}
     seen = await still.ask("preview-schedule", **place, schedule_id=id_, week=week)
     async with still.verify(f"slots:{still.doctors[0]}"):
         done = await still.do("change-schedule", schedule_id=id_, week=week)
@@ -138,7 +142,7 @@ async def test_change_leaves_booked_slots_and_preview_says_which_fall_outside(st
 
 async def test_schedule_elsewhere_at_the_same_time_is_refused_and_told_where(still: World) -> None:
     async with still.pool.acquire() as conn:
-        branch = await catalog.add_location(conn, still.institution, "Branch")  # type: ignore[arg-type]
+        branch = await catalog.add_location(conn, still.institution, "Branch")
     await schedule(still)
     with pytest.raises(errors.ScheduleOverlaps) as refused:
         await schedule(still, [{**MORNINGS[2], "starts": "10:30", "ends": "12:00"}], location_id=branch)
@@ -173,8 +177,8 @@ async def test_block_taken_back_frees_what_no_other_covers(still: World) -> None
 
 async def test_bulk_leaves_out_what_is_past_or_meets_another_slot(still: World) -> None:
     await slot(still, 10)
-    place = {"doctor_id": still.doctors[0], "location_id": still.location}
-    hours = {"starts": "08:00", "ends": "11:00", "slot_minutes": 30, "weekdays": [0]}
+    place: dict[str, Any] = {"doctor_id": still.doctors[0], "location_id": still.location}
+    hours: dict[str, Any] = {"starts": "08:00", "ends": "11:00", "slot_minutes": 30, "weekdays": [0]}
     made = await still.do("add-slots", **place, first_day="2026-03-02", last_day="2026-03-09", **hours)
     assert (len(made.slot_ids), made.past, made.overlapping) == (8, 3, 1)
 
@@ -208,7 +212,12 @@ async def test_nights_and_early_mornings_are_right_where_the_day_begins_at_anoth
 
 async def test_two_who_add_the_same_time_at_once_leave_one_slot(world: World) -> None:
     soon = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0).isoformat()
-    place = {"doctor_id": world.doctors[0], "location_id": world.location, "starts_at": soon, "minutes": 30}
+    place: dict[str, Any] = {
+        "doctor_id": world.doctors[0],
+        "location_id": world.location,
+        "starts_at": soon,
+        "minutes": 30,
+    }
     answers = await asyncio.gather(*(world.do("add-slot", **place) for _ in range(12)), return_exceptions=True)
     assert sum(isinstance(one, errors.SlotsOverlap) for one in answers) == 11
     assert await world.pool.fetchval("select count(*) from slots") == 1

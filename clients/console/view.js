@@ -100,6 +100,7 @@ function Head() {
         <i class="dot"></i>${t(`console.state.${state}`)}${queue.value?.message && html`<small dir="auto">${queue.value.message}</small>`}
       </button>
       <div class="top-end">
+        <a class="button quiet" href="/schedule">${t("schedule.title")}</a>
         <${AccountButton} />
         <${LanguageChoice} />
         <button class="button quiet top-keys" type="button" onClick=${() => open("keys")}>${t("console.keys")} <kbd>?</kbd></button>

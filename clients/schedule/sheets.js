@@ -8,7 +8,7 @@
 import { useState } from "preact/hooks";
 
 import { Problem, request } from "../shared/api.js";
-import { clockTime, dayName, dayTitle, t, zone } from "../shared/i18n.js";
+import { clockTime, datePart, dayName, dayTitle, t, zone } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { instant, plusDays } from "../shared/times.js";
 import { html } from "../shared/ui.js";
@@ -17,7 +17,7 @@ import { arranged, busy, closeSheet, draft, redraw, replace, say, step, toast, t
 const MODES = ["both", "in_person", "online"];
 const KINDS = ["leave", "holiday", "emergency", "other"];
 const WEEKDAYS = [0, 1, 2, 3, 4, 5, 6];
-const weekdayName = (/** @type {number} */ weekday) => dayTitle(plusDays("2024-01-01", weekday)).split(/[\s,،]/)[0] ?? "";
+const weekdayName = (/** @type {number} */ weekday) => datePart(Date.UTC(2024, 0, 1 + weekday), { weekday: "long", timeZone: "UTC" });
 const problem = () => (toast.value?.kind === "problem" ? toast.value.text : "");
 
 /** @param {{label: string, type: string, value: string | number, onChange: (text: string) => void, min?: number, max?: number}} props */

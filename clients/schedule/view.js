@@ -6,7 +6,7 @@
  * @import {Slot, Weekly} from "./work.js"
  */
 import { AccountButton, AccountSheet } from "../shared/account.js";
-import { clockTime, dayName, dayTitle, fullDate, number, t, zone } from "../shared/i18n.js";
+import { clockTime, datePart, dayName, fullDate, number, t, zone } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
@@ -16,7 +16,8 @@ import { BlockSheet, BulkSheet, EndSheet, OverSheet, SessionSheet, SlotSheet } f
 import { DAY, STEP, length, minutes, moved, resized, slotsOf } from "./week.js";
 import { arranged, busy, calendar, choose, day, days, discard, doctors, draft, edit, isDoctor, preview, redraw, refusal, replace, save, sheet, shut, spot, stale, toast, today, who } from "./work.js";
 
-export const weekdayName = (/** @type {number} */ weekday) => dayTitle(plusDays("2024-01-01", weekday)).split(/[\s,،]/)[0] ?? "";
+/** A weekday's name; 0 is Monday. @param {number} weekday @param {boolean} [short] */
+const weekdayName = (weekday, short = false) => datePart(Date.UTC(2024, 0, 1 + weekday), { weekday: short ? "short" : "long", timeZone: "UTC" });
 
 export function Schedule() {
   if (user.value === undefined) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
@@ -86,7 +87,7 @@ const Card = ({ one }) => html`
   <article class=${`plan-card ${one.holds ? "is-now" : ""}`}>
     <h3 dir="auto">${spot(one.location_id)?.name}</h3>
     <p>${one.holds ? t("schedule.holds") : t("schedule.from", { day: fullDate(one.starts_on) })} ${one.ends_on && t("schedule.until", { day: fullDate(one.ends_on) })} ${one.every_weeks > 1 && t("schedule.every", { n: one.every_weeks })}</p>
-    <p class="soft">${one.week.map((each) => `${weekdayName(each.weekday)} ${each.starts.slice(0, 5)}–${each.ends.slice(0, 5)}`).join(" · ")}</p>
+    <ul class="plan-sum soft">${one.week.map((each, nth) => html`<li key=${nth}>${weekdayName(each.weekday, true)} <bdi dir="ltr">${each.starts.slice(0, 5)}–${each.ends.slice(0, 5)}</bdi></li>`)}</ul>
     <div class="plan-card-foot">
       <button class="button" type="button" onClick=${() => edit(one)}>${t("schedule.change")}</button>
       <button class="button quiet" type="button" onClick=${() => (sheet.value = () => html`<${EndSheet} weekly=${one} />`)}>${t("schedule.end")}</button>
@@ -196,7 +197,8 @@ function Effect() {
 /** @param {{session: Session, nth: number}} props */
 function SessionTile({ session, nth }) {
   const open = () => (sheet.value = () => html`<${SessionSheet} session=${session} nth=${nth} />`);
-  const times = `${session.starts.slice(0, 5)}–${session.ends.slice(0, 5)}`;
+  // Isolated: from the left in every language, as the numbers in it are.
+  const times = `\u2066${session.starts.slice(0, 5)}–${session.ends.slice(0, 5)}\u2069`;
   const onKey = (/** @type {KeyboardEvent} */ event) => {
     const onward = (document.documentElement.dir === "rtl" ? -1 : 1) * (event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0);
     const down = event.key === "ArrowDown" ? STEP : event.key === "ArrowUp" ? -STEP : 0;
@@ -205,10 +207,12 @@ function SessionTile({ session, nth }) {
     else if (down || onward) replace(nth, moved(session, onward, down));
     else return;
     event.preventDefault();
+    // On another day it is drawn anew; whoever moves it by keys goes on where it stands now.
+    requestAnimationFrame(() => /** @type {HTMLElement | null} */ (document.querySelector(`[data-nth="${nth}"]`))?.focus());
   };
   return html`
     <div class="tile is-session" data-testid="session" style=${{ "--from": minutes(session.starts), "--for": Math.min(length(session), DAY - minutes(session.starts)) }}>
-      <button type="button" class="tile-body" aria-label=${`${weekdayName(session.weekday)} ${times}`} aria-describedby=${`slots-${nth}`} onKeyDown=${onKey} onPointerDown=${(/** @type {any} */ event) => drag(event, nth, false)} onClick=${(/** @type {any} */ event) => (event.currentTarget.dataset.dragged ? delete event.currentTarget.dataset.dragged : open())}>
+      <button type="button" class="tile-body" data-nth=${nth} aria-label=${`${weekdayName(session.weekday)} ${times}`} aria-describedby=${`slots-${nth}`} onKeyDown=${onKey} onPointerDown=${(/** @type {any} */ event) => drag(event, nth, false)} onClick=${(/** @type {any} */ event) => (event.currentTarget.dataset.dragged ? delete event.currentTarget.dataset.dragged : open())}>
         <strong>${times}</strong><small id=${`slots-${nth}`}>${t("schedule.slots", { n: slotsOf(session), m: session.slot_minutes })}</small>
         ${session.breaks.map((pause) => html`<small key=${pause.starts}>${t("schedule.break", { from: pause.starts.slice(0, 5), to: pause.ends.slice(0, 5) })}</small>`)}
       </button>

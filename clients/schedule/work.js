@@ -52,6 +52,8 @@ export const days = computed(() => weekOf(day.value || today.value));
 /** @param {number} id */
 export const spot = (id) => arranged.value?.locations.find((one) => one.id === id) ?? null;
 
+/** Whether somebody has sat down, and what they may choose from is known. */
+const ready = signal(false);
 /** @type {Link | null} */
 let link = null;
 let feed = /** @type {Feed | null} */ (null);
@@ -63,6 +65,7 @@ export async function begin() {
     const found = await get("/catalogue");
     zone.value = found.institution.zone;
     doctors.value = found.doctors;
+    ready.value = true;
   });
 }
 
@@ -71,6 +74,7 @@ export function end() {
   link?.close();
   link = feed = null;
   followed = 0;
+  ready.value = false;
   doctors.value = [];
   arranged.value = draft.value = preview.value = calendar.value = sheet.value = null;
   shut.value = false;
@@ -95,7 +99,7 @@ async function attempt(what) {
 
 effect(() => {
   const id = who.value;
-  if (!id || id === followed || !user.value) return;
+  if (!id || !ready.value || id === followed) return;
   followed = id;
   draft.value = preview.value = arranged.value = calendar.value = null;
   shut.value = false;
@@ -118,7 +122,7 @@ function soon() {
   timer = setTimeout(() => void load(), 80);
 }
 
-effect(() => void (days.value && who.value && user.value && soon()));
+effect(() => void (days.value && who.value && ready.value && soon()));
 
 async function load() {
   const id = who.peek();

@@ -1,0 +1,83 @@
+"""The schedule page in a real browser: drawn by keys and by pointer, looked at before it is saved, followed live."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+
+from server.access import Role
+from tests.pages import Served, served, until, visiting
+from tests.world import World
+
+WEEK = [{"weekday": day, "starts": "09:00", "ends": "12:00", "slot_minutes": 30} for day in (0, 2)]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def clinic(database_url: str, redis_url: str) -> AsyncIterator[Served]:
+    async with served(database_url, redis_url) as clinic:
+        yield clinic
+
+
+async def scheduled(world: World) -> dict[str, Any]:
+    """A schedule of the first doctor: where and from when."""
+    place: dict[str, Any] = {"doctor_id": world.doctors[0], "location_id": world.location, "starts_on": "2026-01-05"}
+    await world.do("add-schedule", **place, week=WEEK)
+    return place
+
+
+async def opened(context: Any, clinic: Served) -> Page:
+    """The first doctor's schedule page, signed in, a week ahead."""
+    doctor = {"doctor_id": clinic.world.doctors[0], "name": "Dr. Ames"}
+    token = await clinic.world.account(Role.doctor, "ames@clinic.test", **doctor)
+    await context.add_cookies([{"name": "callboard_session", "value": token, "url": clinic.url}])
+    page: Page = await context.new_page()
+    await page.goto(f"{clinic.url}/schedule")
+    await page.wait_for_selector(".plan-card")
+    await page.get_by_label("The week after").click()
+    await page.wait_for_selector("[data-testid=slot]")
+    return page
+
+
+async def test_session_is_moved_by_keys_looked_at_and_saved(browser: Browser, clinic: Served) -> None:
+    await scheduled(clinic.world)
+    async with visiting(browser) as context:
+        page = await opened(context, clinic)
+        await page.get_by_role("button", name="Change").click()
+        tile = page.get_by_test_id("session").first.locator("button")
+        await tile.press("ArrowDown")
+        await tile.press("Shift+ArrowDown")
+        await page.locator("[data-nth='0']").press("ArrowRight")
+        await page.wait_for_selector("[data-testid=preview]")
+        await page.get_by_role("button", name="Save").click()
+        await page.wait_for_selector(".plan-card")
+    week = await clinic.world.pool.fetchval("select week::text from schedules")
+    assert '"weekday": 1' in week and '"starts": "09:15:00"' in week and '"ends": "12:30:00"' in week
+
+
+async def test_session_is_dragged_by_the_pointer(browser: Browser, clinic: Served) -> None:
+    await scheduled(clinic.world)
+    async with visiting(browser) as context:
+        page = await opened(context, clinic)
+        await page.get_by_role("button", name="Change").click()
+        box = await page.get_by_test_id("session").first.bounding_box()
+        assert box
+        await page.mouse.move(box["x"] + 20, box["y"] + 20)
+        await page.mouse.down()
+        await page.mouse.move(box["x"] + 20, box["y"] + 20 + box["height"] / 3, steps=4)
+        await page.mouse.up()
+        await until(page, "document.querySelector('[data-testid=session]').textContent.includes('10:00–13:00')")
+        assert await page.locator("dialog[open]").count() == 0
+
+
+async def test_slot_that_is_closed_elsewhere_shows_so_at_once(browser: Browser, clinic: Served) -> None:
+    await scheduled(clinic.world)
+    async with visiting(browser) as context:
+        page = await opened(context, clinic)
+        await page.get_by_test_id("slot").first.click()
+        await page.get_by_label("Open for booking").uncheck()
+        await page.get_by_role("button", name="Save").click()
+        await page.wait_for_selector(".tile.is-closed")
+        id_ = await clinic.world.pool.fetchval("select id from slots where not open")
+        await clinic.world.do("change-slot", slot_id=id_, open=True)
+        await page.wait_for_selector(".tile.is-closed", state="detached")
