@@ -28,7 +28,7 @@ async def scheduled(world: World) -> dict[str, Any]:
 
 async def opened(context: Any, clinic: Served) -> Page:
     """The first doctor's schedule page, signed in, a week ahead."""
-    doctor = {"doctor_id": clinic.world.doctors[0], "name": "Dr. Ames"}
+    doctor: dict[str, Any] = {"doctor_id": clinic.world.doctors[0], "name": "Dr. Ames"}
     token = await clinic.world.account(Role.doctor, "ames@clinic.test", **doctor)
     await context.add_cookies([{"name": "callboard_session", "value": token, "url": clinic.url}])
     page: Page = await context.new_page()
