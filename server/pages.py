@@ -30,6 +30,7 @@ PAGES: dict[str, str] = {
     "/book": "book/index.html",
     "/bookings": "bookings/index.html",
     "/console": "console/index.html",
+    "/mailbox": "mailbox/index.html",
     "/reception": "reception/index.html",
     "/schedule": "schedule/index.html",
     "/invite/{secret}": "invite/index.html",
