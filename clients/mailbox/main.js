@@ -1,0 +1,161 @@
+// @ts-check
+/**
+ * Owns the development mailbox: what was sent while no provider is configured, each message as its reader would see it.
+ *
+ * Invariant: a letter's markup is never parsed into this page: it is read apart, and only what letters are made of is
+ * built anew, behind a shadow root.
+ *
+ * @typedef {{id: number, channel: string, recipient: string, language: string, subject: string | null, body: string,
+ *   html: string | null, calendar: string | null, at: string}} Mail
+ */
+import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+
+import { Problem, request } from "../shared/api.js";
+import { stamp, t } from "../shared/i18n.js";
+import { LanguageChoice, useOwn } from "../shared/language.js";
+import { resume, user } from "../shared/session.js";
+import { SignIn } from "../shared/signin.js";
+import { html, mount } from "../shared/ui.js";
+
+const EVERY_MS = 2_000;
+const RIGHT_TO_LEFT = new Set(["ar"]);
+/** What letters are made of; a heading of theirs stands below the page's own. */
+const PARTS = new Map([["DIV", "div"], ["P", "p"], ["H1", "h3"], ["TABLE", "table"], ["TBODY", "tbody"], ["TR", "tr"], ["TD", "td"], ["A", "a"]]);
+
+const mails = signal(/** @type {readonly Mail[] | null} */ (null));
+const more = signal(false);
+const problem = signal("");
+const closed = signal(false);
+
+async function look() {
+  try {
+    const found = await request("POST", "/mailbox", { body: {} });
+    const known = mails.peek()?.[0]?.id ?? 0;
+    problem.value = "";
+    closed.value = false;
+    // What is there already stays as it is: whoever reads an older page keeps it.
+    const fresh = found.items.filter((/** @type {Mail} */ one) => one.id > known);
+    if (mails.peek() === null) more.value = found.more;
+    if (fresh.length || mails.peek() === null) mails.value = [...fresh, ...(mails.peek() ?? [])];
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    closed.value = error.code === "not-authenticated";
+    problem.value = error.message;
+  }
+}
+
+async function earlier() {
+  const last = mails.peek()?.at(-1);
+  if (!last) return;
+  try {
+    const found = await request("POST", "/mailbox", { body: { before: last.id } });
+    mails.value = [...(mails.peek() ?? []), ...found.items];
+    more.value = found.more;
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    problem.value = error.message;
+  }
+}
+
+function Page() {
+  if (closed.value && user.value === null) return html`<${SignIn} title=${t("mailbox.title")} />`;
+  return html`
+    <div class="mailbox" data-testid="mailbox">
+      <header class="mailbox-head">
+        <div>
+          <h1>${t("mailbox.title")}</h1>
+          <p class="soft">${t("mailbox.lead")}</p>
+        </div>
+        <${LanguageChoice} />
+      </header>
+      <main aria-live="polite" aria-relevant="additions">
+        ${problem.value && html`<p class="problem" role="alert">${problem.value}</p>`}
+        ${mails.value?.length === 0 && html`<p class="mailbox-empty">${t("mailbox.empty")}</p>`}
+        ${mails.value?.map((mail) => html`<${Letter} key=${mail.id} mail=${mail} />`)}
+        ${more.value && html`<button class="button" type="button" onClick=${earlier}>${t("mailbox.earlier")}</button>`}
+      </main>
+    </div>
+  `;
+}
+
+/** @param {{mail: Mail}} props */
+function Letter({ mail }) {
+  const name = `mail-${mail.id}`;
+  const direction = RIGHT_TO_LEFT.has(mail.language) ? "rtl" : "ltr";
+  return html`
+    <article class="mail" aria-labelledby=${name} data-testid="mail" data-channel=${mail.channel}>
+      <header>
+        <h2 id=${name}>${mail.subject ? html`<bdi lang=${mail.language}>${mail.subject}</bdi>` : t("mailbox.channel.sms")}</h2>
+        <dl>
+          <div><dt>${t("mailbox.to")}</dt><dd><bdi>${mail.recipient}</bdi></dd></div>
+          <div><dt>${t("mailbox.over")}</dt><dd>${mail.channel === "email" ? t("mailbox.channel.email") : t("mailbox.channel.sms")}</dd></div>
+          <div><dt>${t("mailbox.at")}</dt><dd><time datetime=${mail.at}>${stamp(Date.parse(mail.at))}</time></dd></div>
+        </dl>
+      </header>
+      ${mail.html ? html`<${Paper} mail=${mail} direction=${direction} />` : html`<p class="bubble" lang=${mail.language} dir=${direction}>${mail.body}</p>`}
+      ${mail.calendar && html`<${Entry} calendar=${mail.calendar} number=${mail.id} />`}
+    </article>
+  `;
+}
+
+/** A letter's own look, apart from the page's. @param {{mail: Mail, direction: string}} props */
+function Paper({ mail, direction }) {
+  const host = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    if (!host.current) return;
+    const root = host.current.shadowRoot ?? host.current.attachShadow({ mode: "open" });
+    const apart = new DOMParser().parseFromString(mail.html ?? "", "text/html");
+    const body = document.createElement("div");
+    body.style.cssText = `${apart.body.style.cssText};border-radius:10px`;
+    body.append(...[...apart.body.childNodes].flatMap(built));
+    root.replaceChildren(body);
+  }, [mail.html]);
+  return html`<div class="paper" ref=${host} lang=${mail.language} dir=${direction}></div>`;
+}
+
+/** @param {Node} node @returns {Node[]} */
+function built(node) {
+  if (node.nodeType === Node.TEXT_NODE) return [document.createTextNode(node.textContent ?? "")];
+  if (!(node instanceof HTMLElement)) return [];
+  const name = PARTS.get(node.tagName);
+  if (!name) return [];
+  const copy = document.createElement(name);
+  copy.style.cssText = node.style.cssText;
+  if (node instanceof HTMLAnchorElement && /^https?:/.test(node.href)) {
+    const link = /** @type {HTMLAnchorElement} */ (copy);
+    link.href = node.href;
+    link.target = "_blank";
+    link.rel = "noopener";
+  }
+  copy.append(...[...node.childNodes].flatMap(built));
+  return [copy];
+}
+
+/** @param {{calendar: string, number: number}} props */
+function Entry({ calendar, number }) {
+  const cancels = /^METHOD:CANCEL/m.test(calendar);
+  const save = () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([calendar], { type: "text/calendar" }));
+    link.download = `appointment-${number}.ics`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  };
+  return html`<p class="entry"><span>${cancels ? t("mailbox.entry.cancel") : t("mailbox.entry")}</span> <button class="button quiet" type="button" onClick=${save}>${t("mailbox.entry.save")}</button></p>`;
+}
+
+async function start() {
+  addEventListener("unhandledrejection", (event) => console.error(event.reason));
+  await useOwn();
+  document.title = `${t("mailbox.title")} · ${t("app.name")}`;
+  mount(html`<${Page} />`, { fallback: html`<main class="calm-screen"><p>${t("fault.page")}</p></main>`, onError: console.error });
+  document.documentElement.dataset.started = "yes";
+  await resume();
+  for (;;) {
+    if (document.visibilityState === "visible") await look();
+    await new Promise((done) => setTimeout(done, EVERY_MS));
+  }
+}
+
+void start();
