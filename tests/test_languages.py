@@ -45,7 +45,7 @@ OF_PROGRAMS = {
     "unknown-event",
 }
 """Refusals that no page of ours can meet with, only a program that is being written."""
-SAME_EVERYWHERE = re.compile(r"Callboard|Escape|Enter|Esc|Alt|CSV|/board|A017|#|[\W\d_]|\bM\b|\bA\b")
+SAME_EVERYWHERE = re.compile(r"Callboard|Escape|Enter|Shift|Delete|Esc|Alt|CSV|/board|A017|#|[\W\d_]|\bM\b|\bA\b")
 
 
 @dataclass
@@ -100,8 +100,9 @@ def is_named(key: str) -> bool:
     family, _, last = key.removesuffix(".text").rpartition(".")
     if f"`{family}.${{" in SCRIPTS:
         return last in MADE_UP.get(family, {last})
-    # A family handed on by its name, as `waitRange(…, "wait.short")` hands it.
-    return f"}}.{last}`" in SCRIPTS and f'"{family}"' in SCRIPTS
+    # A family handed on by its name, as `waitRange(…, "wait.short")` and `known("bookings.kind", ["walk_in", …])` do.
+    handed = f"}}.{last}`" in SCRIPTS or ("`${family}.${" in SCRIPTS and f'"{last}"' in SCRIPTS)
+    return handed and f'"{family}"' in SCRIPTS
 
 
 def test_every_text_is_used():
@@ -160,6 +161,13 @@ def test_every_refusal_has_its_sentence_and_every_sentence_its_refusal():
     told = {key.removeprefix("problem.") for key in ENGLISH if key.startswith("problem.")}
     assert told - codes - OURS_ALONE == set()
     assert codes - told - OF_PROGRAMS == set()
+
+
+def test_a_refusals_sentence_puts_in_only_what_the_refusal_says_that_it_tells():
+    for refusal in vars(errors).values():
+        if isinstance(refusal, type) and f"problem.{getattr(refusal, 'code', '')}" in ENGLISH:
+            told = {"detail", *re.findall(r"`(\w+)`", refusal.__doc__ or "")}
+            assert (refusal, form(ENGLISH[f"problem.{refusal.code}"]).values - told) == (refusal, set())
 
 
 def test_every_answer_to_why_has_its_sentence():
