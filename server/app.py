@@ -161,6 +161,7 @@ class App:
                 reactions=REACTIONS,
                 locks=locks,
             )
+            kept.wake = notices.Waker(client).wake
             doors = Doors(config, client)
             sio = make_server(
                 cors_allowed_origins=origins(config),

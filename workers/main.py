@@ -10,7 +10,7 @@ import signal
 from email.utils import parseaddr
 from typing import Any, ClassVar
 
-from arq import Worker, cron
+from arq import Worker, cron, func
 from arq.connections import RedisSettings
 from redis.exceptions import RedisError
 
@@ -18,6 +18,7 @@ from server import access, administration, appointments, audit, emergencies, err
 from server.app import REACTIONS, ROWS
 from server.availability import FILE_DOCTOR, GENERATE, OfDoctor
 from server.config import Config
+from server.notices.waking import JOB
 from server.publish import Publisher
 from server.queue import REFRESH_WAITS, RefreshWaits
 from server.settings import BookingSettings
@@ -175,7 +176,7 @@ async def shut_down(ctx: dict[str, Any]) -> None:
 class Settings:
     """arq's settings: short timeouts and no kept results, because a killed job runs again only after its timeout."""
 
-    functions: ClassVar[list[Any]] = []
+    functions: ClassVar[list[Any]] = [func(notices.send_notices, name=JOB, keep_result=0)]
     on_startup = start_up
     on_shutdown = shut_down
     job_timeout = 20
