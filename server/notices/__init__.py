@@ -4,6 +4,7 @@ from typing import Any
 
 from server.notices import following, mailbox, merging
 from server.notices.texts import Message
+from server.notices.waking import Waker
 from server.notices.writing import Wanted, unmasked, write
 from server.store import Command, Query, Reactions
 
@@ -11,4 +12,4 @@ COMMANDS: list[Command[Any, Any]] = []
 QUERIES: list[Query[Any, Any]] = [*mailbox.QUERIES]
 REACTIONS: Reactions = {**following.REACTIONS, **merging.REACTIONS}
 
-__all__ = ["COMMANDS", "QUERIES", "REACTIONS", "Message", "Wanted", "mailbox", "unmasked", "write"]
+__all__ = ["COMMANDS", "QUERIES", "REACTIONS", "Message", "Waker", "Wanted", "mailbox", "unmasked", "write"]
