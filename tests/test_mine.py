@@ -1,0 +1,184 @@
+"""A patient's own appointments in a real browser: live, moved, called off, and checked in on the day."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, expect
+
+from tests.clinic import ADD_SLOT, book, now
+from tests.conftest import Postgres, Redis
+from tests.diary import SLOT, open_books, patient, signed_in
+from tests.pages import Served, served, visiting
+
+CARD = "[data-testid=appointment]"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
+    """A served clinic whose doctors can be booked."""
+    url = postgres.fresh()
+    async with served(url, redis_server.fresh()) as clinic:
+        await open_books(clinic.world)
+        yield clinic
+    postgres.drop(url)
+
+
+async def mine(context: BrowserContext, clinic: Served, token: str) -> Page:
+    """Somebody's own appointments, live."""
+    page = await signed_in(context, clinic, token, "/appointments")
+    await page.wait_for_selector(f"{CARD}, .nothing")
+    return page
+
+
+async def booked(clinic: Served, patient_id: int, day: int = 3, nth: int = 4) -> int:
+    """An appointment of theirs with the first doctor, so many days from now."""
+    found = await clinic.world.pool.fetch(
+        "select id from slots where doctor_id = $1 and starts_at > now() + $2 and taken = 0 order by starts_at",
+        clinic.world.doctors[0],
+        timedelta(days=day),
+    )
+    return int((await book(clinic.world, [found[nth]["id"]], patient_id=patient_id)).appointment_id)
+
+
+async def today(clinic: Served, patient_id: int) -> int:
+    """An appointment of theirs in a moment, with a doctor who has a queue."""
+    world = clinic.world
+    await world.queue("Dr. Ames", owner=world.doctors[0])
+    start = now(world) + timedelta(minutes=3)
+    where = (world.institution, world.doctors[0], world.location)
+    slot = await world.pool.fetchval(ADD_SLOT, *where, start, start + timedelta(minutes=10), 1, "both", True)
+    return int((await book(world, [slot], patient_id=patient_id)).appointment_id)
+
+
+async def state_of(clinic: Served, appointment: int) -> str:
+    return str(await clinic.world.pool.fetchval("select state from appointments where id = $1", appointment))
+
+
+async def test_an_appointment_made_at_the_desk_appears_by_itself(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    async with visiting(browser, "phone") as pocket:
+        page = await mine(pocket, clinic, token)
+        await expect(page.locator(".nothing")).to_be_visible()
+        made = await booked(clinic, who)
+        await expect(page.locator(f"{CARD}[data-appointment='{made}']")).to_have_attribute("data-state", "confirmed")
+
+
+async def test_somebody_moves_an_appointment_to_another_time(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    made = await booked(clinic, who)
+    async with visiting(browser, "phone") as pocket:
+        page = await mine(pocket, clinic, token)
+        await page.get_by_test_id("move").click()
+        await page.locator(f"dialog {SLOT}").nth(2).click()
+        await page.wait_for_selector("[data-testid=moving][data-state=held]")
+        await page.get_by_role("button", name="Move it there").click()
+        await expect(page.get_by_test_id("said")).to_have_text("It is moved.")
+        await expect(page.locator(CARD)).to_have_count(1)
+        assert await state_of(clinic, made) == "rescheduled"
+        later = await page.locator(CARD).get_attribute("data-appointment")
+        row = await clinic.world.pool.fetchrow(
+            "select rescheduled_from, state from appointments where id = $1", int(later or 0)
+        )
+        assert row and (row["rescheduled_from"], row["state"]) == (made, "confirmed")
+
+
+async def test_somebody_calls_an_appointment_off_with_a_reason(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    made = await booked(clinic, who)
+    async with visiting(browser, "phone") as pocket:
+        page = await mine(pocket, clinic, token)
+        await page.get_by_test_id("cancel").click()
+        await page.get_by_label("Why?").fill("Feeling well again")
+        await page.get_by_role("button", name="Cancel the appointment").click()
+        await expect(page.locator(CARD)).to_have_count(0)
+        await expect(page.locator(f"[data-testid=old][data-appointment='{made}']").first).to_be_visible()
+        row = await clinic.world.pool.fetchrow(
+            "select state, cancelled_by, cancel_reason from appointments where id = $1", made
+        )
+        assert row and tuple(row) == ("cancelled", "patient", "Feeling well again")
+
+
+async def test_after_the_deadline_the_page_says_to_call(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    made = await booked(clinic, who)
+    await clinic.world.pool.execute(
+        "update appointments set change_until = now() - interval '1 hour' where id = $1", made
+    )
+    async with visiting(browser, "phone") as pocket:
+        page = await mine(pocket, clinic, token)
+        await expect(page.locator(CARD)).to_contain_text("please call the clinic")
+        await expect(page.get_by_test_id("cancel")).to_have_count(0)
+        await expect(page.get_by_test_id("move")).to_have_count(0)
+
+
+async def test_on_the_day_somebody_checks_in_is_called_and_is_done(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    made = await today(clinic, who)
+    world = clinic.world
+    code = (await world.ask("arrival-code", location_id=world.location)).code
+    async with visiting(browser, "phone") as pocket:
+        page = await mine(pocket, clinic, token)
+        await page.get_by_test_id("check-in").click()
+        await page.get_by_label("Code").fill(f"{(int(code) + 1) % 10_000:04d}")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("dialog .problem")).to_be_visible()
+        await page.get_by_label("Code").fill(code)
+        await page.keyboard.press("Enter")
+        await expect(page.locator(CARD)).to_have_attribute("data-state", "checked_in")
+        await expect(page.get_by_role("link", name="See your place")).to_have_attribute("href", re.compile("^/t/"))
+        queue = await world.pool.fetchval("select queue_id from tickets")
+        called = await world.call_next(queue, 2)
+        await expect(page.get_by_test_id("ticket")).to_have_attribute("data-state", "called")
+        await expect(page.get_by_test_id("ticket")).to_contain_text("Room 3")
+        await world.do("start", "doctor", ticket_id=called.ticket.ticket)
+        await expect(page.locator(CARD)).to_have_attribute("data-state", "in_progress")
+        await world.do("complete", "doctor", ticket_id=called.ticket.ticket)
+        await expect(page.locator(f"[data-testid=old][data-appointment='{made}']").first).to_be_visible()
+        assert await state_of(clinic, made) == "completed"
+
+
+async def test_somebody_who_is_there_calls_for_help_and_sees_who_comes(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    await today(clinic, who)
+    world = clinic.world
+    async with visiting(browser, "phone") as pocket:
+        page = await mine(pocket, clinic, token)
+        await page.get_by_test_id("help").click()
+        await page.get_by_label("What is wrong?").fill("I cannot breathe well")
+        await page.get_by_role("button", name="Call for help").click()
+        await expect(page.get_by_test_id("helped")).to_be_visible()
+        emergency = await world.pool.fetchval("select id from emergencies where reason = 'I cannot breathe well'")
+        await world.do("acknowledge-emergency", "receptionist", emergency_id=emergency)
+        await expect(page.get_by_test_id("helped")).to_contain_text("on the way", timeout=10_000)
+
+
+async def test_what_has_been_is_read_a_page_at_a_time(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    for nth in range(23):
+        made = await booked(clinic, who, 3, nth)
+        await clinic.world.pool.execute(LONG_AGO, made, timedelta(days=200 + nth))
+    async with visiting(browser, "phone") as pocket:
+        page = await mine(pocket, clinic, token)
+        await expect(page.get_by_test_id("old")).to_have_count(20)
+        await page.get_by_role("button", name="Show more").click()
+        await expect(page.get_by_test_id("old")).to_have_count(23)
+
+
+LONG_AGO = """
+update appointments set starts_at = starts_at - $2::interval, ends_at = ends_at - $2::interval, state = 'completed', filed_at = now()
+where id = $1
+"""
+
+
+async def test_whoever_signs_out_leaves_nothing_behind(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    await booked(clinic, who)
+    async with visiting(browser, "phone") as pocket:
+        page = await mine(pocket, clinic, token)
+        await page.get_by_role("button", name="Sign out").click()
+        await page.wait_for_selector(".gate-card")
+        await expect(page.locator(CARD)).to_have_count(0)
+        await page.reload()
+        await page.wait_for_selector(".gate-card")
