@@ -51,7 +51,7 @@ def test_browser_code_is_typed():
 
 def test_the_two_set_up_commands_are_one_line_each_and_stand_first():
     run, test, *_ = shell_blocks()
-    assert run.endswith("callboard up") and test.endswith("python -m pytest")
+    assert run.endswith("callboard up") and test.endswith("python -m pytest -n logical --dist loadfile")
     assert "\n" not in run + test
 
 
