@@ -602,7 +602,9 @@ class Edge:
             status_code=204,
             headers={
                 "Access-Control-Allow-Methods": "GET, POST, DELETE",
-                "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Lock-Token, X-Request-ID",
+                "Access-Control-Allow-Headers": (
+                    "Authorization, Content-Type, Idempotency-Key, Lock-Token, X-Request-ID"
+                ),
                 "Access-Control-Max-Age": "600",
             },
         )
