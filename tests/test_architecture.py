@@ -130,7 +130,7 @@ OWNERS = {
     "availability": {"schedules", "blocks", "slots"},
     "appointments": {"appointments", "seats", "appointment_doctors", "appointment_notes", "appointment_numbers"},
     "emergencies": {"emergencies", "emergency_doctors"},
-    "notices": {"notices", "mailbox"},
+    "notices": {"notices", "mailbox", "push_subscriptions", "push_keys"},
     "accounts": {"sign_in_codes"},
     "devices": {"devices", "pairings"},
     "catalog": {

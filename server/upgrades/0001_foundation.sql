@@ -23,6 +23,8 @@ create table institutions (
     settings    jsonb       not null default '{}',
     -- What holds for booking its doctors where they do not say otherwise.
     booking     jsonb       not null default '{}',
+    -- After how many days what is known of patients is forgotten; nothing is, where nothing is said.
+    retention   jsonb       not null default '{}',
     -- Where phone numbers without a prefix are from (ISO 3166), and what fees are in (ISO 4217).
     country     text,
     currency    text        not null default 'EUR',
@@ -182,6 +184,8 @@ create table patients (
     -- Proved to be somebody who is registered: everything of theirs has gone over.
     merged_into     bigint      references patients,
     merged_at       timestamptz,
+    -- Since when nothing is known of them any more but that there was somebody.
+    anonymised_at   timestamptz,
     -- What the record is found by: see server/patients/spelling.py.
     found_by        text[]      collate "C" not null default '{}',
     created_at      timestamptz not null default now(),
@@ -688,6 +692,8 @@ create table appointments (
 create index appointments_by_time on appointments (institution_id, starts_at, id);
 create index appointments_by_doctor on appointments (doctor_id, starts_at, id);
 create index appointments_by_patient on appointments (patient_id, starts_at, id);
+create index appointments_unattended on appointments (doctor_id, starts_at)
+    where kind = 'scheduled' and state = 'confirmed' and ticket_id is null;
 create index appointments_pending on appointments (expires_at) where state = 'pending';
 create index appointments_listed on appointments (doctor_id) where filed_at is null;
 create index appointments_to_file on appointments (ended_at) where filed_at is null and ended_at is not null;
@@ -809,22 +815,28 @@ create table notices (
     -- It says nothing new after that.
     worthless_at    timestamptz,
     attempts        smallint    not null default 0,
+    -- Tries before somebody had it sent once more: they do not count.
+    forgiven        smallint    not null default 0,
     last_error      text,
     provider_id     text,
     created_at      timestamptz not null,
     sent_at         timestamptz,
     delivered_at    timestamptz,
+    -- The notice that could not arrive, and instead of which this one goes over another channel.
+    instead_of      bigint      references notices,
     -- One cause tells one person once over one channel, however often it is carried out or reacted to.
     constraint notices_once unique (cause, person, channel),
     constraint notices_state_known check (state in ('pending', 'sending', 'sent', 'delivered', 'failed', 'cancelled')),
     constraint notices_channel_known check (channel in ('email', 'sms', 'whatsapp', 'voice', 'push')),
     constraint notices_recipient_length check (char_length(recipient) between 3 and 254),
-    constraint notices_sent_at_some_time check ((state in ('sent', 'delivered')) = (sent_at is not null)),
+    -- What a provider took may still fail on its way.
+    constraint notices_sent_at_some_time check
+        (state = 'failed' or (state in ('sent', 'delivered')) = (sent_at is not null)),
     constraint notices_secret_until_sent check (secret is null or state in ('pending', 'sending')),
     constraint notices_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id),
     constraint notices_appointment_same_institution foreign key (appointment_id, institution_id) references appointments (id, institution_id)
 );
-create index notices_due on notices (try_at, id) where state in ('pending', 'sending');
+create index notices_due on notices (channel, try_at, id) where state in ('pending', 'sending');
 create index notices_by_appointment on notices (appointment_id) where appointment_id is not null;
 create index notices_by_patient on notices (patient_id, created_at) where patient_id is not null;
 create index notices_failed on notices (institution_id, id) where state = 'failed';
@@ -849,6 +861,63 @@ create table mailbox (
     constraint mailbox_notice_unique unique (notice_id)
 );
 create index mailbox_by_time on mailbox (institution_id, id);
+
+-- A browser that asked to be told: its push service's address, and the keys that only it reads with (RFC 8291).
+create table push_subscriptions (
+    id          bigint      generated always as identity primary key,
+    -- As notices name whom they are for: `patient:7`, `user:3`.
+    person      text        not null,
+    patient_id  bigint      references patients,
+    user_id     bigint      references users,
+    endpoint    text        not null,
+    p256dh      bytea       not null,
+    auth        bytea       not null,
+    created_at  timestamptz not null,
+    -- When the push service last took something for it.
+    used_at     timestamptz,
+    -- Whoever subscribes last in a browser is told there, and nobody else.
+    constraint push_subscriptions_once unique (endpoint),
+    constraint push_subscriptions_endpoint_length check (char_length(endpoint) between 12 and 1000),
+    constraint push_subscriptions_keys_length check (octet_length(p256dh) = 65 and octet_length(auth) = 16),
+    constraint push_subscriptions_of_somebody check ((patient_id is null) <> (user_id is null))
+);
+create index push_subscriptions_by_person on push_subscriptions (person, id);
+
+-- The one key pair by which push services know this deployment (VAPID, RFC 8292); made when it is first needed.
+create table push_keys (
+    id          smallint    primary key,
+    -- Masked with the deployment's secret key where it has one.
+    private     bytea       not null,
+    public      bytea       not null,
+    created_at  timestamptz not null,
+    constraint push_keys_only_one check (id = 1)
+);
+
+-- What a local day came to, of a location and of each doctor there; without a doctor, of the whole location.
+create table daily_figures (
+    institution_id     bigint  not null,
+    location_id        bigint  not null,
+    doctor_id          bigint,
+    day                date    not null,
+    -- Tickets of people who came that day (one that was transferred counts where it ended), and what became of them.
+    tickets            integer not null,
+    completed          integer not null,
+    no_shows           integer not null,
+    cancelled          integer not null,
+    -- Seconds from arrival, or from the appointment if that is later, to the call; null where nobody was called.
+    wait_p50           integer,
+    wait_p90           integer,
+    -- Seconds with the doctor.
+    consultation_p50   integer,
+    -- Scheduled appointments of that day by state: {completed: 12, no_show: 1}.
+    appointments       jsonb   not null default '{}',
+    computed_at        timestamptz not null,
+    -- Each day is told once.
+    constraint daily_figures_once unique nulls not distinct (location_id, day, doctor_id),
+    constraint daily_figures_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id),
+    constraint daily_figures_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id)
+);
+create index daily_figures_by_day on daily_figures (institution_id, day);
 
 -- A stream is the ordered list of events that one audience sees; its row is the gate of the commands that write it.
 create table streams (
@@ -892,6 +961,22 @@ create unlogged table processes (
     build       text        not null,
     figures     jsonb       not null,
     constraint processes_kind_known check (kind in ('web', 'worker'))
+);
+
+-- What the worker does by the clock: when each job last ran, how that went, and when it is to run next.
+create table jobs (
+    name           text        primary key,
+    next_run       timestamptz not null,
+    -- The worker that does it now; a dead worker's hold lapses.
+    held_by        text,
+    held_until     timestamptz,
+    last_started   timestamptz,
+    last_finished  timestamptz,
+    last_seconds   double precision,
+    -- What went wrong when it last did: the kind of error, never what it was about.
+    last_error     text,
+    last_error_at  timestamptz,
+    constraint jobs_held_for_a_time check ((held_by is null) = (held_until is null))
 );
 
 -- Every command, and every view of a patient's record by staff: who, what, before and after, from where, when.
