@@ -938,6 +938,12 @@ class AppointmentsFiled(Event):
     type = "appointments-filed"
 
 
+class AppointmentsCorrected(Event):
+    """What appointments show was corrected: their patient's record, or the name of something they are at or for."""
+
+    type = "appointments-corrected"
+
+
 class EmergencyEvent(Event):
     """A fact about one emergency."""
 
@@ -1026,6 +1032,7 @@ EVENTS: dict[str, type[Event]] = {
         AppointmentStatusChanged,
         AppointmentUpdated,
         AppointmentsFiled,
+        AppointmentsCorrected,
         EmergencyRequest,
         EmergencyAlert,
         EmergencyAcknowledged,
@@ -1054,6 +1061,7 @@ ADMIN_EVENTS: tuple[type[Event], ...] = (
 APPOINTMENT_EVENTS: tuple[type[Event], ...] = (
     *(event for event in EVENTS.values() if issubclass(event, AppointmentEvent)),
     AppointmentsFiled,
+    AppointmentsCorrected,
 )
 EMERGENCY_EVENTS: tuple[type[Event], ...] = tuple(
     event for event in EVENTS.values() if issubclass(event, EmergencyEvent)

@@ -586,6 +586,10 @@ export interface AppointmentUpdated {
 export interface AppointmentsFiled {
 }
 
+/** What appointments show was corrected: their patient's record, or the name of something they are at or for. */
+export interface AppointmentsCorrected {
+}
+
 /** Somebody asked for help at once. */
 export interface EmergencyRequest {
   emergency: number;
@@ -671,6 +675,7 @@ export interface EventFacts {
   "appointment-status-changed": AppointmentStatusChanged;
   "appointment-updated": AppointmentUpdated;
   "appointments-filed": AppointmentsFiled;
+  "appointments-corrected": AppointmentsCorrected;
   "emergency-request": EmergencyRequest;
   "emergency-alert": EmergencyAlert;
   "emergency-acknowledged": EmergencyAcknowledged;
@@ -684,8 +689,8 @@ export interface StreamEvents {
   "board": "ticket-joined" | "patient-called" | "patient-recalled" | "consultation-started" | "consultation-completed" | "ticket-no-show" | "ticket-returned" | "ticket-held" | "ticket-transferred" | "ticket-prioritized" | "ticket-cancelled" | "ticket-undone" | "queue-updated" | "queue-retired" | "location-changed";
   "staff": "ticket-joined" | "patient-called" | "patient-recalled" | "consultation-started" | "consultation-completed" | "ticket-no-show" | "ticket-returned" | "ticket-held" | "ticket-transferred" | "ticket-prioritized" | "ticket-cancelled" | "ticket-undone" | "queue-updated" | "queue-retired" | "location-changed" | "device-enrolled" | "device-renamed" | "device-revoked";
   "shown": "boards-shown";
-  "patient": "ticket-changed" | "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "patients-merged";
-  "doctor": "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended";
+  "patient": "ticket-changed" | "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "patients-merged";
+  "doctor": "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended";
   "slots": "slot-added" | "slot-removed" | "slot-availability-changed";
   "locks": "slot-locked" | "slot-unlocked";
   "admin": "institution-changed" | "location-changed" | "queue-configured" | "queue-retired" | "doctor-changed" | "user-changed" | "settings-changed" | "catalogue-changed" | "patients-merged" | "device-enrolled" | "device-renamed" | "device-revoked" | "devices-seen" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended";

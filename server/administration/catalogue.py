@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from server import catalog, errors, events
+from server import appointments, catalog, errors, events
 from server.access import ADMINS, PEOPLE, Actor
 from server.administration.places import OfInstitution
 from server.administration.rows import (
@@ -73,7 +73,9 @@ class EditSpecialty(Ask):
 async def edit_specialty(tx: Tx, actor: Actor, ask: EditSpecialty) -> AdminSpecialty:
     """Rename a specialty. Raises `NotFound`, `NameTaken`."""
     institution_id, before = await _access_specialty(tx, actor, ask.specialty_id)
+    await appointments.gate_doctors(tx, institution_id)
     await catalog.change_specialty(tx.conn, ask.specialty_id, name=ask.name, retired_at=None)
+    await appointments.retell(tx, "specialty", ask.specialty_id)
     after = AdminSpecialty(specialty=ask.specialty_id, name=ask.name)
     await _catalogue_changed(tx, institution_id, before, after)
     return after
@@ -179,8 +181,11 @@ async def edit_visit_type(tx: Tx, actor: Actor, ask: EditVisitType) -> AdminVisi
     institution_id, before = await _access_visit_type(tx, actor, ask.visit_type_id)
     stored = before.model_dump(include={"name", "minutes", "fee", "colour", "mode"})
     given = ask.model_dump(exclude_unset=True, exclude={"visit_type_id"})
+    await appointments.gate_doctors(tx, institution_id)
     await catalog.change_visit_type(tx.conn, ask.visit_type_id, Visits(**{**stored, **given}))
     after = (await visit_type_rows(tx.conn, institution_id, ask.visit_type_id))[0]
+    if (after.name, after.colour) != (before.name, before.colour):
+        await appointments.retell(tx, "visit-type", ask.visit_type_id)
     await _catalogue_changed(tx, institution_id, before, after)
     return after
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from server import catalog, errors, events
+from server import appointments, catalog, errors, events
 from server.access import ADMINS, PEOPLE, STAFF, Actor
 from server.administration.places import OfInstitution, gate_queues
 from server.administration.rows import audit, doctor_rows, hold, specialty_rows, tell, visit_type_rows
@@ -108,7 +108,7 @@ class EditDoctor(Ask):
 async def edit_doctor(tx: Tx, actor: Actor, ask: EditDoctor) -> AdminDoctor:
     """Change a doctor; their name changes on every board and console that shows it. Raises `NotFound`, `NameTaken`."""
     institution_id, before = await access_doctor(tx, actor, ask.doctor_id)
-    queues = await gate_queues(tx, QUEUES_OF_DOCTOR, ask.doctor_id)
+    queues = await gate_queues(tx, QUEUES_OF_DOCTOR, ask.doctor_id, also=[events.doctor(ask.doctor_id)])
     given = ask.model_dump(exclude_unset=True)
     locations = given.get("location_ids", before.locations)
     visit_types = given.get("visit_type_ids", before.visit_types)
@@ -128,6 +128,7 @@ async def edit_doctor(tx: Tx, actor: Actor, ask: EditDoctor) -> AdminDoctor:
         for one in queues:
             line, _ = await load_line(tx, actor, one)
             await line.settle()
+        await appointments.retell(tx, "doctor", ask.doctor_id)
     return await _doctor_changed(tx, institution_id, ask.doctor_id, before)
 
 

@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 import phonenumbers
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from server import access, catalog, devices, errors, events, queue
+from server import access, appointments, catalog, devices, errors, events, queue
 from server.access import ADMINS, STAFF, Actor, Role
 from server.administration.rows import (
     audit,
@@ -149,11 +149,14 @@ where $2 or id = $1 order by id
 # What all of them do
 
 
-async def gate_queues(tx: Tx, which: str, *args: Any) -> list[int]:
-    """Take the gates of all these queues in one statement; none can appear meanwhile, since the institution is held."""
+async def gate_queues(tx: Tx, which: str, *args: Any, also: Sequence[events.Stream[Any]] = ()) -> list[int]:
+    """Take the gates of all these queues, and the `also` ones, in one statement; answers the queues.
+
+    None can appear meanwhile, since the institution is held.
+    """
     ids = [row["id"] for row in await tx.conn.fetch(which, *args)]
-    if ids:
-        await tx.gate(*(events.board(one) for one in ids))
+    if ids or also:
+        await tx.gate(*also, *(events.board(one) for one in ids))
     return ids
 
 
@@ -205,10 +208,14 @@ class EditLocation(Ask):
 async def edit_location(tx: Tx, actor: Actor, ask: EditLocation) -> AdminLocation:
     """Rename a location or move it to another zone. Raises `NotFound`, `NameTaken`."""
     institution_id, before = await access_location(tx, actor, ask.location_id)
-    queues = await gate_queues(tx, QUEUES_AT, ask.location_id)
+    renamed = ask.name is not None and ask.name != before.name
+    doctors = await appointments.every_doctor(tx.conn, institution_id) if renamed else []
+    queues = await gate_queues(tx, QUEUES_AT, ask.location_id, also=doctors)
     zone = ask.zone if "zone" in ask.model_fields_set else before.zone
     await catalog.change_location(tx.conn, ask.location_id, name=ask.name, zone=zone)
     _tell_place(tx, queues, ask.location_id)
+    if renamed:
+        await appointments.retell(tx, "location", ask.location_id)
     return await _location_changed(tx, institution_id, ask.location_id, before)
 
 

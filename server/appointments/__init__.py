@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from server.appointments import blocking, booking, bulk, life, lists, merging, money, notes, requests, visits
+from server.appointments import blocking, booking, bulk, life, lists, merging, money, notes, requests, retelling, visits
 from server.appointments.records import doctor_rows, patient_rows
+from server.appointments.retelling import every_doctor, gate_doctors, retell
 from server.appointments.upkeep import expire_requests, file_all
 from server.store import Command, Query, Reactions
 
@@ -16,9 +17,21 @@ COMMANDS: list[Command[Any, Any]] = [
     *merging.COMMANDS,
     *money.COMMANDS,
     *notes.COMMANDS,
+    *retelling.COMMANDS,
     *visits.COMMANDS,
 ]
 QUERIES: list[Query[Any, Any]] = [*lists.QUERIES, *notes.QUERIES, *visits.QUERIES]
 REACTIONS: Reactions = {**visits.REACTIONS}
 
-__all__ = ["COMMANDS", "QUERIES", "REACTIONS", "doctor_rows", "expire_requests", "file_all", "patient_rows"]
+__all__ = [
+    "COMMANDS",
+    "QUERIES",
+    "REACTIONS",
+    "doctor_rows",
+    "every_doctor",
+    "expire_requests",
+    "file_all",
+    "gate_doctors",
+    "patient_rows",
+    "retell",
+]

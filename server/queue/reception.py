@@ -4,6 +4,7 @@ Invariant: a correction of a patient reaches every staff stream that shows them 
 stream shows of a person is what PostgreSQL has.
 """
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, Self
 from zoneinfo import ZoneInfo
@@ -105,12 +106,17 @@ class CorrectPatient(EditPatient):
         return self
 
 
-async def correct_patient(tx: Tx, actor: Actor, ask: CorrectPatient) -> PatientRecord:
-    """Correct a patient's record; every queue that shows the patient shows it corrected at once."""
+async def corrected(
+    tx: Tx, actor: Actor, ask: CorrectPatient, also: Sequence[events.Stream[Any]] = ()
+) -> PatientRecord:
+    """Correct a patient's record, and tell every queue that shows the patient; `also`: gates to take with theirs.
+
+    Raises `NotFound`, `PatientMerged`, `InvalidRequest`.
+    """
     before = await patient_record(tx.conn, actor, ask.patient_id)
     queues = await shown_in(tx.conn, before.id)
-    if queues:
-        await tx.gate(*(events.board(one) for one in queues))
+    if queues or also:
+        await tx.gate(*also, *(events.board(one) for one in queues))
     record = await edit_patient(tx, actor, ask)
     if set(await shown_in(tx.conn, record.id)) - set(queues):
         # A ticket began while this waited for its gates; another try takes that queue's gate too.
@@ -315,7 +321,6 @@ order by q.id
 
 
 COMMANDS: list[Command[Any, Any]] = [
-    Command("correct-patient", correct_patient, CorrectPatient, PatientRecord, STAFF, "POST /patients/{patient_id}"),
     Command("renew-link", renew_link, OfTicket, Slip, STAFF, "POST /tickets/{ticket_id}/link"),
 ]
 QUERIES: list[Query[Any, Any]] = [
