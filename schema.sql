@@ -827,7 +827,7 @@ create table notices (
     -- One cause tells one person once over one channel, however often it is carried out or reacted to.
     constraint notices_once unique (cause, person, channel),
     constraint notices_state_known check (state in ('pending', 'sending', 'sent', 'delivered', 'failed', 'cancelled')),
-    constraint notices_channel_known check (channel in ('email', 'sms', 'whatsapp', 'voice', 'push')),
+    constraint notices_channel_known check (channel in ('email', 'sms', 'whatsapp', 'voice', 'push', 'app')),
     constraint notices_recipient_length check (char_length(recipient) between 3 and 254),
     -- What a provider took may still fail on its way.
     constraint notices_sent_at_some_time check
@@ -918,6 +918,95 @@ create table daily_figures (
     constraint daily_figures_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id)
 );
 create index daily_figures_by_day on daily_figures (institution_id, day);
+
+-- What is set for notices: at an institution, of a doctor, or by a patient for themselves.
+create table notice_settings (
+    institution_id  bigint not null references institutions,
+    doctor_id       bigint,
+    patient_id      bigint,
+    settings        jsonb  not null default '{}',
+    -- Two sets of settings at one level would both hold, or neither.
+    constraint notice_settings_once unique nulls not distinct (institution_id, doctor_id, patient_id),
+    constraint notice_settings_of_one check (doctor_id is null or patient_id is null),
+    constraint notice_settings_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
+    constraint notice_settings_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id)
+);
+create unique index notice_settings_by_doctor on notice_settings (doctor_id) where doctor_id is not null;
+create unique index notice_settings_by_patient on notice_settings (patient_id) where patient_id is not null;
+
+-- What a patient said of one kind of notice over one channel; what they never spoke of goes by their record's channels.
+create table preferences (
+    patient_id  bigint      not null references patients,
+    kind        text        not null,
+    channel     text        not null,
+    allowed     boolean     not null,
+    -- Who wrote it down: the patient, somebody at the desk for them, or a link in a message.
+    source      text        not null,
+    actor       text        not null,
+    at          timestamptz not null,
+    primary key (patient_id, kind, channel),
+    constraint preferences_channel_known check (channel in ('email', 'sms', 'whatsapp', 'voice', 'push', 'app')),
+    constraint preferences_source_known check (source in ('patient', 'staff', 'link'))
+);
+
+-- Contacts whose owner wrote STOP: nothing goes there, whoever's record they are in.
+create table opt_outs (
+    channel    text        not null,
+    recipient  text        not null,
+    at         timestamptz not null,
+    primary key (channel, recipient),
+    constraint opt_outs_channel_known check (channel in ('sms', 'whatsapp', 'voice'))
+);
+
+-- What an institution says in its own words; a text without a row is ours.
+create table templates (
+    institution_id  bigint      not null references institutions,
+    kind            text        not null,
+    channel         text        not null,
+    language        text        not null,
+    subject         text,
+    body            text        not null,
+    changed_at      timestamptz not null,
+    changed_by      text        not null,
+    primary key (institution_id, kind, channel, language),
+    constraint templates_channel_known check (channel in ('email', 'sms', 'whatsapp', 'voice', 'push', 'app')),
+    constraint templates_length check (char_length(body) <= 5000 and char_length(subject) <= 300)
+);
+
+-- Notices as a patient sees them in the app, until they have seen them.
+create table app_notices (
+    notice_id   bigint      primary key references notices,
+    patient_id  bigint      not null references patients,
+    kind        text        not null,
+    title       text        not null,
+    body        text        not null,
+    link        text,
+    at          timestamptz not null,
+    seen_at     timestamptz
+);
+create index app_notices_unseen on app_notices (patient_id) where seen_at is null;
+
+-- When somebody who waits was last told to expect their turn: a wait has grown by what it exceeds that.
+create table wait_promises (
+    ticket_id    bigint      primary key references tickets,
+    expected_at  timestamptz not null,
+    growths      smallint    not null default 0
+);
+
+-- How a visit was, in one answer of its patient.
+create table feedback (
+    appointment_id  bigint      primary key,
+    institution_id  bigint      not null,
+    patient_id      bigint      not null,
+    doctor_id       bigint,
+    score           smallint    not null,
+    at              timestamptz not null,
+    constraint feedback_score_known check (score between 1 and 5),
+    constraint feedback_appointment_same_institution foreign key (appointment_id, institution_id) references appointments (id, institution_id),
+    constraint feedback_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id),
+    constraint feedback_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id)
+);
+create index feedback_by_time on feedback (institution_id, at);
 
 -- A stream is the ordered list of events that one audience sees; its row is the gate of the commands that write it.
 create table streams (

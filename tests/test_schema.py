@@ -173,6 +173,7 @@ OUT_OF_REACH = re.compile(
     r"|appointments_number_unique|appointments_ticket_unique|slots_of_capacity"
     # What is there already is left as it is; an account is looked for under its patient's lock.
     r"|notices_once|mailbox_notice_unique|push_subscriptions_once|users_patient_unique"
+    r"|notice_settings_(once|by_doctor|by_patient)"
     # One process seals at a time, under an advisory lock.
     r"|seals_no_fork"
 )
