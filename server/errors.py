@@ -497,6 +497,12 @@ class StepNotAllowed(Refusal):
     code, title = "step-not-allowed", "The appointment's state does not allow that."
 
 
+class MoveAsked(Refusal):
+    """Somebody has asked already to move it, and waits for the answer; that request can be withdrawn or moved."""
+
+    code, title = "move-asked", "Another time was asked for already; the clinic has yet to answer."
+
+
 class NoteChanged(Refusal):
     """Somebody has written a newer version meanwhile; `version` tells which there is."""
 

@@ -210,6 +210,67 @@ async def test_a_move_that_is_refused_leaves_everything(still: World) -> None:
     await refused("invalid-request", same)
 
 
+# Move, where somebody has to say yes
+
+
+async def wished(world: World, **more: Any) -> tuple[Any, Any, list[int], list[int]]:
+    """An appointment and the request to move it to another day; the slots of both."""
+    patient = await patient_of(world)
+    await account_of(world, patient)
+    old, new = await slots_of(world), await slots_of(world, after=timedelta(days=5))
+    stands = await book(world, old, patient_id=patient, **more)
+    await set_booking(world, auto_confirm_appointments=False)
+    async with world.verify(*streams(world), f"patient:{patient}"):
+        wish = await world.do("reschedule-appointment", appointment_id=stands.appointment_id, slot_ids=new)
+    return stands, wish, old, new
+
+
+async def test_a_wish_to_move_keeps_both_seats_until_it_is_answered(still: World) -> None:
+    stands, wish, old, new = await wished(still)
+    assert (wish.state, await state_of(still, stands)) == ("pending", "confirmed")
+    assert [await left_of(still, one[0]) for one in (old, new)] == [0, 0]
+    async with still.verify(*streams(still)):
+        await still.do("confirm-appointment", "doctor", appointment_id=wish.appointment_id)
+    assert (await state_of(still, wish), await state_of(still, stands)) == ("confirmed", "rescheduled")
+    assert [await left_of(still, one[0]) for one in (old, new)] == [1, 0]
+    was = (await still.ask("show-appointment", appointment_id=stands.appointment_id)).appointment
+    assert was.rescheduled_to == wish.appointment_id
+    await refused("nothing-to-undo", still.do("undo-appointment", appointment_id=wish.appointment_id))
+
+
+async def test_a_wish_to_move_that_is_turned_down_leaves_the_appointment(still: World) -> None:
+    stands, wish, old, new = await wished(still)
+    again = still.do("reschedule-appointment", appointment_id=stands.appointment_id, slot_ids=await slots_of(still, 1))
+    await refused("move-asked", again)
+    await still.do("reject-request", "doctor", appointment_id=wish.appointment_id)
+    assert (await state_of(still, wish), await state_of(still, stands)) == ("rejected", "confirmed")
+    assert [await left_of(still, one[0]) for one in (old, new)] == [0, 1]
+
+
+async def test_a_wish_to_move_waits_no_longer_than_the_appointment_stands(still: World) -> None:
+    stands, wish, _, _ = await wished(still)
+    assert wish.expires_at <= stands.starts_at
+
+
+async def test_a_wish_that_moves_itself_still_stands_for_the_first_appointment(still: World) -> None:
+    stands, wish, old, new = await wished(still)
+    later = await slots_of(still, 1, after=timedelta(days=6))
+    async with still.verify(*streams(still)):
+        moved = await still.do("reschedule-appointment", appointment_id=wish.appointment_id, slot_ids=later)
+    assert [await left_of(still, one[0]) for one in (old, new, later)] == [0, 1, 0]
+    await still.do("accept-request", "doctor2", appointment_id=moved.appointment_id)
+    assert [await state_of(still, one) for one in (stands, wish, moved)] == ["rescheduled", "rescheduled", "confirmed"]
+    assert await left_of(still, old[0]) == 1
+
+
+async def test_a_wish_to_move_by_less_than_the_visit_takes_its_place_at_once(still: World) -> None:
+    slots, visit = await slots_of(still, count=3), await visit_type_of(still, minutes=60)
+    booked = await book(still, slots[:2], visit_type_id=visit)
+    await set_booking(still, auto_confirm_appointments=False)
+    await still.do("reschedule-appointment", appointment_id=booked.appointment_id, slot_ids=slots[1:])
+    assert [await left_of(still, one) for one in slots] == [1, 0, 0]
+
+
 async def test_moving_into_one_another_neither_deadlocks_nor_loses_a_seat(world: World) -> None:
     one, other = await slots_of(world), await slots_of(world, 1)
     for _ in range(10):

@@ -106,6 +106,29 @@ async def test_moving_an_appointment_moves_its_reminders(still: World) -> None:
     assert await written(still, kind="booking-confirmed", state="pending") == []
 
 
+async def test_a_wish_to_move_is_told_of_once_it_is_granted_and_the_entry_stays_till_then(still: World) -> None:
+    reply = await booked(still)
+    await set_booking(still, auto_confirm_appointments=False)
+    slots = await slots_of(still, after=timedelta(days=5))
+    wish = await still.do("reschedule-appointment", appointment_id=reply.appointment_id, slot_ids=slots)
+    assert {one["appointment_id"] for one in await written(still, kind="reminder")} == {reply.appointment_id}
+    assert await written(still, kind="rescheduled") == []
+    await still.do("confirm-appointment", "doctor", appointment_id=wish.appointment_id)
+    assert {one["appointment_id"] for one in await written(still, kind="reminder")} == {wish.appointment_id}
+    told = await written(still, kind="rescheduled")
+    assert (told[0]["facts"]["origin"], told[0]["facts"]["moves"]) == (reply.appointment_id, 1)
+
+
+async def test_a_wish_to_move_that_is_withdrawn_takes_no_entry_from_a_calendar(still: World) -> None:
+    reply = await booked(still)
+    await set_booking(still, auto_confirm_appointments=False)
+    slots = await slots_of(still, after=timedelta(days=5))
+    wish = await still.do("reschedule-appointment", appointment_id=reply.appointment_id, slot_ids=slots)
+    await still.do("cancel-appointment", appointment_id=wish.appointment_id)
+    assert {one["facts"]["origin"] for one in await written(still, kind="cancelled")} == {wish.appointment_id}
+    assert len(await written(still, kind="reminder", state="pending")) == 3
+
+
 async def test_a_request_is_told_of_once_it_is_answered(still: World) -> None:
     await set_booking(still, auto_confirm_appointments=False)
     specialty = await specialty_of(still, 0, 1)

@@ -219,7 +219,7 @@ async def _moved(tx: Tx, actor: Actor, one: Appointment, after: datetime, reason
         except errors.PatientElsewhere:
             continue
         late = rules.too_late(one.state, one.change_until, tx.now)
-        return await life.move(tx, actor, one, terms, reason, insisted=False, late=late)
+        return await life.move(tx, actor, one, terms, reason, insisted=False, late=late, may_stay=False)
     raise errors.SlotFull("The doctor has no free time behind that period.")
 
 

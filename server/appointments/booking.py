@@ -377,6 +377,8 @@ class Wanted:
     payment: str = "unpaid"
     insurance_verified: bool = False
     rescheduled_from: int | None = None
+    instead_of: datetime | None = None
+    """When the appointment is that it is to move, where that stays until somebody says yes."""
     fee: Decimal | None = None
     """Another than the usual one, agreed upon before."""
     reference: str | None = None
@@ -400,11 +402,11 @@ def _wanted(actor: Actor, ask: BookAppointment, person: Person) -> Wanted:
     )
 
 
-def _stands_at_once(wanted: Wanted, terms: Terms) -> bool:
+def stands_at_once(actor: Actor, terms: Terms) -> bool:
     """Whether nobody has to be asked: the doctor wants it so, or books it."""
     if terms.doctor_id is None:
         return False
-    return terms.settings.auto_confirm_appointments or wanted.actor.doctor_id == terms.doctor_id
+    return terms.settings.auto_confirm_appointments or actor.doctor_id == terms.doctor_id
 
 
 async def add_appointment(tx: Tx, wanted: Wanted, terms: Terms) -> Appointment:
@@ -413,7 +415,7 @@ async def add_appointment(tx: Tx, wanted: Wanted, terms: Terms) -> Appointment:
     The caller holds the gates, and has checked everything. Raises `SlotFull`, `PatientElsewhere`.
     """
     starts_at, ends_at = terms.times[0].starts_at, terms.times[-1].ends_at
-    confirmed = _stands_at_once(wanted, terms)
+    confirmed = stands_at_once(wanted.actor, terms)
     visit = await _visit_type(tx, terms, wanted.visit_type_id)
     id_ = await tx.conn.fetchval(
         ADD_APPOINTMENT,
@@ -437,7 +439,7 @@ async def add_appointment(tx: Tx, wanted: Wanted, terms: Terms) -> Appointment:
         wanted.fee if wanted.fee is not None else _fee(visit, terms),
         terms.currency,
         dumps(wanted.insurance) if wanted.insurance else None,
-        None if confirmed else rules.expires_at(tx.now, starts_at, terms.settings),
+        None if confirmed else rules.expires_at(tx.now, starts_at, terms.settings, wanted.instead_of),
         rules.change_until(starts_at, terms.settings),
         wanted.rescheduled_from,
         tx.now,

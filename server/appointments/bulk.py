@@ -11,7 +11,7 @@ from pydantic import Field
 
 from server import errors
 from server.access import STAFF, Actor
-from server.appointments import life, requests, visits
+from server.appointments import requests, visits
 from server.appointments.records import Appointment, gate_appointments, load_appointment
 from server.asks import Ask, Id, Reply, Text
 from server.events import AppointmentState
@@ -53,7 +53,7 @@ async def _complete(tx: Tx, actor: Actor, appointment: Appointment, _: str | Non
     return await visits.over(tx, actor, appointment)
 
 
-DOES: dict[str, Do] = {"confirm": _confirm, "cancel": life.cancelled, "complete": _complete}
+DOES: dict[str, Do] = {"confirm": _confirm, "cancel": visits.called_off, "complete": _complete}
 
 
 async def bulk(tx: Tx, actor: Actor, ask: Bulk) -> BulkDone:

@@ -1,8 +1,9 @@
 """What becomes of an appointment before the day: cancelled, moved to another time, and a last step taken back.
 
 Invariants: a seat is freed in the transaction that ends its appointment, and of one that moves only after the new seat
-is taken; so somebody who moves never stands without any. Staff who act after the patient's deadline leave that on
-record.
+is taken; where the new time has to be confirmed, only once it is. So somebody who moves never stands without any. (One
+exception, as nobody may be twice at one time: a wish for a time that overlaps the old one takes its place at once.)
+Staff who act after the patient's deadline leave that on record.
 """
 
 from dataclasses import replace
@@ -24,6 +25,7 @@ from server.appointments.booking import (
     check_times,
     open_terms,
     refuse_elsewhere,
+    stands_at_once,
     tell_new,
 )
 from server.appointments.records import (
@@ -40,7 +42,7 @@ from server.appointments.records import (
     tell,
     way_back,
 )
-from server.appointments.requests import AppointmentNow, OfAppointment, moved
+from server.appointments.requests import AppointmentNow, OfAppointment, moved, take_over
 from server.appointments.rules import Step
 from server.asks import Ask, Id, Text, wrong
 from server.events import AppointmentState as State
@@ -61,23 +63,17 @@ class CalledOff(PatientAppointment):
     """The appointment, called off, as its patient sees it."""
 
 
-async def cancel(tx: Tx, actor: Actor, ask: CancelAppointment) -> CalledOff:
-    """Call an appointment off, or withdraw a request; its seats are free.
+async def cancelled(
+    tx: Tx, actor: Actor, before: Appointment, reason: str | None, was: Appointment | None = None
+) -> Appointment:
+    """The gated appointment, called off by this actor; `was`: as it was until its ticket ended a moment ago.
 
-    Raises `StepNotAllowed`, and `DeadlinePassed` for patients who are too late.
+    Raises `StepNotAllowed`, for one with a ticket, too: `visits.called_off` ends both.
     """
-    gone = await cancelled(tx, actor, await open_appointment(tx, actor, ask.appointment_id), ask.reason)
-    return CalledOff(**dict(gone.patient_row()))
-
-
-async def cancelled(tx: Tx, actor: Actor, before: Appointment, reason: str | None) -> Appointment:
-    """The gated appointment, called off by this actor; one with a ticket ends with its ticket."""
     must(Step.cancel, before)
     if before.ticket_id is not None:
-        raise errors.StepNotAllowed(
-            "The patient is in the queue: end the ticket.", state=before.state, step=Step.cancel, token=before.token
-        )
-    late = refuse_late(actor, before, tx.now)
+        raise errors.StepNotAllowed("The patient is there already.", state=before.state, step=Step.cancel)
+    late = refuse_late(actor, was or before, tx.now)
     after = replace(
         before,
         state=rules.after(Step.cancel),
@@ -89,7 +85,7 @@ async def cancelled(tx: Tx, actor: Actor, before: Appointment, reason: str | Non
         slot_ids=[],
     )
     await seats.free_seats(tx, before.id)
-    await save(tx, after, before)
+    await save(tx, after, was or before)
     tell(tx, after, events.AppointmentCancelled(**facts(after), by=by(actor)), before)
     return after
 
@@ -127,7 +123,8 @@ class RescheduleAppointment(Ask):
 async def reschedule(tx: Tx, actor: Actor, ask: RescheduleAppointment) -> Booked:
     """Move an appointment: a new one takes the seats, then the old one's are free; each knows the other.
 
-    Raises whatever booking raises, `StepNotAllowed`, and `DeadlinePassed` for patients who are too late.
+    Where the new time has to be confirmed, it is a request, and the old one stays until somebody says yes. Raises
+    whatever booking raises, `StepNotAllowed`, `MoveAsked`, and `DeadlinePassed` for patients who are too late.
     """
     found = await appointment_as(tx, actor, ask.appointment_id)
     place = await tx.conn.fetchrow(PLACES_OF, [found.id])
@@ -143,6 +140,8 @@ async def reschedule(tx: Tx, actor: Actor, ask: RescheduleAppointment) -> Booked
     must(Step.reschedule, before)
     if set(before.slot_ids) == set(terms.slot_ids):
         raise wrong(("/slot_ids", "Should be another time."))
+    if await tx.conn.fetchval(MOVE_ASKED, before.patient.id, before.id):
+        raise errors.MoveAsked()
     late = refuse_late(actor, before, tx.now)
     visit_type_id = before.visit_type.id if before.visit_type else None
     terms = replace(terms, own=set(before.slot_ids) & set(terms.slot_ids))
@@ -155,10 +154,40 @@ async def reschedule(tx: Tx, actor: Actor, ask: RescheduleAppointment) -> Booked
     return booked(await move(tx, actor, before, terms, ask.reason, insisted, late))
 
 
+MOVE_ASKED = """
+select exists (select from appointments where patient_id = $1 and rescheduled_from = $2 and state = 'pending')
+"""
+
+
 async def move(
-    tx: Tx, actor: Actor, before: Appointment, terms: Terms, reason: str | None, insisted: bool, late: bool
+    tx: Tx,
+    actor: Actor,
+    before: Appointment,
+    terms: Terms,
+    reason: str | None,
+    insisted: bool,
+    late: bool,
+    *,
+    may_stay: bool = True,
 ) -> Appointment:
-    """The appointment at its new time, the old one ended. Seats that both have go over; the others are taken first."""
+    """The appointment at its new time; the old one ended, or to end when somebody says yes (where it `may_stay`)."""
+    wanted = _as_before(actor, before, terms.doctor_id, insisted)
+    assert before.ends_at is not None
+    apart = terms.times[-1].ends_at <= before.starts_at or terms.times[0].starts_at >= before.ends_at
+    if may_stay and rules.stays_meanwhile(before.state, not stands_at_once(actor, terms), apart):
+        if late:
+            await save(tx, replace(before, overridden=True), before)
+        new = await add_appointment(tx, replace(wanted, instead_of=before.starts_at), terms)
+    else:
+        new = await _take_place(tx, before, wanted, terms, reason, late)
+    tell_new(tx, new)
+    return new
+
+
+async def _take_place(
+    tx: Tx, before: Appointment, wanted: Wanted, terms: Terms, reason: str | None, late: bool
+) -> Appointment:
+    """The new appointment, the old one ended. Seats that both have go over; the others are taken first."""
     # Before the new one is there: until then the patient would be in two places at once, if only by themselves.
     ended = replace(
         before,
@@ -170,15 +199,24 @@ async def move(
         slot_ids=[],
     )
     await tx.conn.execute(END_MOVED, before.id, ended.state)
-    new = await add_appointment(tx, _as_before(actor, before, terms.doctor_id, insisted), terms)
+    # A request to move that moves itself goes on standing for the appointment that it was to move.
+    first = await tx.conn.fetchrow(MOVES, before.id) if before.state is State.pending else None
+    if first is not None:
+        wanted = replace(wanted, rescheduled_from=first["id"], instead_of=first["starts_at"])
+    new = await add_appointment(tx, wanted, terms)
     await seats.hand_over(tx, before.id, new.id, sorted(terms.own))
     await seats.free_seats(tx, before.id)
     old = await save(tx, replace(ended, rescheduled_to=new.id), before)
     tell(tx, old, events.AppointmentRescheduled(**facts(old), to=new.id), before)
-    tell_new(tx, new)
+    if new.state is State.confirmed:
+        await take_over(tx, new)
     return new
 
 
+MOVES = """
+select o.id, o.starts_at from appointments a join appointments o on o.id = a.rescheduled_from and o.state = 'confirmed'
+where a.id = $1
+"""
 END_MOVED = "update appointments set state = $2 where id = $1"
 
 
@@ -278,9 +316,6 @@ DOCTORS_OF_SLOTS = "select distinct doctor_id from slots where id = any($1::bigi
 
 
 COMMANDS: list[Command[Any, Any]] = [
-    Command(
-        "cancel-appointment", cancel, CancelAppointment, CalledOff, PEOPLE, "POST /appointments/{appointment_id}/cancel"
-    ),
     Command(
         "reschedule-appointment",
         reschedule,

@@ -285,6 +285,7 @@ async def gate_appointments(
         await tx.gate(*streams, *also)
 
 
+# With the doctors of the appointment that a request would move, which ends when somebody says yes.
 PLACES_OF = """
 select a.id, a.institution_id, t.queue_id, array(
     select a.doctor_id where a.doctor_id is not null
@@ -292,6 +293,12 @@ select a.id, a.institution_id, t.queue_id, array(
     select c.doctor_id from appointment_doctors c where c.appointment_id = a.id
     union
     select y.doctor_id from seats x join slots y on y.id = x.slot_id where x.appointment_id = a.id
+    union
+    select unnest(array[o.doctor_id, y.doctor_id]) from appointments o
+    left join seats x on x.appointment_id = o.id left join slots y on y.id = x.slot_id
+    where o.id = a.rescheduled_from and a.state = 'pending' and o.state = 'confirmed'
+    except
+    select null
 ) as doctors
 from appointments a left join tickets t on t.id = a.ticket_id where a.id = any($1::bigint[])
 """

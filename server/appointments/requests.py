@@ -1,7 +1,8 @@
 """Requests: appointments that wait for a doctor, or the desk, to say yes or no; and that end when nobody does.
 
 Invariant: a request holds its seat until it is answered or expires, and one doctor at most has accepted it: who does so
-from time of their own has taken that before the seat that was held is free.
+from time of their own has taken that before the seat that was held is free. A request to move an appointment leaves
+that as it is until somebody says yes: then, and in the same transaction, it is over.
 """
 
 from dataclasses import replace
@@ -11,7 +12,9 @@ from server import errors, events
 from server.access import STAFF, Actor, Role
 from server.appointments import rules, seats
 from server.appointments.records import (
+    APPOINTMENT,
     Appointment,
+    appointment_of,
     facts,
     must,
     open_appointment,
@@ -79,6 +82,7 @@ async def accept(tx: Tx, actor: Actor, ask: AcceptRequest) -> AppointmentNow:
         answered_at=tx.now,
         undo=None,
     )
+    await take_over(tx, after)
     await save(tx, after, before)
     told = events.AppointmentAccepted(**facts(after), doctor=doctor_id)
     tell(tx, after, told, before)
@@ -188,12 +192,34 @@ async def confirmed(tx: Tx, before: Appointment) -> Appointment:
     if before.doctor_id is None:
         raise errors.NotForYou("Nobody has accepted that request: choose the doctor.")
     await tx.conn.execute(ANSWER, before.id, before.doctor_id, "accepted", None, tx.now)
-    after = replace(
-        before, state=rules.after(Step.confirm), answered_at=tx.now, undo=way_back(before, Step.confirm, tx.now)
-    )
+    # Once the appointment that it moves is over, there is no way back to asking.
+    moves = await take_over(tx, before)
+    undo = None if moves else way_back(before, Step.confirm, tx.now)
+    after = replace(before, state=rules.after(Step.confirm), answered_at=tx.now, undo=undo)
     await save(tx, after, before)
     tell(tx, after, events.AppointmentConfirmed(**facts(after)), before)
     return after
+
+
+async def take_over(tx: Tx, new: Appointment) -> bool:
+    """Whether the appointment that this gated one is to move stood until now; it is over, its seats are free.
+
+    Call it before anybody is told of the new one: what reminds of the old goes over to it.
+    """
+    row = new.rescheduled_from and await tx.conn.fetchrow(STILL_STANDS, new.rescheduled_from)
+    if not row:
+        return False
+    old = appointment_of(row)
+    ended = replace(
+        old, state=rules.after(Step.reschedule), rescheduled_to=new.id, ended_at=tx.now, undo=None, slot_ids=[]
+    )
+    await seats.free_seats(tx, old.id)
+    await save(tx, ended, old)
+    tell(tx, ended, events.AppointmentRescheduled(**facts(ended), to=new.id), old)
+    return True
+
+
+STILL_STANDS = APPOINTMENT + " where a.id = $1 and a.state = 'confirmed'"
 
 
 # Expire

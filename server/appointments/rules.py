@@ -169,9 +169,12 @@ def covering(times: Sequence[Time], starts_at: datetime, ends_at: datetime) -> l
     return inside
 
 
-def expires_at(now: datetime, starts_at: datetime, settings: BookingSettings) -> datetime:
-    """Until when a request holds its seat: never beyond the visit itself."""
-    return min(now + timedelta(hours=settings.request_expires_hours), starts_at)
+def expires_at(
+    now: datetime, starts_at: datetime, settings: BookingSettings, instead_of: datetime | None = None
+) -> datetime:
+    """Until when a request holds its seat: never beyond the visit itself, nor beyond the one that it is to move."""
+    latest = starts_at if instead_of is None else min(starts_at, instead_of)
+    return min(now + timedelta(hours=settings.request_expires_hours), latest)
 
 
 def change_until(starts_at: datetime, settings: BookingSettings) -> datetime:
@@ -180,8 +183,19 @@ def change_until(starts_at: datetime, settings: BookingSettings) -> datetime:
 
 
 def too_late(state: State, until: datetime | None, now: datetime) -> bool:
-    """Whether the patient's time to cancel or move has passed; a request can be withdrawn until it is answered."""
-    return state is not State.pending and until is not None and now > until
+    """Whether the patient's time to cancel or move has passed.
+
+    A request can be withdrawn until it is answered, and whoever is there may leave.
+    """
+    return state is State.confirmed and until is not None and now > until
+
+
+def stays_meanwhile(before: State, asks: bool, apart: bool) -> bool:
+    """Whether an appointment that moves keeps its seat until somebody says yes to the new time.
+
+    `asks`: the new time has to be confirmed; `apart`: it leaves the old one alone, so that nobody is twice at one time.
+    """
+    return before is State.confirmed and asks and apart
 
 
 def elsewhere(before: Mapping[str, Any]) -> errors.PatientElsewhere:

@@ -500,6 +500,33 @@ async def no_show(tx: Tx, actor: Actor, ask: Missed) -> AppointmentNow:
     return await _both(line, ticket)
 
 
+async def cancel(tx: Tx, actor: Actor, ask: life.CancelAppointment) -> life.CalledOff:
+    """Call an appointment off, or withdraw a request; its seats are free, and whoever waits has left the queue.
+
+    Raises `StepNotAllowed`, `WrongState`, and `DeadlinePassed` for patients who are too late.
+    """
+    gone = await called_off(tx, actor, await open_appointment(tx, actor, ask.appointment_id), ask.reason)
+    return life.CalledOff(**dict(gone.patient_row()))
+
+
+async def called_off(tx: Tx, actor: Actor, before: Appointment, reason: str | None) -> Appointment:
+    """The gated appointment, called off together with its ticket, which comes back only with a new check-in."""
+    must(Step.cancel, before)
+    if before.ticket_id is None:
+        return await life.cancelled(tx, actor, before, reason)
+    line, ticket = await _ticket_of(tx, actor, before)
+    await queue.given_up(line, ticket, reason, for_good=before.kind == "scheduled")
+    await line.settle()
+    if before.kind == "walk_in":
+        after = await mirror(tx, ticket.id)
+        assert after is not None
+        return after
+    left = replace(
+        before, state=State.confirmed, ticket_id=None, token=None, queue_id=None, checked_in_at=None, undo=None
+    )
+    return await life.cancelled(tx, actor, left, reason, was=before)
+
+
 async def undo(tx: Tx, actor: Actor, ask: OfAppointment) -> AppointmentNow:
     """Take the last step back, of the appointment and of its ticket; that of checking in gives the ticket up.
 
@@ -552,6 +579,14 @@ HERE = frozenset({*STAFF, Role.device})
 KIOSKS = frozenset({Role.device})
 COMMANDS: list[Command[Any, Any]] = [
     Command("check-in", check_in, CheckIn, CheckedIn, PEOPLE, "POST /appointments/{appointment_id}/check-in"),
+    Command(
+        "cancel-appointment",
+        cancel,
+        life.CancelAppointment,
+        life.CalledOff,
+        PEOPLE,
+        "POST /appointments/{appointment_id}/cancel",
+    ),
     Command("check-in-here", check_in_here, CheckInHere, CheckedIn, KIOSKS, "POST /check-in"),
     Command("start-appointment", start, AtDesk, AppointmentNow, STAFF, "POST /appointments/{appointment_id}/start"),
     Command(

@@ -24,7 +24,7 @@ async def follow_confirmed(tx: Tx, stream: "events.Stream[Any]", event: events.A
 async def follow_accepted(tx: Tx, stream: "events.Stream[Any]", event: events.AppointmentAccepted) -> None:
     """A doctor accepted the request: say so, and remind of it."""
     told = await _told(tx, event.appointment)
-    await _tell(tx, told, "request-accepted")
+    await _tell(tx, told, "rescheduled" if told["rescheduled_from"] else "request-accepted")
     await _remind(tx, told)
 
 
@@ -82,7 +82,8 @@ TOLD = """
 with recursive before (id, rescheduled_from, moves) as (
     select id, rescheduled_from, 0 from appointments where id = $1
     union all
-    select a.id, a.rescheduled_from, b.moves + 1 from before b join appointments a on a.id = b.rescheduled_from
+    select a.id, a.rescheduled_from, b.moves + 1
+    from before b join appointments a on a.id = b.rescheduled_from and a.state = 'rescheduled'
 )
 select a.id, a.institution_id, a.kind, a.state, a.number, a.starts_at, a.ends_at, a.mode, a.answer_reason,
     a.cancel_reason, a.rescheduled_from, coalesce(l.zone, i.zone) as zone, i.name as institution,
