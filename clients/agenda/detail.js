@@ -10,10 +10,10 @@ import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 
 import { Problem, get } from "../shared/api.js";
-import { clockTime, fullDate, longDate, stamp, t } from "../shared/i18n.js";
+import { clockTime, fullDate, has, longDate, stamp, t } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { html } from "../shared/ui.js";
-import { appointment, hush, isDoctor, locationName, pending, step, take, toast } from "./work.js";
+import { appointment, deskFor, desksAt, hush, isDoctor, locationName, pending, step, take, takeAt, toast } from "./work.js";
 
 /** The sheet that is open, as a function that draws it. */
 export const sheet = signal(/** @type {(() => any) | null} */ (null));
@@ -83,7 +83,7 @@ export function Detail({ id }) {
         ${fact(t("agenda.phone"), one.patient.phone && html`<a href=${`tel:${one.patient.phone}`}><bdi>${one.patient.phone}</bdi></a>`)}
         ${fact(t("agenda.reason"), one.reason)}
         ${fact(t("agenda.symptoms"), one.symptoms)}
-        ${fact(t("agenda.needs"), one.requirements.join(", "))}
+        ${fact(t("agenda.needs"), one.requirements.map((need) => (has(`need.${need}`) ? t(`need.${need}`) : need)).join(", "))}
         ${fact(t("agenda.token"), one.token)}
         ${fact(t("agenda.cancelled"), one.cancel_reason)}
         ${fact(t("agenda.answer"), one.answer_reason)}
@@ -95,7 +95,7 @@ export function Detail({ id }) {
         ${one.state !== "in_progress" && html`<button class="button" type="button" disabled=${busy} data-step="cancel" onClick=${() => ask(() => html`<${Cancel} one=${one} />`)}>${t("agenda.step.cancel")}</button>`}
       </div>`}
       ${one.undo && html`<button class="button quiet" type="button" disabled=${busy} onClick=${() => step("undo", `/appointments/${one.appointment}/undo`)}>${t("console.undo")}: ${t(`agenda.step.${one.undo}`)}</button>`}
-      ${isDoctor.value && html`<${Notes} key=${id} id=${id} />`}
+      ${isDoctor.value && html`<${Notes} key=${id} id=${id} /><${History} key=${`history ${one.patient.id}`} patient=${one.patient.id} />`}
     <//>
   `;
 }
@@ -137,7 +137,64 @@ function Written({ id, kind, versions, onSaved }) {
       <label class="field"><span>${t(`agenda.notes.${kind}`)}</span>
         <textarea rows="2" maxlength="20000" value=${text} dir="auto" onInput=${(/** @type {{currentTarget: HTMLTextAreaElement}} */ event) => setText(event.currentTarget.value)}></textarea>
       </label>
+      ${versions.length > 1 && html`<details class="versions"><summary>${t("agenda.notes.before", { n: versions.length - 1 })}</summary><ol>${[...versions].sort((a, b) => b.version - a.version).slice(1).map((one) => html`<li key=${one.version}><small class="soft">${t("agenda.notes.version", { n: one.version, at: stamp(Date.parse(one.at)) })}</small><p dir="auto">${one.content}</p></li>`)}</ol></details>`}
       <div class="written-foot">${last && html`<small class="soft">${t("agenda.notes.version", { n: last.version, at: stamp(Date.parse(last.at)) })}</small>`}<button class="button" type="button" disabled=${!changed || pending.value !== ""} onClick=${save}>${t("console.save")}</button></div>
     </div>
+  `;
+}
+
+/** A patient's medical history, asked for only when a doctor wants it: that it was read is on record. @param {{patient: number}} props */
+function History({ patient }) {
+  const [known, setKnown] = useState(/** @type {string | null} */ (null));
+  const [text, setText] = useState("");
+  const [problem, setProblem] = useState("");
+  const show = async () => {
+    try {
+      const found = await get(`/patients/${patient}/medical-notes`);
+      setKnown(found.medical_notes ?? "");
+      setText(found.medical_notes ?? "");
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setProblem(error.message);
+    }
+  };
+  const save = async () => void ((await step("notes", `/patients/${patient}/medical-notes`, { medical_notes: text.trim() || null })) && setKnown(text.trim()));
+  if (known === null) return html`<div class="notes"><button class="button" type="button" onClick=${show}>${t("agenda.history.show")}</button><div role="alert">${problem && html`<p class="problem">${problem}</p>`}</div></div>`;
+  return html`
+    <section class="notes" aria-label=${t("agenda.history")}>
+      <label class="field"><span>${t("agenda.history")}</span><textarea rows="4" maxlength="20000" dir="auto" value=${text} onInput=${(/** @type {{currentTarget: HTMLTextAreaElement}} */ event) => setText(event.currentTarget.value)}></textarea></label>
+      <div class="written-foot"><small class="soft">${t("agenda.history.who")}</small><button class="button" type="button" disabled=${text.trim() === known || pending.value !== ""} onClick=${save}>${t("console.save")}</button></div>
+    </section>
+  `;
+}
+
+/** The question at which desk a step is taken; nothing while none waits for the answer. */
+export const DeskSheet = () => (deskFor.value ? html`<${Desk} key=${deskFor.value.one.appointment} one=${deskFor.value.one} />` : null);
+
+/** @param {{one: DoctorAppointment}} props */
+function Desk({ one }) {
+  const [desks, setDesks] = useState(/** @type {{id: number, name: string, queue: number}[] | null} */ (null));
+  const [chosen, setChosen] = useState(0);
+  const [problem, setProblem] = useState("");
+  useEffect(() => {
+    let current = true;
+    desksAt(one.location).then(
+      (found) => current && (setDesks(found), setChosen(found[0]?.id ?? 0)),
+      (error) => {
+        if (!(error instanceof Problem)) throw error;
+        if (current) setProblem(error.message);
+      },
+    );
+    return () => void (current = false);
+  }, [one.location]);
+  const desk = desks?.find((each) => each.id === chosen);
+  return html`
+    <${Sheet} title=${t("agenda.desk.title")} action=${t(`agenda.step.${deskFor.value?.name}`)} disabled=${!desk} busy=${pending.value !== ""} problem=${problem} beside onClose=${() => (deskFor.value = null)} onSubmit=${() => desk && takeAt(desk)}>
+      <p class="sheet-note">${t("agenda.desk.text", { token: one.token ?? "" })}</p>
+      ${desks?.length === 0 && html`<p>${t("agenda.desk.none")}</p>`}
+      <fieldset class="radios"><legend>${t("console.desk.choose")}</legend>
+        ${(desks ?? []).map((each) => html`<label key=${each.id} class="radio"><input type="radio" name="desk" checked=${each.id === chosen} onChange=${() => setChosen(each.id)} /><span dir="auto">${each.name}</span></label>`)}
+      </fieldset>
+    <//>
   `;
 }

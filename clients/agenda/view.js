@@ -2,17 +2,18 @@
 /**
  * Owns how the agenda looks: a day or a week of one doctor, who asks for an answer, and who needs help.
  *
- * @import {DoctorAppointment, Emergency} from "../shared/events.js"
+ * @import {DoctorAppointment} from "../shared/events.js"
  */
 import { AccountButton, AccountSheet } from "../shared/account.js";
 import { coarse } from "../shared/clock.js";
+import { Alarms, EmergencyButton, EmergencySheet } from "../shared/emergency.js";
 import { clockTime, dayName, dayTitle, has, longDate, number, span, t } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { plusDays } from "../shared/times.js";
 import { html } from "../shared/ui.js";
-import { Detail, Reject, ask, sheet } from "./detail.js";
+import { DeskSheet, Detail, Reject, ask, sheet } from "./detail.js";
 import { FILTERS, go, href, route } from "./route.js";
 import { allowNotices, catalogue, day, days, doctor, emergencies, entries, freshAt, hush, isDoctor, loaded, locationName, mayNotify, pending, requests, shut, stale, step, take, toast, today, waiting } from "./work.js";
 
@@ -25,11 +26,13 @@ export function Agenda() {
     <div class="agenda">
       <${Head} />
       ${stale.value && html`<p class="banner is-stale" role="status">${t("link.stale")} · ${t("link.age", { age: span((coarse.value - freshAt.value) / 1_000) })}</p>`}
-      ${emergencies.value.map((one) => html`<${Alarm} key=${one.emergency} emergency=${one} />`)}
+      <${Alarms} list=${emergencies.value} />
       <${Bar} />
       ${shut.value ? html`<p class="agenda-shut">${t("agenda.shut")}</p>` : loaded.value ? html`<main class="agenda-main"><${route.value.span === "week" ? Week : Day} /><${Requests} /></main>` : html`<p class="agenda-shut">${t("link.connecting")}</p>`}
       <${Word} />
       ${sheet.value?.()}
+      <${DeskSheet} />
+      <${EmergencySheet} locations=${catalogue.value?.locations ?? []} location=${doctor.value?.location_ids[0] ?? null} specialties=${catalogue.value?.specialties ?? []} />
       <${AccountSheet} />
     </div>
   `;
@@ -54,7 +57,7 @@ function Head() {
         <a class="button quiet" href=${`/schedule${isDoctor.value ? "" : `#/doctor/${chosen?.id ?? ""}`}`}>${t("schedule.title")}</a>
       </nav>
       <div class="top-end">
-        ${mayNotify.value === "default" && html`<button class="button" type="button" onClick=${allowNotices}>${t("agenda.notify")}</button>`}
+        <${EmergencyButton} />
         <${AccountButton} />
         <${LanguageChoice} />
         <button class="button quiet" type="button" onClick=${signOut}>${t("console.signout")}</button>
@@ -81,19 +84,6 @@ function Bar() {
       <label class="agenda-jump"><span class="aside">${t("agenda.jump")}</span><input type="date" value=${day.value} onChange=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => event.currentTarget.value && go({ day: event.currentTarget.value })} /></label>
       <div class="agenda-spans" role="group" aria-label=${t("agenda.span")}>${span_("day")}${span_("week")}</div>
     </div>
-  `;
-}
-
-/** @param {{emergency: Emergency}} props */
-function Alarm({ emergency: one }) {
-  const who = one.patient ? one.patient.name : "";
-  return html`
-    <section class="alarm" role="alert" data-testid="agenda-emergency">
-      <div><strong>${t("agenda.emergency")}</strong> <span dir="auto">${[one.location_name, who].filter(Boolean).join(" · ")}</span><p dir="auto">${one.reason}</p></div>
-      ${one.acknowledged_at
-        ? html`<p><bdi>${t("agenda.emergency.going", { name: one.acknowledged_by ?? "" })}</bdi></p><button class="button" type="button" onClick=${() => step("emergency-end", `/emergencies/${one.emergency}/end`)}>${t("agenda.emergency.over")}</button>`
-        : html`<button class="button main" type="button" disabled=${pending.value !== ""} onClick=${() => step("emergency-acknowledge", `/emergencies/${one.emergency}/acknowledge`)}>${t("agenda.emergency.go")}</button>`}
-    </section>
   `;
 }
 
@@ -165,10 +155,10 @@ function Week() {
       ${days.value.map((one) => {
         const list = entries.value.get(one) ?? [];
         return html`
-          <div key=${one} class=${`week-day ${one === today.value ? "is-today" : ""}`}>
-            <a class="week-head" href=${href({ span: "day", day: one })}>${dayName(one)} <span class="count">${number(list.filter((each) => each.state !== "cancelled" && each.state !== "rescheduled").length)}</span></a>
+          <section key=${one} class=${`week-day ${one === today.value ? "is-today" : ""}`} aria-label=${dayTitle(one)}>
+            <a class="week-head" href=${href({ span: "day", day: one })}><span>${dayName(one)}</span> <span class="count">${number(list.filter((each) => each.state !== "cancelled" && each.state !== "rescheduled").length)}</span></a>
             <ol>${list.map((each) => html`<li key=${each.appointment}><button class=${`week-visit is-${each.state}`} type="button" style=${{ borderInlineStartColor: each.visit_type?.colour ?? null }} onClick=${() => ask(() => html`<${Detail} id=${each.appointment} />`)}><time>${clockTime(Date.parse(each.starts_at))}</time> <span dir="auto">${each.patient.name}</span><span class="aside"> ${t(`stands.${each.state}`)}</span></button></li>`)}</ol>
-          </div>
+          </section>
         `;
       })}
     </section>
@@ -179,7 +169,7 @@ function Requests() {
   const list = requests.value;
   return html`
     <aside class="requests" aria-label=${t("agenda.requests")}>
-      <div class="requests-head"><h2>${t("agenda.requests")} <span class="count">${number(waiting.value.length)}</span></h2></div>
+      <div class="requests-head"><h2>${t("agenda.requests")} <span class="count">${number(waiting.value.length)}</span></h2>${mayNotify.value === "default" && html`<button class="button" type="button" onClick=${allowNotices}>${t("agenda.notify")}</button>`}</div>
       <div class="requests-filters" role="group" aria-label=${t("agenda.requests.show")}>
         ${FILTERS.map((one) => html`<button key=${one} class="button" type="button" aria-pressed=${route.value.requests === one} onClick=${() => go({ requests: one })}>${t(`agenda.requests.${one}`)}</button>`)}
       </div>

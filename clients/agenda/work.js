@@ -10,7 +10,7 @@
  * @import {Envelope, Rows} from "../shared/wire.js"
  * @typedef {{text: string, kind: "done" | "problem", undo: number | null}} Toast
  * @typedef {{id: number, name: string, specialty_id: number | null, location_ids: number[]}} Doctor
- * @typedef {{institution: {zone: string}, doctors: Doctor[], locations: {id: number, name: string}[]}} Catalogue
+ * @typedef {{institution: {zone: string}, doctors: Doctor[], locations: {id: number, name: string}[], specialties: {id: number, name: string}[]}} Catalogue
  */
 import { computed, effect, signal } from "@preact/signals";
 
@@ -21,6 +21,7 @@ import { renew } from "../shared/reload.js";
 import { resume, user } from "../shared/session.js";
 import { Link } from "../shared/socket.js";
 import { dayOf, plusDays, weekOf } from "../shared/times.js";
+import { store } from "../shared/ui.js";
 import { go, route } from "./route.js";
 
 /** Untouched for so long, the page may reload onto a new build. */
@@ -261,9 +262,10 @@ function mayRetry(error) {
  * @param {string} path
  * @param {Record<string, any>} [body]
  * @param {number | null} [undo] the appointment whose step can be taken back
+ * @param {(problem: Problem) => boolean} [instead] what else to do about a refusal; answers whether it did
  * @returns {Promise<boolean>}
  */
-export async function step(name, path, body = {}, undo = null) {
+export async function step(name, path, body = {}, undo = null, instead) {
   if (pending.peek()) return false;
   pending.value = name;
   try {
@@ -273,7 +275,7 @@ export async function step(name, path, body = {}, undo = null) {
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (error.code === "not-authenticated") user.value = null;
-    else say({ text: error.message, kind: "problem", undo: null });
+    else if (!instead?.(error)) say({ text: error.message, kind: "problem", undo: null });
     return false;
   } finally {
     pending.value = "";
@@ -288,7 +290,54 @@ const CAN_UNDO = new Set(["confirm", "reject", "cancel", "check-in", "start", "c
  * @param {DoctorAppointment} one
  * @param {Record<string, any>} [body]
  */
-export const take = (name, one, body = {}) => step(name, `/appointments/${one.appointment}/${name}`, body, CAN_UNDO.has(name) ? one.appointment : null);
+export function take(name, one, body = {}) {
+  const desk = AT_DESK.has(name) && one.ticket !== null ? (body.desk_id ?? place()?.desk) : null;
+  const whole = { ...body, ...(desk && { desk_id: desk }) };
+  return step(name, `/appointments/${one.appointment}/${name}`, whole, CAN_UNDO.has(name) ? one.appointment : null, (problem) => {
+    // Whoever still waits is called to a room first: which one nobody has said, or it lies elsewhere.
+    const ask = (problem.code === "call-first" || problem.code === "desk-unknown") && AT_DESK.has(name);
+    if (ask) deskFor.value = { name, one };
+    return ask;
+  });
+}
+
+/** Steps that call whoever still waits to a desk. */
+const AT_DESK = new Set(["start", "complete"]);
+/** The step that waits for a desk to be chosen. */
+export const deskFor = signal(/** @type {{name: string, one: DoctorAppointment} | null} */ (null));
+
+const kept = store();
+
+/** Where this person works, as the console keeps it. @returns {{queue: number, desk: number} | null} */
+function place() {
+  try {
+    return JSON.parse(kept.get("callboard.place") ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+/** The desks at a location, each with a queue that it serves. @param {number} location @returns {Promise<{id: number, name: string, queue: number}[]>} */
+export async function desksAt(location) {
+  /** @type {Map<number, {id: number, name: string, queue: number}>} */
+  const found = new Map();
+  let cursor = "";
+  do {
+    const page = await get(`/queues${cursor && `?cursor=${encodeURIComponent(cursor)}`}`);
+    for (const queue of page.items) if (queue.location_id === location) for (const desk of queue.desks) found.set(desk.id, found.get(desk.id) ?? { ...desk, queue: queue.id });
+    cursor = page.next ?? "";
+  } while (cursor);
+  return [...found.values()];
+}
+
+/** Take the step that waited at this desk, and remember it. @param {{id: number, queue: number}} desk */
+export function takeAt(desk) {
+  const waits = deskFor.peek();
+  if (!waits) return Promise.resolve(false);
+  kept.set("callboard.place", JSON.stringify({ queue: desk.queue, desk: desk.id }));
+  deskFor.value = null;
+  return take(waits.name, waits.one, { desk_id: desk.id });
+}
 
 let toastTimer = 0;
 

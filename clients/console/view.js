@@ -8,13 +8,14 @@ import { useEffect, useState } from "preact/hooks";
 
 import { AccountButton, AccountSheet } from "../shared/account.js";
 import { coarse, now } from "../shared/clock.js";
+import { Alarms, EmergencyButton, EmergencySheet } from "../shared/emergency.js";
 import { clockTime, has, number, span, t, timer } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { html, titled } from "../shared/ui.js";
 import { Dialogs, dialog, open } from "./dialogs.js";
-import { blocked, callNext, choosing, demo, deskName, freshAt, held, hush, loaded, mine, others, pending, place, queue, queueItem, queues, resting, setDemo, shown, stale, stats, take, ticketStep, toast, undo, waiting, why } from "./work.js";
+import { blocked, callNext, choosing, demo, deskName, emergencies, freshAt, held, hush, loaded, mine, others, pending, place, queue, queueItem, queues, resting, setDemo, shown, stale, stats, take, ticketStep, toast, undo, waiting, why } from "./work.js";
 
 export function Console() {
   if (user.value === undefined) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
@@ -67,6 +68,7 @@ function Desk() {
     <div class="desk">
       <${Head} />
       ${stale.value && html`<${Stale} />`}
+      <${Alarms} list=${emergencies.value} />
       ${demo.value && html`<${Demo} />`}
       <main class="desk-main">
         <div class="desk-side">
@@ -82,6 +84,7 @@ function Desk() {
       </main>
       <${Word} />
       <${Dialogs} />
+      <${EmergencySheet} locations=${queueItem.value ? [{ id: queueItem.value.location_id, name: queueItem.value.location }] : []} />
       <${AccountSheet} />
     </div>
   `;
@@ -100,6 +103,8 @@ function Head() {
         <i class="dot"></i>${t(`console.state.${state}`)}${queue.value?.message && html`<small dir="auto">${queue.value.message}</small>`}
       </button>
       <div class="top-end">
+        <${EmergencyButton} />
+        <a class="button quiet" href="/agenda">${t("agenda.title")}</a>
         <a class="button quiet" href="/schedule">${t("schedule.title")}</a>
         <${AccountButton} />
         <${LanguageChoice} />

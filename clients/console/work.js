@@ -4,6 +4,7 @@
  *
  * Invariant: what is shown comes from the streams alone; a step only says that it is under way, and what was refused.
  *
+ * @import {Emergency} from "../shared/events.js"
  * @import {Feed} from "../shared/socket.js"
  * @import {ShownBoard, QueueItem, Rows, StaffQueue, StaffTicket, Stats} from "../shared/wire.js"
  * @typedef {{queue: number, desk: number}} Place
@@ -43,10 +44,16 @@ export const linked = signal(false);
 
 const staffFeed = signal(/** @type {Feed | null} */ (null));
 const shownFeed = signal(/** @type {Feed | null} */ (null));
+const doctorFeed = signal(/** @type {Feed | null} */ (null));
 
 /** @type {Rows} */
 const NONE = new Map();
 const rows = computed(() => staffFeed.value?.rows.value ?? NONE);
+
+/** Who needs help at once, as this doctor is told. */
+export const emergencies = computed(() =>
+  /** @type {Emergency[]} */ ([...(doctorFeed.value?.rows.value ?? NONE)].filter(([key]) => key.startsWith("e:")).map(([, row]) => row)),
+);
 
 export const queueItem = computed(() => queues.value?.find((queue) => queue.id === place.value?.queue) ?? null);
 export const deskName = computed(() => queueItem.value?.desks.find((desk) => desk.id === place.value?.desk)?.name ?? "");
@@ -109,7 +116,7 @@ export async function begin() {
 export function end() {
   link?.close();
   link = null;
-  staffFeed.value = shownFeed.value = null;
+  staffFeed.value = shownFeed.value = doctorFeed.value = null;
   place.value = queues.value = stats.value = toast.value = pending.value = null;
   choosing.value = false;
 }
@@ -154,6 +161,8 @@ export function take(where) {
   choosing.value = false;
   kept.set("callboard.place", JSON.stringify(where));
   link ??= connect();
+  const own = user.peek()?.doctor_id;
+  if (own) doctorFeed.value ??= link.follow(`doctor:${own}`);
   if (before?.queue === where.queue && staffFeed.peek()) return;
   staffFeed.peek()?.stop();
   shownFeed.peek()?.stop();

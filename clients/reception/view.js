@@ -4,11 +4,13 @@ import { signal } from "@preact/signals";
 
 import { AccountButton, AccountSheet } from "../shared/account.js";
 import { now } from "../shared/clock.js";
+import { Alarms, EmergencyButton, EmergencySheet, useEmergencies } from "../shared/emergency.js";
 import { number, span, t } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { html, titled } from "../shared/ui.js";
+import { useArrival } from "./arrival.js";
 import { chosen, columns, departments, doctors, filter, freshAt, here, location, locations, queues, settle, stale } from "./desk.js";
 import { Paper, Registration } from "./form.js";
 import { Lines } from "./lines.js";
@@ -28,6 +30,7 @@ export function Reception() {
     <div class="reception" data-tab=${tab.value}>
       <${Head} />
       ${stale.value && html`<${Stale} />`}
+      <${Help} />
       <nav class="tabs" aria-label=${t("reception.title")}>
         ${/** @type {const} */ (["register", "queues"]).map((one) => html`<button key=${one} class="button" type="button" aria-pressed=${tab.value === one} onClick=${() => (tab.value = one)}>${t(`reception.tab.${one}`)}</button>`)}
       </nav>
@@ -42,6 +45,7 @@ export function Reception() {
       <p class="aside" role="status" aria-live="assertive" data-testid="reception-said">${said.value}</p>
       <${Word} />
       <${Sheets} />
+      <${EmergencySheet} locations=${locations.value} location=${location.value} />
       <${AccountSheet} />
     </div>
     <${Paper} />
@@ -59,7 +63,10 @@ function Head() {
       ${all.length > 1
         ? html`<label class="field top-where"><span class="aside">${t("reception.location")}</span><select onChange=${(/** @type {Chosen} */ event) => settle(Number(event.currentTarget.value))}>${all.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === location.value}>${one.name}</option>`)}</select></label>`
         : html`<strong class="top-where">${all[0]?.name}</strong>`}
+      <${ArrivalCode} />
       <div class="top-end">
+        <${EmergencyButton} />
+        <a class="button quiet top-links" href="/bookings">${t("bookings.title")}</a>
         <${AccountButton} />
         <${LanguageChoice} />
         <button class="button quiet top-keys" type="button" onClick=${() => (help.value = true)}>${t("console.keys")} <kbd>?</kbd></button>
@@ -67,6 +74,15 @@ function Head() {
       </div>
     </header>
   `;
+}
+
+/** Who needs help at once at the chosen location. */
+const Help = () => html`<${Alarms} list=${useEmergencies(location.value)} />`;
+
+/** The code with which patients check in by themselves, where the boards show it too: some will ask at the desk. */
+function ArrivalCode() {
+  const shown = useArrival(location.value);
+  return shown && html`<p class="top-code" data-testid="reception-code"><span>${t("reception.code")}</span> <strong><bdi dir="ltr">${shown}</bdi></strong></p>`;
 }
 
 function Stale() {
