@@ -1,14 +1,14 @@
-"""Settings of queues and of booking: what can be set, and how a queue inherits from its location and institution, and
-a doctor from the institution.
+"""Settings of queues, of booking and of notices: what can be set, and how a queue inherits from its location and
+institution, and a doctor from the institution.
 
 Invariant: what is stored at each level is only what was set there; a level without a value shows the one above, and
-a stored value is always one that `Partial` or `BookingPartial` accepts.
+a stored value is always one that `Partial`, `BookingPartial` or `NoticePartial` accepts.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import time
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -97,6 +97,44 @@ class BookingSettings(BaseModel):
     )
 
 
+Channel = Literal["email", "sms", "whatsapp", "voice", "push", "app"]
+
+
+class Reminder(BaseModel):
+    """A reminder of an appointment: over which channel, and how long before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channel: Channel
+    minutes: int = Field(ge=5, le=20_160)
+
+
+REMINDERS = (
+    Reminder(channel="email", minutes=1440),
+    Reminder(channel="email", minutes=60),
+    Reminder(channel="sms", minutes=120),
+    Reminder(channel="push", minutes=60),
+)
+
+
+class NoticeSettings(BaseModel):
+    """The effective settings of what patients are told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reminders: Annotated[list[Reminder], Field(max_length=12)] = list(REMINDERS)
+    channels: Annotated[list[Channel], Field(max_length=6)] = ["email", "sms", "push", "app", "whatsapp", "voice"]
+    quiet_from: time = Field(default=time(21), description="What can wait wakes nobody from then on.")
+    quiet_to: time = Field(default=time(8), description="Until then; the same as its beginning where no hour is quiet.")
+    wait_grown_minutes: int = Field(
+        default=15, ge=5, le=240, description="By so much a wait has to have grown for those who wait to be told."
+    )
+    no_show_minutes: int = Field(default=30, ge=0, le=1440, description="So long after it a missed visit is told of.")
+    thank_minutes: int = Field(default=60, ge=0, le=1440, description="So long after a visit its patient is thanked.")
+    thank: bool = Field(default=True, description="Whether patients are thanked, and asked how it was.")
+    follow_no_show: bool = Field(default=True, description="Whether patients are told of a visit that they missed.")
+
+
 def _optional(of: type[BaseModel]) -> dict[str, Any]:
     """Each of the settings, with its limits, or null: take it back to the inherited value."""
     return {
@@ -118,6 +156,13 @@ BookingPartial: type[BaseModel] = create_model(
     **_optional(BookingSettings),
 )
 
+NoticePartial: type[BaseModel] = create_model(
+    "NoticeSettingsPartial",
+    __config__=ConfigDict(frozen=True, extra="forbid"),
+    __doc__="Some settings; null takes a value back to the inherited one.",
+    **_optional(NoticeSettings),
+)
+
 
 def effective(*levels: Mapping[str, Any]) -> QueueSettings:
     """The settings that hold, from what is set at institution, location and queue, in that order."""
@@ -127,6 +172,11 @@ def effective(*levels: Mapping[str, Any]) -> QueueSettings:
 def effective_booking(*levels: Mapping[str, Any]) -> BookingSettings:
     """The settings of booking that hold, from what is set at the institution and of the doctor, in that order."""
     return BookingSettings.model_validate(_merged(levels))
+
+
+def effective_notices(*levels: Mapping[str, Any]) -> NoticeSettings:
+    """The settings of notices that hold, from what is set at institution, doctor and patient, in that order."""
+    return NoticeSettings.model_validate(_merged(levels))
 
 
 def _merged(levels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

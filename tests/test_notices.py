@@ -189,4 +189,6 @@ def test_the_first_language_with_texts_is_spoken(wishes: tuple[str | None, ...],
 
 
 def test_nothing_is_due_before_it_is_wanted(still: World) -> None:
-    assert rules.reminders([], EMAIL, PHONE, now(still) + timedelta(minutes=30), now(still)) == []
+    times = [("email", timedelta(hours=1)), ("sms", timedelta(hours=2))]
+    soon = now(still) + timedelta(minutes=30)
+    assert rules.reminders(times, rules.Reach(EMAIL, PHONE), soon, now(still)) == []

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from server.notices import following, mailbox, merging
+from server.notices import alarming, following, mailbox, merging, waiting
 from server.notices.texts import Message
 from server.notices.waking import Waker
 from server.notices.writing import Wanted, unmasked, write
-from server.store import Command, Query, Reactions
+from server.store import Command, Query, Reactions, reactions
 
 COMMANDS: list[Command[Any, Any]] = []
 QUERIES: list[Query[Any, Any]] = [*mailbox.QUERIES]
-REACTIONS: Reactions = {**following.REACTIONS, **merging.REACTIONS}
+REACTIONS: Reactions = reactions(following.REACTIONS, waiting.REACTIONS, alarming.REACTIONS, merging.REACTIONS)
 
 __all__ = ["COMMANDS", "QUERIES", "REACTIONS", "Message", "Waker", "Wanted", "mailbox", "unmasked", "write"]

@@ -4,63 +4,81 @@ Invariants: they are written in the very transaction of the event. An appointmen
 no other time: moving it moves its reminders, calling it off takes them back, and taking that back brings them again.
 """
 
+from datetime import timedelta
 from typing import Any
 
 from server import events
 from server.events import AppointmentState as State
 from server.notices import rules
-from server.notices.rules import Channel, Kind
+from server.notices.rules import Kind
+from server.notices.telling import Reader, reader, tell
 from server.notices.writing import Wanted, move_reminders, take_back, write
 from server.store import Reactions, Tx
 
 
 async def follow_confirmed(tx: Tx, stream: "events.Stream[Any]", event: events.AppointmentConfirmed) -> None:
     """It stands: say so, and remind of it."""
-    told = await _told(tx, event.appointment)
-    await _tell(tx, told, "rescheduled" if told["rescheduled_from"] else "booking-confirmed")
-    await _remind(tx, told)
+    told, to = await _told(tx, event.appointment)
+    await _tell(tx, told, to, "rescheduled" if told["rescheduled_from"] else "booking-confirmed")
+    await _remind(tx, told, to)
 
 
 async def follow_accepted(tx: Tx, stream: "events.Stream[Any]", event: events.AppointmentAccepted) -> None:
     """A doctor accepted the request: say so, and remind of it."""
-    told = await _told(tx, event.appointment)
-    await _tell(tx, told, "rescheduled" if told["rescheduled_from"] else "request-accepted")
-    await _remind(tx, told)
+    told, to = await _told(tx, event.appointment)
+    await _tell(tx, told, to, "rescheduled" if told["rescheduled_from"] else "request-accepted")
+    await _remind(tx, told, to)
 
 
 async def follow_rejected(tx: Tx, stream: "events.Stream[Any]", event: events.AppointmentRejected) -> None:
     """The request was turned down, or nobody answered it."""
-    told = await _told(tx, event.appointment)
+    told, to = await _told(tx, event.appointment)
     if told["state"] == State.rejected:
-        await _tell(tx, told, "request-expired" if event.expired else "request-rejected", told["answer_reason"])
+        await _tell(tx, told, to, "request-expired" if event.expired else "request-rejected", told["answer_reason"])
 
 
 async def follow_cancelled(tx: Tx, stream: "events.Stream[Any]", event: events.AppointmentCancelled) -> None:
     """It is called off: say so, and nothing else any more."""
-    told = await _told(tx, event.appointment)
+    told, to = await _told(tx, event.appointment)
     await take_back(tx, event.appointment, *STANDS, "reminder")
-    await _tell(tx, told, "cancelled", told["cancel_reason"])
+    await _tell(tx, told, to, "cancelled", told["cancel_reason"])
 
 
 async def follow_rescheduled(tx: Tx, stream: "events.Stream[Any]", event: events.AppointmentRescheduled) -> None:
     """Another took its place: its reminders go over. Of the new one it is told that it stands, as of any other."""
-    told = await _told(tx, event.to)
+    told, to = await _told(tx, event.to)
     if told["state"] == State.confirmed:
         await move_reminders(tx, event.appointment, event.to)
     await take_back(tx, event.appointment)
-    await _remind(tx, told)
+    await _remind(tx, told, to)
 
 
 async def follow_status(tx: Tx, stream: "events.Stream[Any]", event: events.AppointmentStatusChanged) -> None:
     """The patient is there, has been there, did not come; or a step was taken back."""
-    told = await _told(tx, event.appointment)
+    told, to = await _told(tx, event.appointment)
     if event.undid is not None and event.was in UNDOES:
         taken = await take_back(tx, event.appointment, *UNDOES[event.was])
         if event.was == State.cancelled and told["state"] == State.confirmed and "cancelled" not in taken:
-            await _tell(tx, told, "booking-confirmed")
+            await _tell(tx, told, to, "booking-confirmed")
     if told["state"] != State.confirmed:
         await take_back(tx, event.appointment, "reminder")
-    await _remind(tx, told)
+    await _remind(tx, told, to)
+    if event.undid is None:
+        await _tell_afterwards(tx, told, to)
+
+
+async def remind_again(tx: Tx, patient_id: int) -> None:
+    """Have a patient reminded as they want it now, of every appointment that stands; the caller holds their row."""
+    for row in await tx.conn.fetch(STANDING, patient_id, tx.now):
+        told, to = await _told(tx, row["id"])
+        await take_back(tx, row["id"], "reminder")
+        await _remind(tx, told, to)
+
+
+STANDING = """
+select id from appointments
+where patient_id = $1 and kind = 'scheduled' and state = 'confirmed' and starts_at > $2 order by id
+"""
 
 
 STANDS = ("booking-confirmed", "request-accepted", "rescheduled")
@@ -70,12 +88,16 @@ UNDOES: dict[State, tuple[str, ...]] = {
     State.cancelled: ("cancelled",),
     State.rejected: ("request-rejected", "request-expired"),
     State.confirmed: STANDS,
+    State.no_show: ("no-show",),
+    State.completed: ("thank-you",),
 }
 
 
-async def _told(tx: Tx, appointment_id: int) -> Any:
-    """The appointment as notices tell of it."""
-    return await tx.conn.fetchrow(TOLD, appointment_id)
+async def _told(tx: Tx, appointment_id: int) -> tuple[Any, Reader]:
+    """The appointment as notices tell of it, and its patient, who says nothing new of them until the command ends."""
+    told = await tx.conn.fetchrow(TOLD, appointment_id)
+    assert told is not None
+    return told, await reader(tx, told["patient_id"], told["doctor_id"], told["location_id"])
 
 
 TOLD = """
@@ -86,62 +108,76 @@ with recursive before (id, rescheduled_from, moves) as (
     from before b join appointments a on a.id = b.rescheduled_from and a.state = 'rescheduled'
 )
 select a.id, a.institution_id, a.kind, a.state, a.number, a.starts_at, a.ends_at, a.mode, a.answer_reason,
-    a.cancel_reason, a.rescheduled_from, coalesce(l.zone, i.zone) as zone, i.name as institution,
-    l.name as location, d.name as doctor, was.starts_at as was_at, p.id as patient_id, p.name as patient,
-    p.email, p.phone, p.channels, o.id as origin, o.moves
-from appointments a join institutions i on i.id = a.institution_id join locations l on l.id = a.location_id
-join patients p on p.id = a.patient_id
+    a.cancel_reason, a.rescheduled_from, a.patient_id, a.doctor_id, a.location_id, l.name as location,
+    d.name as doctor, was.starts_at as was_at, o.id as origin, o.moves
+from appointments a join locations l on l.id = a.location_id
 left join doctors d on d.id = a.doctor_id left join appointments was on was.id = a.rescheduled_from
 cross join lateral (select id, moves from before order by moves desc limit 1) o
 where a.id = $1
 """
 
 
-async def _tell(tx: Tx, told: Any, kind: Kind, reason: str | None = None) -> None:
-    """Tell the patient of what happened just now, over the channels by which they are told of changes."""
-    if told["kind"] != "scheduled" or told["starts_at"] <= tx.now:
+async def _tell(tx: Tx, told: Any, to: Reader, kind: Kind, reason: str | None = None) -> None:
+    """Tell the patient of what happened just now to an appointment that is still to come."""
+    if told["kind"] == "scheduled" and told["starts_at"] > tx.now:
+        cause = f"appointment:{told['id']}/{kind}@{tx.now:%Y%m%dT%H%M%S.%f}"
+        facts, until = _facts(told, kind, reason), told["starts_at"]
+        await tell(tx, to, kind, cause, facts, until=until, appointment_id=told["id"])
+
+
+async def _tell_afterwards(tx: Tx, told: Any, to: Reader) -> None:
+    """Some time after a visit, thank for it and ask how it was; after one that was missed, offer another."""
+    settings = to.settings
+    kind: Kind
+    if told["state"] == State.completed and settings.thank:
+        kind, after = "thank-you", settings.thank_minutes
+    elif told["state"] == State.no_show and told["kind"] == "scheduled" and settings.follow_no_show:
+        kind, after = "no-show", settings.no_show_minutes
+    else:
         return
-    cause = f"appointment:{told['id']}/{kind}@{tx.now:%Y%m%dT%H%M%S.%f}"
-    channels = rules.told_over(told["channels"], told["email"], told["phone"])
-    await write(tx, [_wanted(tx, told, kind, cause, channel, reason) for channel in channels])
+    cause, at = f"appointment:{told['id']}/{kind}@{tx.now:%Y%m%dT%H%M%S.%f}", tx.now + timedelta(minutes=after)
+    await tell(tx, to, kind, cause, _facts(told, kind, None), at=at, until=at + LATEST, appointment_id=told["id"])
 
 
-async def _remind(tx: Tx, told: Any) -> None:
+LATEST = timedelta(days=2)
+"""A visit that is longer over is not spoken of any more."""
+
+
+async def _remind(tx: Tx, told: Any, to: Reader) -> None:
     """Have the patient reminded, as long as the appointment stands."""
     if told["kind"] != "scheduled" or told["state"] != State.confirmed:
         return
-    due = rules.reminders(told["channels"], told["email"], told["phone"], told["starts_at"], tx.now)
-    wanted = []
-    for channel, before, at in due:
-        cause = f"appointment:{told['id']}/reminder-{rules.label(before)}"
-        wanted.append(_wanted(tx, told, "reminder", cause, channel, None, at))
+    times = [(one.channel, timedelta(minutes=one.minutes)) for one in to.settings.reminders]
+    due = rules.reminders(times, to.reach, told["starts_at"], tx.now, to.settings.channels)
+    facts = {"institution": to.institution, "patient": to.name, "zone": to.zone, **_facts(told, "reminder", None)}
+    wanted = [
+        Wanted(
+            kind="reminder",
+            cause=f"appointment:{told['id']}/reminder-{rules.label(before)}",
+            person=to.person,
+            channel=channel,
+            due_at=rules.reminder_due(channel, at, told["starts_at"], tx.now, to.quiet),
+            institution_id=to.institution_id,
+            patient_id=to.patient_id,
+            appointment_id=told["id"],
+            language=to.language,
+            facts=facts,
+            worthless_at=told["starts_at"],
+        )
+        for channel, before, at in due
+    ]
     await write(tx, wanted)
 
 
-def _wanted(
-    tx: Tx, told: Any, kind: Kind, cause: str, channel: Channel, reason: str | None, due_at: Any = None
-) -> Wanted:
-    facts = {name: told[name] for name in ("number", "institution", "location", "doctor", "mode", "zone", "origin")}
-    facts |= {
-        "moves": told["moves"],
-        "patient": told["patient"],
+def _facts(told: Any, kind: Kind, reason: str | None) -> dict[str, Any]:
+    """What notices of a kind say of an appointment; nothing of what it is for."""
+    return {
+        **{name: told[name] for name in ("number", "location", "doctor", "mode", "origin", "moves")},
         "starts_at": told["starts_at"].isoformat(),
-        "ends_at": told["ends_at"].isoformat(),
+        "ends_at": told["ends_at"].isoformat() if told["ends_at"] else None,
         "was_at": told["was_at"].isoformat() if told["was_at"] and kind == "rescheduled" else None,
         "reason": reason,
     }
-    return Wanted(
-        kind=kind,
-        cause=cause,
-        person=f"patient:{told['patient_id']}",
-        channel=channel,
-        due_at=due_at or tx.now,
-        institution_id=told["institution_id"],
-        patient_id=told["patient_id"],
-        appointment_id=told["id"],
-        facts=facts,
-        worthless_at=told["starts_at"],
-    )
 
 
 REACTIONS: Reactions = {
