@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -30,7 +30,9 @@ class Recorder:
     sent: list[tuple[str, Message]] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
 
-    async def send(self, message: Message, key: str) -> str | None:
+    provider = "recorder"
+
+    async def send(self, message: Message, key: str, since: datetime | None = None) -> str | None:
         if self.failures:
             raise self.failures.pop(0)
         self.sent.append((key, message))
@@ -171,7 +173,9 @@ async def test_a_worker_that_stops_gives_back_what_it_has_not_begun(still: World
     post = post_of(still)
 
     class Stops:
-        async def send(self, message: Message, key: str) -> str | None:
+        provider = "stops"
+
+        async def send(self, message: Message, key: str, since: datetime | None = None) -> str | None:
             post.stopping.set()
             return None
 

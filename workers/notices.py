@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import jinja2
@@ -17,17 +18,33 @@ from server import logs
 from server.notices import sending, texts
 from server.store import Store
 from workers.senders import Later, Refused, Sender
+from workers.throttle import Throttle
 
 log = logs.get(__name__)
 
-BATCH = 40
-"""Notices that a worker holds at once: no more than it can surely send within a lease."""
 AT_ONCE = 20
-"""Messages on their way to the providers at the same time."""
-WITHIN = 15.0
+"""Messages on their way to one provider at the same time, from this worker: all that it holds, so none waits."""
+ENOUGH = 5
+"""How many more must have room before the next are claimed, unless nothing is under way."""
+WITHIN = 10.0
 """Seconds that one hand-over may take, well within the lease."""
 AT_MOST = 4.0
 """Seconds after which the job leaves what is still due to the next: arq would cut a long one off half-way."""
+
+
+@dataclass
+class Way:
+    """One provider's sender, the channels that it serves, and what is on its way there."""
+
+    sender: Sender
+    channels: list[str]
+    under_way: "set[asyncio.Task[None]]" = field(default_factory=set)
+    claiming: bool = False
+
+    @property
+    def room(self) -> int:
+        """How many more may be on their way."""
+        return AT_ONCE - len(self.under_way)
 
 
 @dataclass
@@ -39,41 +56,75 @@ class Post:
     fallback: Sender
     """For every channel without a sender of its own."""
     mail_from: str = "callboard@localhost"
+    throttle: Throttle | None = None
+    """None: whatever is due goes out, as fast as it may."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     sent: int = 0
     failed: int = 0
+    _ways: dict[str, Way] = field(default_factory=dict)
 
     def sender(self, channel: str) -> Sender:
         """The way out for a channel."""
         return self.senders.get(channel, self.fallback)
 
+    def ways(self) -> list[Way]:
+        """The ways out; a slow provider holds up its own channels and no others."""
+        if not self._ways:
+            for channel in sending.CHANNELS:
+                sender = self.sender(channel)
+                self._ways.setdefault(sender.provider, Way(sender, [])).channels.append(channel)
+        return list(self._ways.values())
+
 
 async def send_due(post: Post) -> int:
     """Send everything that is due by now; answers how many notices were looked at."""
-    looked, until = 0, time.monotonic() + AT_MOST
-    while not post.stopping.is_set() and time.monotonic() < until:
-        held = await sending.claim(post.store.pool, post.store.now(), BATCH)
-        if not held:
-            break
-        looked += len(held)
-        room = asyncio.Semaphore(AT_ONCE)
-        begun: set[int] = set()
-        await asyncio.gather(*(_in_turn(post, one, room, begun) for one in held))
-        if left := [one for one in held if one.id not in begun]:
-            await sending.give_back(post.store.pool, left)
-    return looked
+    return sum(await asyncio.gather(*(_send_by(post, way) for way in post.ways())))
 
 
-async def _in_turn(post: Post, held: sending.Held, room: asyncio.Semaphore, begun: set[int]) -> None:
-    async with room:
-        if not post.stopping.is_set():
-            begun.add(held.id)
-            await deliver(post, held)
+async def _send_by(post: Post, way: Way) -> int:
+    """One provider's share: claimed as there is room, so that one that hangs keeps one place and no more."""
+    if way.claiming:
+        return 0  # This worker is at it already.
+    way.claiming = True
+    begun: list[asyncio.Task[None]] = []
+    until = time.monotonic() + AT_MOST
+    try:
+        while not post.stopping.is_set() and time.monotonic() < until:
+            if way.under_way and way.room < min(ENOUGH, AT_ONCE):
+                await asyncio.wait(way.under_way, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            held = await _claim(post, way)
+            if not held:
+                break
+            for one in held:
+                task = asyncio.create_task(deliver(post, one))
+                begun.append(task)
+                way.under_way.add(task)
+                task.add_done_callback(way.under_way.discard)
+    finally:
+        way.claiming = False
+    await asyncio.gather(*begun)
+    return len(begun)
+
+
+async def _claim(post: Post, way: Way) -> list[sending.Held]:
+    """What may be sent by this provider now: no more than its limit and our room allow."""
+    provider, now = way.sender.provider, post.store.now()
+    most = await post.throttle.take(provider, way.room) if post.throttle else way.room
+    if most <= 0:
+        return []
+    held = await sending.claim(post.store.pool, now, most, way.channels)
+    if post.throttle and len(held) < most:
+        await post.throttle.give_back(provider, most - len(held))
+    return held
 
 
 async def deliver(post: Post, held: sending.Held) -> None:
     """Send one notice that this worker holds, and note what became of it."""
     pool, now = post.store.pool, post.store.now
+    if post.stopping.is_set():
+        await sending.give_back(pool, [held])
+        return
     letter = await sending.letter(pool, held, now(), post.store.secret_key)
     if letter is None:
         return
@@ -86,17 +137,35 @@ async def deliver(post: Post, held: sending.Held) -> None:
         log.error("notice-not-written", notice=held.id, kind=letter.kind, error=type(broken).__name__)
         await sending.note_failed(pool, held, f"text: {type(broken).__name__}", now(), for_good=True)
         return
+    sender = post.sender(letter.channel)
     try:
         async with asyncio.timeout(WITHIN):
-            provider_id = await post.sender(letter.channel).send(message, held.key)
+            provider_id = await sender.send(message, held.key, letter.since)
     except Refused as refused:
         post.failed += 1
+        await _answered(post, sender, None)
         await sending.note_failed(pool, held, str(refused), now(), for_good=True)
-    except (Later, TimeoutError) as later:
-        await sending.note_failed(pool, held, str(later) or type(later).__name__, now())
+    except (Later, TimeoutError) as failed:
+        later = failed if isinstance(failed, Later) else Later("no answer in time", down=True)
+        await _answered(post, sender, later)
+        put_off = timedelta(seconds=later.wait) if later.wait is not None else None
+        await sending.note_failed(pool, held, str(later), now(), put_off=put_off)
     else:
         post.sent += 1
         await sending.note_sent(pool, held, provider_id, now())
+        await _answered(post, sender, None)
+
+
+async def _answered(post: Post, sender: Sender, later: Later | None) -> None:
+    """Let all workers know how the provider does; a message that it only cannot take now says nothing of that."""
+    if post.throttle is None:
+        return
+    if later is None:
+        await post.throttle.worked(sender.provider)
+    elif later.wait is not None:
+        await post.throttle.wait(sender.provider, later.wait)
+    elif later.down:
+        await post.throttle.failed(sender.provider)
 
 
 async def send_notices(ctx: dict[str, Any]) -> None:

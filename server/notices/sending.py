@@ -7,15 +7,20 @@ so whoever comes too late changes nothing. What is cancelled before a worker loo
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final, cast, get_args
 
 import orjson
 
 from server.notices import rules
+from server.notices.instead import go_another_way
 from server.notices.texts import Told
 from server.notices.writing import unmasked
-from server.store import Pool
+from server.store import Connection, Pool
+
+CHANNELS: Final[tuple[rules.Channel, ...]] = get_args(rules.Channel)
+CLOCKS_DIFFER = timedelta(minutes=2)
+"""How far a provider's clock and ours may be apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,8 @@ class Held:
 
     id: int
     attempt: int
+    tries: int = 1
+    """How many tries count, with this one: not those before it was sent anew by hand, or that were put off."""
 
     @property
     def key(self) -> str:
@@ -31,19 +38,26 @@ class Held:
         return f"notice-{self.id}"
 
 
-async def claim(pool: Pool, now: datetime, most: int) -> list[Held]:
+async def claim(pool: Pool, now: datetime, most: int, channels: Sequence[str] = CHANNELS) -> list[Held]:
     """Take up to so many of what is due, oldest first, for the time of a lease; never what another worker holds."""
-    rows = await pool.fetch(CLAIM, now, now + rules.LEASE, most)
-    return [Held(row["id"], row["attempts"]) for row in rows]
+    rows = await pool.fetch(CLAIM, now, now + rules.LEASE, most, list(channels))
+    return [Held(row["id"], row["attempts"], row["tries"]) for row in rows]
 
 
+# Channel by channel, along the index: what waits for one provider is not read past for another's sake.
 CLAIM = """
-update notices set state = 'sending', attempts = attempts + 1, try_at = $2
-where id in (
-    select id from notices where state in ('pending', 'sending') and try_at <= $1
-    order by try_at, id limit $3 for update skip locked
+with due as materialized (
+    select d.id from unnest($4::text[]) as c (channel)
+    cross join lateral (
+        select n.id, n.try_at from notices n
+        where n.channel = c.channel and n.state in ('pending', 'sending') and n.try_at <= $1
+        order by n.try_at, n.id limit $3 for update skip locked
+    ) d
+    order by d.try_at, d.id limit $3
 )
-returning id, attempts
+update notices n set state = 'sending', attempts = n.attempts + 1, try_at = $2
+from due where n.id = due.id
+returning n.id, n.attempts, n.attempts - n.forgiven as tries
 """
 
 
@@ -58,7 +72,13 @@ class Letter:
     language: str
     facts: Mapping[str, Any]
     written_at: datetime
+    due_at: datetime
     secret: str | None = field(default=None, repr=False)
+
+    @property
+    def since(self) -> datetime | None:
+        """Since when an earlier try may have handed it over without our knowing; None at the first."""
+        return max(self.written_at, self.due_at) - CLOCKS_DIFFER if self.held.attempt > 1 else None
 
     def told(self, recipient: str, base_url: str, sender: str) -> Told:
         """What its text is made of."""
@@ -84,7 +104,7 @@ async def letter(pool: Pool, held: Held, now: datetime, secret_key: str) -> Lett
     if row["worthless_at"] is not None and row["worthless_at"] <= now:
         await pool.execute(DROP, held.id, held.attempt)
         return None
-    own = {"email": row["email"], "sms": row["phone"], "whatsapp": row["phone"], "voice": row["phone"]}
+    own = dict.fromkeys(("sms", "whatsapp", "voice"), row["phone"]) | {"email": row["email"], "push": row["browsers"]}
     return Letter(
         held,
         row["kind"],
@@ -93,13 +113,15 @@ async def letter(pool: Pool, held: Held, now: datetime, secret_key: str) -> Lett
         rules.language(row["language"], row["spoken"], *(row["languages"] or ())),
         orjson.loads(row["facts"]),
         row["created_at"],
+        row["due_at"],
         unmasked(row["secret"], secret_key) if row["secret"] else None,
     )
 
 
 LETTER = """
-select n.kind, n.channel, n.recipient, n.language, n.facts, n.secret, n.worthless_at, n.created_at,
-    p.email, p.phone, p.language as spoken, i.languages
+select n.kind, n.channel, n.recipient, n.language, n.facts, n.secret, n.worthless_at, n.created_at, n.due_at,
+    p.email, p.phone, p.language as spoken, i.languages,
+    case when exists (select from push_subscriptions s where s.person = n.person) then n.person end as browsers
 from notices n left join institutions i on i.id = n.institution_id
 left join appointments a on a.id = n.appointment_id left join patients q on q.id = n.patient_id
 left join patients p on p.id = coalesce(a.patient_id, q.merged_into, q.id)
@@ -120,22 +142,33 @@ where id = $1 and attempts >= $2 and state in ('pending', 'sending')
 """
 
 
-async def note_failed(pool: Pool, held: Held, error: str, now: datetime, for_good: bool = False) -> None:
-    """Try it again after a while; or no more, where that cannot help or has not helped often enough."""
-    wait = None if for_good else rules.wait_after(held.attempt, random.random())  # noqa: S311 (no secret)
-    if wait is None:
-        await pool.execute(FAILED, held.id, held.attempt, error[:ERROR_KEPT])
-    else:
-        await pool.execute(LATER, held.id, held.attempt, error[:ERROR_KEPT], now + wait)
+async def note_failed(
+    pool: Pool, held: Held, error: str, now: datetime, for_good: bool = False, put_off: timedelta | None = None
+) -> None:
+    """Try it again after a while; or no more, where that cannot help or has not helped often enough.
+
+    What can arrive no more goes another way, in the same transaction. `put_off` is how long the provider asked us to
+    wait: such a try does not count.
+    """
+    wait = put_off or rules.wait_after(held.tries, random.random())  # noqa: S311 (no secret)
+    if wait is not None and not for_good:
+        await pool.execute(LATER, held.id, held.attempt, error[:ERROR_KEPT], now + wait, put_off is not None)
+        return
+    async with pool.acquire() as borrowed, borrowed.transaction():
+        conn = cast(Connection, borrowed)
+        channel = await conn.fetchval(FAILED, held.id, held.attempt, error[:ERROR_KEPT])
+        if channel is not None:
+            await go_another_way(conn, held.id, channel, now)
 
 
 ERROR_KEPT = 300
 FAILED = """
 update notices set state = 'failed', last_error = $3, secret = null
 where id = $1 and attempts = $2 and state = 'sending'
+returning channel
 """
 LATER = """
-update notices set state = 'pending', last_error = $3, try_at = $4
+update notices set state = 'pending', last_error = $3, try_at = $4, forgiven = forgiven + $5::boolean::int
 where id = $1 and attempts = $2 and state = 'sending'
 """
 
@@ -159,3 +192,11 @@ async def next_due(pool: Pool) -> datetime | None:
 
 
 NEXT_DUE = "select min(try_at) from notices where state in ('pending', 'sending')"
+
+
+async def known(pool: Pool, provider_ids: Sequence[str]) -> set[str]:
+    """Which of these a provider has told us as the names of notices."""
+    return {row["provider_id"] for row in await pool.fetch(KNOWN, list(provider_ids))}
+
+
+KNOWN = "select provider_id from notices where provider_id = any($1::text[])"

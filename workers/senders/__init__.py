@@ -1,5 +1,6 @@
 """How messages leave: one small interface, and a module for each way out."""
 
+from datetime import datetime
 from typing import Protocol
 
 from server.notices import Message
@@ -10,14 +11,26 @@ class Refused(Exception):
 
 
 class Later(Exception):
-    """The provider cannot take it now, or gave no answer: the same message is tried again under the same key."""
+    """The provider cannot take it now, or gave no answer: the same message is tried again under the same key.
+
+    `down`: it is the provider that is in trouble, or out of reach, and not this message. `wait`: the seconds that it
+    asked for; such a try does not count.
+    """
+
+    def __init__(self, text: str, *, down: bool = False, wait: float | None = None) -> None:
+        super().__init__(text)
+        self.down, self.wait = down, wait
 
 
 class Sender(Protocol):
     """One way out of the house."""
 
-    async def send(self, message: Message, key: str) -> str | None:
+    provider: str
+    """Whom it hands messages to: limits and the breaker are a provider's, whatever the channels it serves."""
+
+    async def send(self, message: Message, key: str, since: datetime | None = None) -> str | None:
         """Hand a message over; answers the provider's name for it. Raises `Refused` or `Later`.
 
-        `key` is the same for every try, so that a provider can know a repeat.
+        `key` is the same for every try, so that a provider can know a repeat. `since` is given with every try but the
+        first: from then on an earlier one may have handed it over, and its answer been lost.
         """

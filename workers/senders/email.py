@@ -5,6 +5,7 @@ SMTP knows no keys: a repeat after a lost answer carries the same Message-ID, by
 
 import contextlib
 import ssl
+from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -23,6 +24,8 @@ TIMEOUT = 10.0
 class EmailSender:
     """One mail server, by its address: `smtp://user:password@host:587`, or `smtps://…` where TLS comes first."""
 
+    provider = "mail"
+
     def __init__(self, store: Store, url: str, sender: str) -> None:
         where = urlsplit(url)
         self.store = store
@@ -30,8 +33,10 @@ class EmailSender:
         self.host, self.tls = where.hostname or "localhost", where.scheme == "smtps"
         self.port = where.port or (465 if self.tls else 587)
         self.user, self.password = unquote(where.username or ""), unquote(where.password or "")
+        # Reading the authorities anew for each letter would cost more than the letter.
+        self.tls_context = ssl.create_default_context()
 
-    async def send(self, message: Message, key: str) -> str | None:
+    async def send(self, message: Message, key: str, since: datetime | None = None) -> str | None:
         """Hand it to the mail server. Raises `Refused` for what it answers with 5xx, `Later` for all else."""
         mail = self.written(message, key)
         try:
@@ -41,7 +46,7 @@ class EmailSender:
                 use_tls=self.tls,
                 # Encrypted wherever the server can, and always before a password is told.
                 start_tls=True if self.user and not self.tls else None,
-                tls_context=ssl.create_default_context(),
+                tls_context=self.tls_context,
                 timeout=TIMEOUT,
             ) as server:
                 if self.user:
@@ -50,7 +55,7 @@ class EmailSender:
         except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPResponseException) as answer:
             raise _meant(answer) from answer
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as lost:
-            raise Later(type(lost).__name__) from lost
+            raise Later(type(lost).__name__, down=True) from lost
         return str(mail["Message-ID"])
 
     def written(self, message: Message, key: str) -> EmailMessage:
@@ -85,5 +90,6 @@ def _meant(answer: aiosmtplib.SMTPException) -> Exception:
     first = answer.recipients[0] if isinstance(answer, aiosmtplib.SMTPRecipientsRefused) else answer
     code = getattr(first, "code", 0)
     text = f"{code} {getattr(first, 'message', '')}"
-    permanent = 500 <= code < 600 and not isinstance(first, aiosmtplib.SMTPAuthenticationError)
-    return Refused(text) if permanent else Later(text)
+    if isinstance(first, aiosmtplib.SMTPAuthenticationError):
+        return Later(text, down=True)
+    return Refused(text) if 500 <= code < 600 else Later(text, down=code == 421)
