@@ -1,7 +1,7 @@
 """Assembly: the parts of one web process, wired and given their lifetime. Only entry points import this module."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from server import (
     devices,
     emergencies,
     events,
+    jobs,
     notices,
     patients,
     publish,
@@ -178,6 +179,12 @@ class App:
             # Builds the tables that the first estimate would otherwise wait for.
             ranges(Pace(), [], 1, 1)
             self.store, self.publisher, self.live = kept, publisher, live
+            seen = jobs.Seen(pool)
+
+            async def beaten(noted: dict[int, float]) -> None:
+                await seen.look()
+                await note_devices(live, kept, noted)
+
             self.inner = edge = web.build(
                 config=config,
                 store=kept,
@@ -189,7 +196,7 @@ class App:
                     "/asyncapi.json": contract.asyncapi(COMMANDS),
                 },
                 checks={"postgresql": _select_one(pool), "redis": client.ping},
-                collect=lambda: figures(live, publisher, sio, pool, doors),
+                collect=lambda: figures(live, publisher, sio, pool, doors, seen.at(kept.now())),
                 doors=doors,
                 around=lambda router: socketio.ASGIApp(sio, other_asgi_app=router),
             )
@@ -199,7 +206,7 @@ class App:
                     "web",
                     self.clients.build,
                     lambda: described(live, publisher, sio, edge),
-                    partial(note_devices, live, kept, {}),
+                    partial(beaten, {}),
                 )
             )
             yield
@@ -274,7 +281,9 @@ async def note_devices(live: Live, things: Store, noted: dict[int, float]) -> No
         noted.update({one.device_id: now for one in signs})
 
 
-def figures(live: Live, publisher: Publisher, sio: DirectServer, pool: Pool, doors: Doors) -> Iterable[Metric]:
+def figures(
+    live: Live, publisher: Publisher, sio: DirectServer, pool: Pool, doors: Doors, scheduled: Sequence[jobs.Job]
+) -> Iterable[Metric]:
     """What the live parts count, for `/metrics`; labels hold kinds and never ids of people."""
     sockets = GaugeMetricFamily("callboard_sockets", "Open sockets by kind of credential.", labels=["kind"])
     kinds: dict[str, int] = {}
@@ -307,5 +316,18 @@ def figures(live: Live, publisher: Publisher, sio: DirectServer, pool: Pool, doo
     for door, times in doors.refused.items():
         shut.add_metric([door], times)
     yield shut
+    yield from of_jobs(scheduled)
     yield GaugeMetricFamily("callboard_database_connections", "Open connections.", value=pool.get_size())
     yield GaugeMetricFamily("callboard_database_idle", "Idle connections.", value=pool.get_idle_size())
+
+
+def of_jobs(scheduled: Sequence[jobs.Job]) -> Iterable[Metric]:
+    """How late each job of the worker is, how long it took, and whether it went wrong."""
+    lag = GaugeMetricFamily("callboard_job_lag_seconds", "Seconds since a job has been due.", labels=["name"])
+    took = GaugeMetricFamily("callboard_job_seconds", "Seconds that a job's last run took.", labels=["name"])
+    failing = GaugeMetricFamily("callboard_job_failing", "1 where a job's last run went wrong.", labels=["name"])
+    for one in scheduled:
+        lag.add_metric([one.name], one.lag_s)
+        took.add_metric([one.name], one.last_seconds or 0.0)
+        failing.add_metric([one.name], float(one.failing))
+    yield from (lag, took, failing)

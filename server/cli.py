@@ -94,6 +94,16 @@ def worker() -> None:
 
 
 @app.command()
+def jobs(data: Data = DATA) -> None:
+    """What is done by the clock: last run, next run, last error, and how late each is."""
+    from datetime import UTC, datetime
+
+    from server.jobs import table
+
+    print(_run(table(_config(data=data, redis=False).database_url, datetime.now(UTC))))
+
+
+@app.command()
 def migrate(
     restored: Annotated[bool, typer.Option("--restored", help="The database was put back from a backup.")] = False,
 ) -> None:

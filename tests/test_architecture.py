@@ -161,6 +161,8 @@ OWNERS = {
     "totp": {"second_factors", "recovery_codes"},
     "administration": {"invitations", "user_locations", "processes"},
     "audit": {"audit", "seals"},
+    "jobs": {"jobs"},
+    "figures": {"daily_figures"},
     "store": {"streams", "events", "replies", "upgrades", "facts"},
 }
 """Each table's owner; nobody else writes it."""

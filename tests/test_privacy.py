@@ -23,7 +23,7 @@ from server.events import BoardTicket, StaffTicket, State, Urgency
 from server.store import Tx
 from tests.clinic import slots_of
 from tests.doors import NUMBERS, House, Peer, Somebody, holder, served
-from workers import main as worker
+from workers import tasks as worker
 
 CANARY = "Quillonby"
 """Stands in every personal field that takes words."""

@@ -4,7 +4,8 @@
  *
  * @typedef {{sockets?: Record<string, number>, streams?: Record<string, {streams: number, sockets: number}>, sockets_cut?: number, backlog?: number, published?: number, repaired?: number, publish_failures?: number, resyncs?: number, errors?: number}} Figures
  * @typedef {{id: string, kind: "web" | "worker", started_at: string, beat_at: string, silent: boolean, build: string, figures: Figures}} Process
- * @typedef {{at: string, processes: Process[], unpublished: number, lag_s: number}} Answer
+ * @typedef {{name: string, running: boolean, next_run: string, lag_s: number, last_finished: string | null, last_seconds: number | null, last_error: string | null, last_error_at: string | null, failing: boolean}} Job
+ * @typedef {{at: string, processes: Process[], unpublished: number, lag_s: number, jobs: Job[]}} Answer
  */
 import { useEffect, useState } from "preact/hooks";
 
@@ -18,6 +19,8 @@ import { retry } from "./work.js";
 const EVERY_MS = 4_000;
 /** Events that wait so long to be published are a fault, not a moment's work. */
 const LATE_S = 2;
+/** A job that is due for so long has no worker, or one that is stuck. */
+const OVERDUE_S = 120;
 
 export function Status() {
   const [answer, setAnswer] = useState(/** @type {Answer | null} */ (null));
@@ -66,6 +69,7 @@ function Told({ answer }) {
     { name: "unpublished", value: number(answer.unpublished), bad: late },
     { name: "errors", value: number(sum("errors")), bad: sum("errors") > 0 },
     { name: "cut", value: number(sum("sockets_cut")), bad: false },
+    { name: "overdue", value: number(answer.jobs.filter(troubled).length), bad: answer.jobs.some(troubled) },
     { name: "failures", value: number(sum("publish_failures")), bad: sum("publish_failures") > 0 },
   ];
   return html`
@@ -76,9 +80,33 @@ function Told({ answer }) {
       <${Counts} title=${t("admin.status.sockets")} heads=${["admin.status.kind", "admin.status.open"]} lines=${added(processes, "sockets", "role")} />
       <${Counts} title=${t("admin.status.streams")} heads=${["admin.status.stream", "admin.status.followed", "admin.status.open"]} lines=${followed(processes)} />
     </div>
+    <${Jobs} jobs=${answer.jobs} />
     <${Card} title=${t("admin.status.each")}><ul class="entries">${processes.map((one) => html`<${One} key=${one.id} process=${one} at=${answer.at} />`)}</ul><//>
   `;
 }
+
+/** Whether somebody should look after a job. @param {Job} job */
+const troubled = (job) => job.failing || job.lag_s > OVERDUE_S;
+
+/** What is done by the clock. @param {{jobs: Job[]}} props */
+const Jobs = ({ jobs }) => html`
+  <${Card} title=${t("admin.status.jobs")}>
+    ${jobs.length === 0
+      ? html`<p class="list-empty">${t("admin.status.jobs.none")}</p>`
+      : html`<div class="table-scroll"><table class="counts" data-testid="admin-jobs"><thead><tr>${["job", "last", "next", "late", "error"].map((head) => html`<th key=${head} scope="col">${t(`admin.status.jobs.${head}`)}</th>`)}</tr></thead><tbody>${jobs.map((job) => html`<${Scheduled} key=${job.name} job=${job} />`)}</tbody></table></div>`}
+  <//>
+`;
+
+/** @param {{job: Job}} props */
+const Scheduled = ({ job }) => html`
+  <tr data-job=${job.name} class=${troubled(job) ? "is-bad" : ""}>
+    <th scope="row">${has(`job.${job.name}`) ? t(`job.${job.name}`) : job.name}</th>
+    <td>${job.running ? t("admin.status.jobs.running") : job.last_finished ? stamp(Date.parse(job.last_finished)) : t("admin.status.jobs.never")}</td>
+    <td>${stamp(Date.parse(job.next_run))}</td>
+    <td>${job.lag_s >= 1 ? span(job.lag_s) : t("admin.status.none")}</td>
+    <td>${job.last_error ? html`<code>${job.last_error}</code> ${job.last_error_at && stamp(Date.parse(job.last_error_at))}` : t("admin.status.none")}</td>
+  </tr>
+`;
 
 /** Sockets of each kind over all processes. @param {Process[]} processes @param {"sockets"} name @param {string} family */
 function added(processes, name, family) {

@@ -1,4 +1,4 @@
-"""How the system is: each running process by its own word, what waits to be published, and the screens.
+"""How the system is: each running process by its own word, what waits to be published, the jobs, and the screens.
 
 Invariant: everything here is read from PostgreSQL, so the page answers while Redis is away, which is when it is looked
 at. A process that has not been heard of for a while is shown as silent, and forgotten after an hour.
@@ -15,10 +15,11 @@ from typing import Any, Literal
 import asyncpg
 import orjson
 
-from server import devices, logs
+from server import devices, jobs, logs
 from server.access import ADMINS, Actor, Role
 from server.asks import Reply
 from server.events import AdminDevice
+from server.jobs import Job
 from server.queue.queries import Nothing
 from server.store import Pool, Query, Read
 
@@ -93,6 +94,7 @@ class Status(Reply):
     processes: list[Process]
     unpublished: int
     lag_s: float
+    jobs: list[Job]
     devices: list[AdminDevice]
 
 
@@ -109,6 +111,7 @@ async def show_status(view: Read, actor: Actor, ask: Nothing) -> Status:
         ],
         unpublished=waiting["unpublished"],
         lag_s=waiting["lag_s"],
+        jobs=await jobs.listed(view.conn, view.now),
         devices=[
             one for one in await devices.rows(view.conn, actor.institution_id, every=every) if one.revoked_at is None
         ],
