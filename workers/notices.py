@@ -8,14 +8,14 @@ provider took.
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 import jinja2
 
 from server import logs
-from server.notices import sending, texts
+from server.notices import rules, sending, texts
 from server.store import Store
 from workers.senders import Later, Refused, Sender
 from workers.throttle import Throttle
@@ -70,7 +70,7 @@ class Post:
     def ways(self) -> list[Way]:
         """The ways out; a slow provider holds up its own channels and no others."""
         if not self._ways:
-            for channel in sending.CHANNELS:
+            for channel in rules.CHANNELS:
                 sender = self.sender(channel)
                 self._ways.setdefault(sender.provider, Way(sender, [])).channels.append(channel)
         return list(self._ways.values())
@@ -132,7 +132,8 @@ async def deliver(post: Post, held: sending.Held) -> None:
         await sending.note_failed(pool, held, "no address", now(), for_good=True)
         return
     try:
-        message = texts.read(letter.told(letter.recipient, post.store.base_url, post.mail_from))
+        told = letter.told(letter.recipient, post.store.base_url, post.mail_from)
+        message = replace(texts.read(told), opens=letter.opens)
     except (jinja2.TemplateError, KeyError, ValueError) as broken:
         log.error("notice-not-written", notice=held.id, kind=letter.kind, error=type(broken).__name__)
         await sending.note_failed(pool, held, f"text: {type(broken).__name__}", now(), for_good=True)

@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, cast, get_args
+from typing import Any, cast
 
 import orjson
 
@@ -18,7 +18,6 @@ from server.notices.texts import Told
 from server.notices.writing import unmasked
 from server.store import Connection, Pool
 
-CHANNELS: Final[tuple[rules.Channel, ...]] = get_args(rules.Channel)
 CLOCKS_DIFFER = timedelta(minutes=2)
 """How far a provider's clock and ours may be apart."""
 
@@ -38,7 +37,7 @@ class Held:
         return f"notice-{self.id}"
 
 
-async def claim(pool: Pool, now: datetime, most: int, channels: Sequence[str] = CHANNELS) -> list[Held]:
+async def claim(pool: Pool, now: datetime, most: int, channels: Sequence[str] = rules.CHANNELS) -> list[Held]:
     """Take up to so many of what is due, oldest first, for the time of a lease; never what another worker holds."""
     rows = await pool.fetch(CLAIM, now, now + rules.LEASE, most, list(channels))
     return [Held(row["id"], row["attempts"], row["tries"]) for row in rows]
@@ -73,12 +72,21 @@ class Letter:
     facts: Mapping[str, Any]
     written_at: datetime
     due_at: datetime
+    cause: str
     secret: str | None = field(default=None, repr=False)
 
     @property
     def since(self) -> datetime | None:
         """Since when an earlier try may have handed it over without our knowing; None at the first."""
         return max(self.written_at, self.due_at) - CLOCKS_DIFFER if self.held.attempt > 1 else None
+
+    @property
+    def opens(self) -> str:
+        """Where a tap on it leads: a page, or a ticket, whose link its holder's browser alone knows."""
+        kind, _, rest = self.cause.partition(":")
+        if kind == "ticket":
+            return f"ticket:{rest.partition('/')[0]}"
+        return {"appointment": "/appointments", "waitlist": "/appointments", "emergency": "/agenda"}.get(kind, "/")
 
     def told(self, recipient: str, base_url: str, sender: str) -> Told:
         """What its text is made of."""
@@ -109,17 +117,18 @@ async def letter(pool: Pool, held: Held, now: datetime, secret_key: str) -> Lett
         held,
         row["kind"],
         row["channel"],
-        row["recipient"] or own.get(row["channel"]),
+        own["push"] if row["channel"] == "push" else row["recipient"] or own.get(row["channel"]),
         rules.language(row["language"], row["spoken"], *(row["languages"] or ())),
         orjson.loads(row["facts"]),
         row["created_at"],
         row["due_at"],
+        row["cause"],
         unmasked(row["secret"], secret_key) if row["secret"] else None,
     )
 
 
 LETTER = """
-select n.kind, n.channel, n.recipient, n.language, n.facts, n.secret, n.worthless_at, n.created_at, n.due_at,
+select n.kind, n.channel, n.recipient, n.language, n.facts, n.secret, n.worthless_at, n.created_at, n.due_at, n.cause,
     p.email, p.phone, p.language as spoken, i.languages,
     case when exists (select from push_subscriptions s where s.person = n.person) then n.person end as browsers
 from notices n left join institutions i on i.id = n.institution_id
@@ -156,16 +165,15 @@ async def note_failed(
         return
     async with pool.acquire() as borrowed, borrowed.transaction():
         conn = cast(Connection, borrowed)
-        channel = await conn.fetchval(FAILED, held.id, held.attempt, error[:ERROR_KEPT])
-        if channel is not None:
-            await go_another_way(conn, held.id, channel, now)
+        if await conn.fetchval(FAILED, held.id, held.attempt, error[:ERROR_KEPT]):
+            await go_another_way(conn, held.id, now)
 
 
 ERROR_KEPT = 300
 FAILED = """
 update notices set state = 'failed', last_error = $3, secret = null
 where id = $1 and attempts = $2 and state = 'sending'
-returning channel
+returning id
 """
 LATER = """
 update notices set state = 'pending', last_error = $3, try_at = $4, forgiven = forgiven + $5::boolean::int

@@ -49,6 +49,8 @@ class Message:
     method: str | None = None
     """What the calendar entry asks for: REQUEST or CANCEL."""
     secret: bool = False
+    opens: str = "/"
+    """Where a tap on it leads: a page of ours, or `ticket:5`."""
 
 
 @dataclass(frozen=True, slots=True)
