@@ -395,7 +395,7 @@ async def test_checking_in_is_taken_back_with_its_ticket(still: World) -> None:
 async def test_whoever_leaves_after_checking_in_calls_off_visit_and_ticket_in_one_step(still: World, by: str) -> None:
     queue = await still.queue(owner=still.doctors[0])
     patient = await patient_of(still)
-    who = await account_of(still, patient) if by == "patient" else "receptionist"
+    who = {"patient": await account_of(still, patient), "desk": "receptionist"}[by]
     made = await booked(still, patient_id=patient)
     there = await check_in(still, made)
     async with still.verify(*streams(still, queue), f"patient:{patient}"):
