@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,8 +70,28 @@ class Config(BaseSettings):
         description="Mail server: smtp://user:password@host:587, or smtps://…; without one, mail stays in the mailbox.",
     )
     mail_from: str = Field(default="Callboard <callboard@localhost>", description="Who mail comes from.")
+    twilio_account: str = Field(default="", pattern=r"^(AC[0-9a-f]{32})?$", description="Twilio's account SID.")
+    twilio_token: str = Field(default="", repr=False, description="Its auth token, which signs callbacks, too.")
+    twilio_sms: str = Field(default="", description="Number or messaging service (MG…) that text messages come from.")
+    twilio_whatsapp: str = Field(default="", description="Number that WhatsApp messages come from.")
+    twilio_voice: str = Field(default="", description="Number that calls come from.")
+    twilio_url: str = Field(default="https://api.twilio.com", description="Where Twilio's REST API is.")
+    limit_mail: Limited = Field(default=Rate(200, 400), description="Letters handed over, by all workers.")
+    limit_twilio: Limited = Field(default=Rate(200, 400), description="The same of text messages and calls.")
+    limit_push: Limited = Field(default=Rate(500, 1000), description="The same of pushes.")
+    push_inside: bool = Field(
+        default=False, description="Push services may be at inner addresses, without TLS; for tests alone."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = Field(default=True, description="One JSON object a line; off is for people's eyes.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Config":
+        """What goes together is given together."""
+        senders = (self.twilio_sms, self.twilio_whatsapp, self.twilio_voice)
+        if any(senders) and not (self.twilio_account and self.twilio_token):
+            raise ValueError("TWILIO_ACCOUNT and TWILIO_TOKEN are needed to send by Twilio")
+        return self
 
     @property
     def base_url(self) -> str:
