@@ -12,7 +12,7 @@ from server.access import Role
 from tests.clinic import book, now, patient_of, set_booking
 from tests.conftest import Postgres, Redis
 from tests.diary import SLOT, at_times, open_books, patient, signed_in
-from tests.pages import Served, served, until, visiting
+from tests.pages import Served, reception, served, until, visiting
 from tests.world import eventually
 
 
@@ -45,6 +45,15 @@ async def hold(page: Page, id_: str) -> None:
     """Touch a time, and have it."""
     await slot(page, id_).click()
     await page.wait_for_selector("[data-testid=booking-form][data-state=held]")
+
+
+async def appointment_of(clinic: Served, who: int) -> int:
+    """An appointment of theirs with the first doctor, the day after tomorrow."""
+    found = await clinic.world.pool.fetchval(FREE, clinic.world.doctors[0])
+    return int((await book(clinic.world, [found], patient_id=who)).appointment_id)
+
+
+FREE = "select id from slots where doctor_id = $1 and starts_at > now() + interval '2 days' order by starts_at limit 1"
 
 
 async def booked_somehow(clinic: Served, slot_id: int) -> bool:
@@ -243,6 +252,75 @@ async def test_a_patient_who_would_be_in_two_places_is_told_so(browser: Browser,
         await page.get_by_test_id("book").click()
         await expect(page.locator(".last .problem")).to_be_visible()
         await expect(page.get_by_test_id("insist")).to_be_hidden()
+
+
+async def test_an_appointment_moves_to_another_doctor_from_the_page_that_books(
+    browser: Browser, clinic: Served
+) -> None:
+    world = clinic.world
+    who, token = await patient(world)
+    made = await appointment_of(clinic, who)
+    async with visiting(browser, "phone") as pocket:
+        page = await signed_in(pocket, clinic, token, f"/book?move={made}")
+        await expect(page.get_by_test_id("moved")).to_contain_text("Dr. Ames")
+        await page.wait_for_selector(SLOT)
+        await page.locator(".back").first.click()
+        await page.locator(f"[data-doctor='{world.doctors[1]}']").click()
+        await page.locator(SLOT).first.click()
+        await page.get_by_test_id("book").click()
+        await expect(page.get_by_test_id("booked")).to_have_attribute("data-state", "confirmed")
+        rows = await world.pool.fetch("select state, doctor_id, rescheduled_from from appointments order by id")
+        ames, bloch = world.doctors
+        assert [tuple(row) for row in rows] == [("rescheduled", ames, None), ("confirmed", bloch, made)]
+        assert "move" not in page.url
+
+
+async def test_a_wish_to_move_says_that_the_appointment_still_stands(browser: Browser, clinic: Served) -> None:
+    world = clinic.world
+    who, token = await patient(world)
+    made = await appointment_of(clinic, who)
+    await set_booking(world, auto_confirm_appointments=False)
+    async with visiting(browser, "phone") as pocket:
+        page = await signed_in(pocket, clinic, token, f"/book?move={made}")
+        await page.locator(SLOT).first.click()
+        await page.reload()
+        await page.get_by_test_id("book").click()
+        await expect(page.get_by_test_id("booked")).to_contain_text("still yours")
+        await page.goto(f"{clinic.url}/appointments")
+        await expect(page.locator("[data-testid=appointment][data-state=pending]")).to_contain_text("Instead of")
+        stands = page.locator(f"[data-appointment='{made}']")
+        await expect(stands.get_by_test_id("move")).to_have_count(0)
+        wish = await world.pool.fetchval("select id from appointments where state = 'pending'")
+        await world.do("confirm-appointment", "doctor", appointment_id=wish)
+        await expect(page.locator("[data-testid=appointment]")).to_have_count(1)
+
+
+async def test_what_cannot_be_moved_any_more_is_said(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    made = await appointment_of(clinic, who)
+    await clinic.world.do("cancel-appointment", appointment_id=made)
+    async with visiting(browser, "phone") as pocket:
+        page = await signed_in(pocket, clinic, token, f"/book?move={made}")
+        await expect(page.get_by_role("alert")).to_contain_text("cannot be moved")
+
+
+async def test_the_desk_moves_an_appointment_and_books_for_whom_it_has_found(browser: Browser, clinic: Served) -> None:
+    world = clinic.world
+    who = await patient_of(world, "Ingrid Olsen")
+    made = await appointment_of(clinic, who)
+    await world.queue("Walk-in")
+    async with visiting(browser) as office:
+        page = await reception(office, clinic)
+        await page.fill("#find", "Ingrid")
+        await page.locator(f"[data-testid=reception-found][data-patient='{who}']").click()
+        await page.get_by_test_id("reception-book").click()
+        await expect(page.get_by_test_id("for-whom")).to_have_attribute("data-patient", str(who))
+        await page.goto(f"{clinic.url}/book?move={made}")
+        await expect(page.get_by_test_id("moved")).to_contain_text("Ingrid Olsen")
+        await page.locator(SLOT).first.click()
+        await page.get_by_test_id("book").click()
+        await expect(page.get_by_test_id("booked")).to_have_attribute("data-state", "confirmed")
+        assert await world.pool.fetchval("select state from appointments where id = $1", made) == "rescheduled"
 
 
 async def test_an_empty_week_leads_to_the_next_free_time(browser: Browser, clinic: Served) -> None:

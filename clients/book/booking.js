@@ -10,18 +10,20 @@
  * @import {Time} from "./days.js"
  * @typedef {{reason: string, symptoms: string, needs: readonly string[], source: "reception" | "phone"}} Form
  * @typedef {Pick<FoundPatient, "id" | "name" | "number" | "phone" | "birth_date" | "birth_year">} Somebody
- * @typedef {Booked & {time: Time, anyone: boolean, patient: string}} Done
+ * @typedef {Booked & {time: Time, mode: Mode, moved: boolean, stays: boolean, patient: string}} Done
  */
 import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, act, newKey } from "../shared/api.js";
 import { serverNow } from "../shared/clock.js";
+import { whomFor } from "../shared/forwhom.js";
 import { user } from "../shared/session.js";
 import { store } from "../shared/ui.js";
 import { catalogue, doctorsOf, locationBy, modesOf, typeBy, typesOf, zoneAt } from "./catalogue.js";
 import { local } from "./days.js";
 import * as holding from "./hold.js";
 import { connect } from "./link.js";
+import { asked, leave, load, moving } from "./moving.js";
 import { go, place } from "./route.js";
 import { Times } from "./times.js";
 
@@ -61,6 +63,18 @@ export function begin() {
   const made = (link = connect(() => holding.hold.peek() === null && !typed() && done.peek() === null));
   holding.holdOver(made, staff.peek());
   times.value = new Times(made);
+  const id = asked();
+  if (id !== null) void load(id).then(lookForAnother);
+}
+
+/** The times of the same doctor come first; another one is a step back. */
+function lookForAnother() {
+  const one = moving.peek();
+  if (!one) return;
+  mode.value = one.mode;
+  if (place.peek().step !== "choose") return;
+  if (one.doctor) go({ step: "times", doctor: one.doctor }, { replace: true });
+  else if (one.specialty) go({ step: "times", specialty: one.specialty }, { replace: true });
 }
 
 /** End: somebody else may use this browser after them. */
@@ -72,25 +86,31 @@ export function end() {
   link = null;
   times.value = null;
   catalogue.value = null;
-  done.value = answer.value = patient.value = null;
+  done.value = answer.value = patient.value = moving.value = null;
   form.value = EMPTY;
   brief.set(KEY, null);
 }
 
 const typed = () => form.peek().reason !== "" || form.peek().symptoms !== "";
 
-/** What was chosen and typed before a reload; by somebody else, nothing. */
+/** What was chosen and typed before a reload; by somebody else, nothing. And whom the desk has just come here for. */
 function restored() {
   try {
-    const kept = JSON.parse(brief.get(KEY) ?? "null");
-    if (kept?.user !== user.peek()?.id) return holding.forget();
-    form.value = { ...EMPTY, ...kept.form };
-    type.value = kept.type;
-    mode.value = kept.mode;
-    patient.value = kept.patient;
+    restoredForm();
+    const come = whomFor();
+    if (come && staff.peek()) patient.value = come;
   } catch {
     // Nothing that could be read: begin anew.
   }
+}
+
+function restoredForm() {
+  const kept = JSON.parse(brief.get(KEY) ?? "null");
+  if (kept?.user !== user.peek()?.id) return holding.forget();
+  form.value = { ...EMPTY, ...kept.form };
+  type.value = kept.type;
+  mode.value = kept.mode;
+  patient.value = kept.patient;
 }
 
 effect(() => {
@@ -112,12 +132,12 @@ export const toggle = (need) => {
 // A visit type that these doctors do not take, or a way it is not done, gives way to one that is.
 effect(() => {
   const offered = types.value;
-  if (offered.length === 0 || offered.some((one) => one.id === type.value)) return;
+  if (moving.value || offered.length === 0 || offered.some((one) => one.id === type.value)) return;
   type.value = offered[0]?.id ?? null;
 });
 export const modes = computed(() => modesOf(typeBy(type.value)?.mode ?? "both"));
 effect(() => {
-  if (!modes.value.includes(mode.value)) mode.value = modes.value[0] ?? "in_person";
+  if (!moving.value && !modes.value.includes(mode.value)) mode.value = modes.value[0] ?? "in_person";
 });
 effect(() => {
   if (branch.value && !doctors.value.some((one) => one.location_ids.includes(branch.value ?? 0))) branch.value = null;
@@ -127,7 +147,12 @@ effect(() => {
 effect(() => {
   const shown = times.value;
   const ids = doctors.value.map((one) => one.id);
-  const wish = { doctors: ids, type: type.value, mode: mode.value, location: branch.value };
+  const one = moving.value;
+  const wish = one
+    ? { doctors: ids, type: one.type, mode: one.mode, location: null, minutes: Math.round((one.end - one.start) / 60_000) }
+    : { doctors: ids, type: type.value, mode: mode.value, location: branch.value };
+  // Of an appointment that is yet to be read, nobody knows how long the visit is.
+  if (!one && asked() !== null && done.value === null) return;
   if (!shown || ids.length === 0) return void shown?.stop();
   void shown.seek(wish);
 });
@@ -192,15 +217,20 @@ export function others() {
 /** @type {{what: string, key: string} | null} */
 let trying = null;
 
-/** Book the time that is held. @param {{insist?: boolean}} [how] */
-export async function book({ insist = false } = {}) {
-  const held = holding.hold.peek();
+/** What is asked for: another time for an appointment that is there. @param {holding.Hold} held @param {import("./moving.js").Moving} one @param {boolean} insist */
+function move(held, one, insist) {
   const at = place.peek();
-  if (working.peek() || !held || !holding.ready() || at.step === "choose") return;
+  const doctor = at.step !== "choose" && at.doctor ? { doctor_id: at.doctor } : {};
+  return { path: `/appointments/${one.id}/reschedule`, body: { slot_ids: held.time.slots, ...doctor, ...(held.token ? { token: held.token } : {}), ...(staff.peek() && insist ? { insist } : {}) } };
+}
+
+/** What is asked for: a new appointment. @param {holding.Hold} held @param {boolean} insist */
+function anAppointment(held, insist) {
+  const at = place.peek();
   const { reason, symptoms, needs, source } = form.peek();
   const body = {
     slot_ids: held.time.slots,
-    ...(at.doctor ? { doctor_id: at.doctor } : { specialty_id: at.specialty }),
+    ...(at.step === "choose" ? {} : at.doctor ? { doctor_id: at.doctor } : { specialty_id: at.specialty }),
     ...(type.peek() ? { visit_type_id: type.peek() } : {}),
     mode: mode.peek(),
     ...(reason.trim() ? { reason: reason.trim() } : {}),
@@ -209,14 +239,24 @@ export async function book({ insist = false } = {}) {
     ...(held.token ? { token: held.token } : {}),
     ...(staff.peek() ? { patient_id: patient.peek()?.id, source, ...(insist ? { insist } : {}) } : {}),
   };
-  const what = JSON.stringify(body);
+  return { path: "/appointments", body };
+}
+
+/** Book the time that is held. @param {{insist?: boolean}} [how] */
+export async function book({ insist = false } = {}) {
+  const held = holding.hold.peek();
+  const at = place.peek();
+  const one = moving.peek();
+  if (working.peek() || !held || !holding.ready() || at.step === "choose") return;
+  const { path, body } = one ? move(held, one, insist) : anAppointment(held, insist);
+  const what = JSON.stringify([path, body]);
   if (trying?.what !== what) trying = { what, key: newKey() };
   working.value = true;
   problem.value = "";
   try {
-    const reply = /** @type {Booked} */ (await act("/appointments", body, trying.key));
+    const reply = /** @type {Booked} */ (await act(path, body, trying.key));
     trying = null;
-    became({ ...reply, time: held.time, anyone: !at.doctor, patient: patient.peek()?.name ?? user.peek()?.name ?? "" });
+    became({ ...reply, time: held.time, mode: mode.peek(), moved: one !== null, stays: one !== null && reply.state === "pending" && one.stands && (held.time.end <= one.start || held.time.start >= one.end), patient: one?.patient || (patient.peek()?.name ?? user.peek()?.name ?? "") });
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (!error.retryable) trying = null;
@@ -240,6 +280,7 @@ function refused(error) {
 /** @param {Done} made */
 function became(made) {
   holding.forget();
+  leave();
   done.value = made;
   answer.value = null;
   form.value = EMPTY;
@@ -271,6 +312,7 @@ export function anew() {
   feed?.stop();
   feed = null;
   done.value = answer.value = null;
+  leave();
   if (staff.peek()) patient.value = null;
   chosenByHand = false;
   go({ step: "choose" });

@@ -9,6 +9,7 @@ import { signal } from "@preact/signals";
 import { locale, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
 import { catalogue, feeOf, locationBy, specialtyBy } from "./catalogue.js";
+import { moving } from "./moving.js";
 import { go } from "./route.js";
 
 const MANY = 8;
@@ -18,13 +19,16 @@ const sought = signal("");
 export function Choose() {
   const { specialties, doctors } = /** @type {import("../shared/wire.js").Catalogue} */ (catalogue.value);
   const words = sought.value.trim().toLocaleLowerCase().split(/\s+/).filter(Boolean);
-  const fits = doctors.filter((one) => words.every((word) => `${one.name} ${specialtyBy(one.specialty_id)?.name ?? ""}`.toLocaleLowerCase().includes(word)));
+  const one = moving.value;
+  // An appointment moves to a doctor who takes such visits.
+  const takes = one?.type ? doctors.filter(({ visit_type_ids: kinds }) => kinds.length === 0 || kinds.includes(one.type ?? 0)) : doctors;
+  const fits = takes.filter((one) => words.every((word) => `${one.name} ${specialtyBy(one.specialty_id)?.name ?? ""}`.toLocaleLowerCase().includes(word)));
   const offered = specialties.filter((one) => doctors.some((doctor) => doctor.specialty_id === one.id));
   const general = fits.filter((one) => !specialtyBy(one.specialty_id));
   const shown = offered.filter((one) => only.value === null || only.value === one.id);
   return html`
     <section class="choose" aria-labelledby="choose-title">
-      <h1 id="choose-title">${t("book.title")}</h1>
+      <h1 id="choose-title">${one ? t("mine.move.title") : t("book.title")}</h1>
       ${doctors.length > MANY && html`<label class="field choose-find"><span>${t("book.find")}</span><input type="search" autocomplete="off" value=${sought.value} onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => (sought.value = event.currentTarget.value)} /></label>`}
       ${offered.length > 1 &&
       html`<fieldset class="chips">
@@ -53,7 +57,7 @@ const Group = ({ id, name, doctors }) => html`
   <section class="specialty" aria-label=${name || t("book.title")}>
     ${name && html`<h2>${name}</h2>`}
     <ul class="people">
-      ${id && doctors.length > 1 && html`<li><button class="person is-any" type="button" data-testid="choose-any" data-specialty=${id} onClick=${() => go({ step: "times", specialty: id })}><span class="face" aria-hidden="true">✦</span><span class="person-text"><strong>${t("book.any")}</strong><small>${t("book.any.text")}</small></span></button></li>`}
+      ${id && doctors.length > 1 && !moving.value && html`<li><button class="person is-any" type="button" data-testid="choose-any" data-specialty=${id} onClick=${() => go({ step: "times", specialty: id })}><span class="face" aria-hidden="true">✦</span><span class="person-text"><strong>${t("book.any")}</strong><small>${t("book.any.text")}</small></span></button></li>`}
       ${doctors.map((one) => html`<li key=${one.id}><${Doctor} doctor=${one} /></li>`)}
     </ul>
   </section>

@@ -4,7 +4,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 
 import { clockTime, longDate, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
-import { answer, anew, done, mode, staff } from "./booking.js";
+import { answer, anew, done, staff } from "./booking.js";
 import { zoneAt } from "./catalogue.js";
 
 const TITLES = /** @type {Record<string, string>} */ ({ pending: "book.done.pending", rejected: "book.done.rejected", cancelled: "book.done.cancelled" });
@@ -22,15 +22,16 @@ export function Done() {
   return html`
     <section class=${`finished is-${state}`} aria-labelledby="done-title" data-testid="booked" data-state=${state} data-appointment=${made.appointment_id} data-number=${made.number}>
       <span class="finished-mark" aria-hidden="true">${bad ? "×" : state === "pending" ? "…" : "✓"}</span>
-      <h1 id="done-title" ref=${ref} tabindex="-1">${t(TITLES[state] ?? "book.done")}</h1>
+      <h1 id="done-title" ref=${ref} tabindex="-1">${t(TITLES[state] ?? (made.moved ? "book.moved" : "book.done"))}</h1>
       <div role="status">
         ${state === "pending" && html`<p>${made.expires_at ? t("book.done.pending.text", { day: longDate(Date.parse(made.expires_at), inZone), time: clockTime(Date.parse(made.expires_at), inZone) }) : t("book.done.pending.wait")}</p>`}
+        ${made.stays && (state === "pending" || state === "rejected") && html`<p>${t("book.moved.stays")}</p>`}
         ${state === "rejected" && html`<p>${answer.value?.reason ? t("book.done.rejected.reason", { reason: answer.value.reason }) : t("book.done.rejected.text")}</p>`}
       </div>
       <dl class="summary">
         <div class="summary-when"><dt class="aside">${t("book.when")}</dt><dd><span>${longDate(start, inZone)}</span><strong>${clockTime(start, inZone)}<span class="soft">–${clockTime(Date.parse(made.ends_at), inZone)}</span></strong></dd></div>
         ${doctor && html`<div><dt>${t("book.doctor")}</dt><dd><bdi>${doctor}</bdi></dd></div>`}
-        ${mode.value === "in_person" ? html`<div><dt>${t("book.where")}</dt><dd><bdi>${made.location_name}</bdi></dd></div>` : html`<div><dt>${t("book.where")}</dt><dd>${t("book.mode.online")}</dd></div>`}
+        ${made.mode === "in_person" ? html`<div><dt>${t("book.where")}</dt><dd><bdi>${made.location_name}</bdi></dd></div>` : html`<div><dt>${t("book.where")}</dt><dd>${t("book.mode.online")}</dd></div>`}
         ${staff.value && html`<div><dt>${t("book.who")}</dt><dd><bdi>${made.patient}</bdi></dd></div>`}
         <div><dt>${t("book.number")}</dt><dd><bdi dir="ltr">${made.number}</bdi></dd></div>
       </dl>

@@ -12,6 +12,7 @@ import { html } from "../shared/ui.js";
 import { book, fill, form, insistable, mode, others, patient, pick, problem, staff, toggle, type, working } from "./booking.js";
 import { NEEDS, doctorBy, feeOf, locationBy, specialtyBy, typeBy, zoneAt } from "./catalogue.js";
 import { again, extend, hold, release } from "./hold.js";
+import { moving } from "./moving.js";
 import { go, place } from "./route.js";
 
 /** The last minute is told apart, to the eye and once to the ear. */
@@ -26,7 +27,9 @@ export function Form() {
   useEffect(() => globalThis.scrollTo?.({ top: 0 }), []);
   if (!held) return null;
   const at = place.value;
-  const lacking = staff.value && patient.value === null;
+  const one = moving.value;
+  const lacking = staff.value && patient.value === null && !one;
+  const asks = at.step !== "choose" && !at.doctor;
   const fit = held.state === "held" || held.state === "unheld";
   /** @param {Event} event */
   const submit = (event) => {
@@ -36,15 +39,15 @@ export function Form() {
   return html`
     <form class="last" aria-labelledby="last-title" onSubmit=${submit} data-testid="booking-form" data-state=${held.state}>
       <button class="button quiet back" type="button" onClick=${() => go({ ...at, step: "times" })}><span class="arrow" aria-hidden="true">←</span> ${t("book.other")}</button>
-      <h2 id="last-title" ref=${ref} tabindex="-1">${at.step !== "choose" && !at.doctor ? t("book.ask.title") : t("book.last")}</h2>
+      <h2 id="last-title" ref=${ref} tabindex="-1">${one ? t("mine.move.title") : asks ? t("book.ask.title") : t("book.last")}</h2>
       <${Summary} time=${held.time} />
       <${Clock} />
-      <${Words} />
-      ${staff.value && html`<${Source} />`}
+      ${!one && html`<${Words} />`}
+      ${!one && staff.value && html`<${Source} />`}
       <div role="alert">${problem.value && html`<div class="problem"><p>${problem.value}</p>${insistable.value && html`<button class="button danger" type="button" data-testid="insist" onClick=${() => void book({ insist: true })}>${t("book.insist")}</button>`}</div>`}</div>
       ${lacking && html`<p class="note is-warn">${t("book.who.first")}</p>`}
       <div class="last-foot">
-        <button class="button main book" type="submit" data-testid="book" disabled=${working.value || lacking || !fit} aria-busy=${working.value || held.state === "asking"}>${working.value ? t("console.working") : at.step !== "choose" && !at.doctor ? t("book.ask") : t("book.book")}</button>
+        <button class="button main book" type="submit" data-testid="book" disabled=${working.value || lacking || !fit} aria-busy=${working.value || held.state === "asking"}>${working.value ? t("console.working") : one ? t("mine.move.yes") : asks ? t("book.ask") : t("book.book")}</button>
         ${fit && html`<p class="soft">${t("book.undoable")}</p>`}
       </div>
     </form>
@@ -57,14 +60,17 @@ export function Summary({ time }) {
   const doctor = at.step !== "choose" && at.doctor ? doctorBy(at.doctor) : null;
   const who = doctor?.name ?? t("book.any.of", { specialty: specialtyBy(at.step === "choose" ? null : at.specialty)?.name ?? "" });
   const inZone = zoneAt(time.location);
-  const fee = feeOf(type.value, doctor?.id ?? null);
+  const one = moving.value;
+  const kind = one ? one.type : type.value;
+  const fee = one ? "" : feeOf(kind, doctor?.id ?? null);
+  const name = one?.patient || patient.value?.name;
   return html`
     <dl class="summary" data-testid="summary">
       <div class="summary-when"><dt class="aside">${t("book.when")}</dt><dd><span>${longDate(time.start, inZone)}</span><strong>${clockTime(time.start, inZone)}<span class="soft">–${clockTime(time.end, inZone)}</span></strong></dd></div>
       <div><dt>${t("book.doctor")}</dt><dd><bdi>${who}</bdi></dd></div>
-      ${typeBy(type.value) && html`<div><dt>${t("book.type")}</dt><dd><bdi>${typeBy(type.value)?.name}</bdi> · ${t(`book.mode.${mode.value}`)}</dd></div>`}
+      ${typeBy(kind) && html`<div><dt>${t("book.type")}</dt><dd><bdi>${typeBy(kind)?.name}</bdi> · ${t(`book.mode.${mode.value}`)}</dd></div>`}
       ${mode.value === "in_person" && html`<div><dt>${t("book.where")}</dt><dd><bdi>${locationBy(time.location)?.name}</bdi></dd></div>`}
-      ${patient.value && html`<div><dt>${t("book.who")}</dt><dd><bdi>${patient.value.name}</bdi></dd></div>`}
+      ${name && html`<div><dt>${t("book.who")}</dt><dd><bdi>${name}</bdi></dd></div>`}
       ${fee && html`<div><dt>${t("book.fee")}</dt><dd>${fee}</dd></div>`}
     </dl>
   `;

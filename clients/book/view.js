@@ -1,6 +1,6 @@
 // @ts-check
 /** Owns the booking page as a whole: one step at a time on a phone, the times and the form side by side where there is room. */
-import { clockTime, t, timer } from "../shared/i18n.js";
+import { clockTime, longDate, t, timer } from "../shared/i18n.js";
 import { now } from "../shared/clock.js";
 import { html } from "../shared/ui.js";
 import { branch, branches, day, doctors, done, mode, modes, pick, showDay, showTime, showWeek, staff, times, type, types } from "./booking.js";
@@ -9,6 +9,7 @@ import { Choose, Face } from "./choose.js";
 import { Done } from "./done.js";
 import { Form } from "./form.js";
 import { hold, release } from "./hold.js";
+import { immovable, leave, moving } from "./moving.js";
 import { Picker } from "./picker.js";
 import { go, place } from "./route.js";
 import { Shell } from "./shell.js";
@@ -19,12 +20,27 @@ export const Book = () => html`<${Shell} title=${t("book.signin")} current="book
 function Steps() {
   const { step } = place.value;
   if (done.value) return html`<main class="booking is-done"><${Done} /></main>`;
+  if (immovable.value) return html`<main class="booking"><div class="nothing" role="alert"><p>${immovable.value}</p><a class="button main" href=${home()}>${t("book.move.back")}</a></div></main>`;
   return html`
     <main class="booking" data-step=${step} data-held=${hold.value !== null}>
-      ${staff.value && html`<${Who} />`}
+      ${moving.value ? html`<${Moved} one=${moving.value} />` : staff.value && html`<${Who} />`}
       ${step === "choose" ? html`<${Choose} />` : html`<div class="sides"><${When} />${hold.value && html`<aside class="side"><${Form} /></aside>`}</div>`}
       ${hold.value && step !== "form" && html`<${Going} />`}
     </main>
+  `;
+}
+
+/** Where appointments are looked after. */
+const home = () => (staff.value ? "/bookings" : "/appointments");
+
+/** What is about to be moved; it stays until its new time is there. @param {{one: import("./moving.js").Moving}} props */
+function Moved({ one }) {
+  const inZone = zoneAt(one.location);
+  return html`
+    <section class="for-whom is-known" aria-label=${t("mine.move.title")} data-testid="moved">
+      <p>${one.patient && html`<strong><bdi>${one.patient}</bdi></strong> · `}<bdi>${one.who}</bdi><br />${t("mine.move.text", { day: longDate(one.start, inZone), time: clockTime(one.start, inZone) })}</p>
+      <a class="button quiet" href=${home()} onClick=${leave}>${t("book.move.keep")}</a>
+    </section>
   `;
 }
 
@@ -42,7 +58,7 @@ function When() {
         ${doctor ? html`<${Face} doctor=${doctor} />` : html`<span class="face" aria-hidden="true">✦</span>`}
         <div><h1 id="when-title"><bdi>${doctor ? doctor.name : t("book.any")}</bdi></h1>${specialty && html`<p class="soft">${specialty}</p>`}</div>
       </header>
-      <${Wishes} />
+      ${!moving.value && html`<${Wishes} />`}
       ${!doctor && html`<p class="note">${t("book.any.note")}</p>`}
       <${Picker} times=${shown} day=${day.value || shown.from.value} chosen=${hold.value?.time ?? null} several=${!doctor} onDay=${showDay} onWeek=${showWeek} onTime=${pick} onNext=${showTime} />
     </section>

@@ -35,9 +35,10 @@ const spoken = (one) => ({ day: longDate(Date.parse(one.starts_at), zoneAt(one.l
 /** @param {{one: PatientAppointment}} props */
 function Cancel({ one }) {
   const [reason, setReason] = useState("");
+  const [title, action] = one.state === "pending" ? [t("mine.withdraw.title"), t("mine.withdraw")] : one.state === "checked_in" ? [t("mine.leave.title"), t("ticket.leave")] : [t("mine.cancel.title"), t("mine.cancel.yes")];
   return html`
-    <${Sheet} title=${one.state === "pending" ? t("mine.withdraw.title") : t("mine.cancel.title")} action=${one.state === "pending" ? t("mine.withdraw") : t("mine.cancel.yes")} dismiss=${t("mine.cancel.no")} danger=${true} busy=${working.value} problem=${problem.value} onClose=${close} onSubmit=${() => void cancel(one, reason)}>
-      <p>${t("mine.cancel.text", spoken(one))}</p>
+    <${Sheet} title=${title} action=${action} dismiss=${t("mine.cancel.no")} danger=${true} busy=${working.value} problem=${problem.value} onClose=${close} onSubmit=${() => void cancel(one, reason)}>
+      <p>${one.state === "checked_in" ? t("mine.leave.text", { token: one.token ?? "" }) : t("mine.cancel.text", spoken(one))}</p>
       <label class="field"><span>${t("mine.cancel.reason")} <small class="soft">${t("book.optional")}</small></span><input type="text" maxlength="500" autocomplete="off" value=${reason} onInput=${(/** @type {Typed} */ event) => setReason(event.currentTarget.value)} /></label>
     <//>
   `;
@@ -85,7 +86,7 @@ function Move({ one }) {
   const inZone = held ? zoneAt(held.time.location) : undefined;
   return html`
     <div class="move-sheet"><${Sheet} title=${t("mine.move.title")} action=${t("mine.move.yes")} busy=${working.value} disabled=${held?.state !== "held"} problem=${problem.value} onClose=${close} onSubmit=${() => void move(one)}>
-      <p>${t("mine.move.text", spoken(one))}</p>
+      <p>${t("mine.move.text", spoken(one))} <a href=${`/book?move=${one.appointment}`}>${t("mine.move.elsewhere")}</a></p>
       <${Picker} times=${shown} day=${chosen} chosen=${held?.time ?? null} onDay=${showDay} onWeek=${(/** @type {number} */ by) => { byHand = false; shown.turnTo(by); }} onTime=${pick} onNext=${(/** @type {import("../book/days.js").Time} */ time) => { const at = local(time.start, zoneAt(time.location)).day; showDay(at); if (shown.wish) void shown.seek(shown.wish, at); }} />
       ${held &&
       html`<div class="moving" data-testid="moving" data-state=${held.state}>

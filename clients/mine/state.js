@@ -60,6 +60,11 @@ export const isToday = (one) => local(Date.parse(one.starts_at), zoneAt(one.loca
 /** Whether it can still be moved or called off here. @param {PatientAppointment} one */
 export const changeable = (one) => one.state === "pending" || (one.state === "confirmed" && one.change_until !== null && Date.parse(one.change_until) > coarse.value);
 /** @param {PatientAppointment} one */
+/** Who is there may leave. @param {PatientAppointment} one */
+export const leavable = (one) => one.state === "checked_in";
+/** What is asked for in place of an appointment that stands until somebody says yes: by that one's id. */
+export const wishes = computed(() => new Map(ahead.value.flatMap((one) => (one.state === "pending" && one.rescheduled_from !== null ? [[one.rescheduled_from, one]] : []))));
+/** @param {PatientAppointment} one */
 export const arrivable = (one) => one.state === "confirmed" && one.mode === "in_person" && isToday(one);
 
 /** @type {Link | null} */

@@ -12,7 +12,7 @@ import { clockTime, datePart, has, longDate, t } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 import { html, unbroken } from "../shared/ui.js";
 import { Sheets } from "./sheets.js";
-import { ahead, arrivable, begins, changeable, ended, help, isToday, past, pastProblem, readPast, said, ticketLink, tickets, told } from "./state.js";
+import { ahead, arrivable, begins, changeable, ended, help, isToday, leavable, past, pastProblem, readPast, said, ticketLink, tickets, told, wishes } from "./state.js";
 
 export const Mine = () => html`<${Shell} title=${t("mine.signin")} current="mine" testid="mine-page"><${Whole} /><//>`;
 
@@ -64,13 +64,19 @@ function Card({ one, large = false }) {
   `;
 }
 
+/** @param {PatientAppointment} one */
+const spoken = (one) => ({ day: when(one).day, time: when(one).from });
+
 /** @param {{one: PatientAppointment}} props */
 function State({ one }) {
+  const stands = ahead.value.find((each) => each.appointment === one.rescheduled_from);
+  const wish = wishes.value.get(one.appointment);
   if (one.state === "pending")
-    return html`<p class="badge is-pending" role="status">${t("mine.state.pending")}</p>${one.expires_at && html`<p class="soft">${t("mine.pending.until", { day: longDate(Date.parse(one.expires_at), zoneAt(one.location)), time: clockTime(Date.parse(one.expires_at), zoneAt(one.location)) })}</p>`}`;
+    return html`<p class="badge is-pending" role="status">${t("mine.state.pending")}</p>${one.expires_at && html`<p class="soft">${t("mine.pending.until", { day: longDate(Date.parse(one.expires_at), zoneAt(one.location)), time: clockTime(Date.parse(one.expires_at), zoneAt(one.location)) })}</p>`}${stands && html`<p class="soft">${t("mine.wish.instead", spoken(stands))}</p>`}`;
   const link = ticketLink(one);
   return html`
     <p class=${`badge is-${one.state}`} role="status">${t(`mine.state.${one.state}`)}</p>
+    ${wish && html`<p class="soft">${t("mine.wish.asked", spoken(wish))}</p>`}
     ${one.state === "checked_in" && one.token && html`<p class="facts-token">${t("mine.token")} <strong class="token">${one.token}</strong> ${link && html`<a class="button" href=${link}>${t("mine.token.open")}</a>`}</p>`}
   `;
 }
@@ -80,12 +86,14 @@ function Actions({ one }) {
   const open = changeable(one);
   const here = arrivable(one);
   const near = isToday(one) && one.mode === "in_person" && (one.state === "confirmed" || one.state === "checked_in");
-  if (!open && !here && !near && one.state !== "confirmed") return null;
+  const wish = wishes.value.get(one.appointment);
+  if (!open && !here && !near && !leavable(one) && one.state !== "confirmed") return null;
   return html`
     <div class="actions">
       ${here && html`<button class="button main" type="button" data-testid="check-in" onClick=${() => begins("check-in", one)}>${t("mine.checkin")}</button>`}
-      ${open && one.doctor !== null && html`<button class="button" type="button" data-testid="move" onClick=${() => begins("move", one)}>${t("mine.move")}</button>`}
+      ${open && !wish && one.doctor !== null && html`<button class="button" type="button" data-testid="move" onClick=${() => begins("move", one)}>${t("mine.move")}</button>`}
       ${open && html`<button class="button leave" type="button" data-testid="cancel" onClick=${() => begins("cancel", one)}>${one.state === "pending" ? t("mine.withdraw") : t("mine.cancel")}</button>`}
+      ${leavable(one) && html`<button class="button leave" type="button" data-testid="leave" onClick=${() => begins("cancel", one)}>${t("ticket.leave")}</button>`}
       ${near && html`<button class="button leave" type="button" data-testid="help" onClick=${() => begins("help", one)}>${t("mine.help")}</button>`}
       ${open && one.change_until && html`<p class="soft actions-note">${t("mine.until", { day: longDate(Date.parse(one.change_until), zoneAt(one.location)), time: clockTime(Date.parse(one.change_until), zoneAt(one.location)) })}</p>`}
       ${!open && one.state === "confirmed" && html`<p class="soft actions-note">${t("mine.toolate")}</p>`}

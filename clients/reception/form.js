@@ -7,6 +7,7 @@
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import { serverNow } from "../shared/clock.js";
+import { bookFor } from "../shared/forwhom.js";
 import { clockTime, fullDate, has, t, waitRange } from "../shared/i18n.js";
 import { html, titled } from "../shared/ui.js";
 import { birthIn } from "./birth.js";
@@ -118,7 +119,7 @@ function Details() {
     <form class="details" onSubmit=${onSubmit} onKeyDown=${onKey} novalidate>
       <h2 id="register-title">${who ? t("reception.known") : t("reception.new")}</h2>
       ${who
-        ? html`<div class="who" data-testid="reception-patient" data-patient=${who.id}><strong><bdi>${who.name}</bdi></strong><${Facts} found=${who} />${holding.value.map((one) => html`<small key=${one.token}>${t("reception.already", one)}</small>`)}<button class="button quiet" type="button" onClick=${() => (correcting.value = who)}>${t("reception.correct")}</button></div>`
+        ? html`<div class="who" data-testid="reception-patient" data-patient=${who.id}><strong><bdi>${who.name}</bdi></strong><${Facts} found=${who} />${holding.value.map((one) => html`<small key=${one.token}>${t("reception.already", one)}</small>`)}<button class="button quiet" type="button" onClick=${() => (correcting.value = who)}>${t("reception.correct")}</button><a class="button quiet" href="/book" data-testid="reception-book" onClick=${() => bookFor(who)}>${t("bookings.new")}</a></div>`
         : html`
             <${Field} name="name" label=${t("reception.name")} value=${now.name} wrong=${field === "name"} inputRef=${now.name ? undefined : ref} onChange=${(/** @type {string} */ name) => fill({ name })} />
             <div class="pair">
