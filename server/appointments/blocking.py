@@ -17,7 +17,7 @@ from server.access import STAFF, Actor
 from server.appointments import life, rules, seats
 from server.appointments.booking import TERMS, refuse_elsewhere, terms_of
 from server.appointments.records import PLACES_OF, Appointment, load_appointment, streams_of
-from server.appointments.rules import Step, Time
+from server.appointments.rules import Step
 from server.asks import Ask, Id, Reply, Text, wrong
 from server.availability import (
     Block,
@@ -29,6 +29,7 @@ from server.availability import (
     days_in,
     doctors_concerned,
 )
+from server.slots.rules import Time, adjacent
 from server.store import Command, Tx
 
 LONGEST = timedelta(days=400)
@@ -236,7 +237,7 @@ def _runs(free: Sequence[Time], length: timedelta) -> Iterator[list[Time]]:
     for at, first in enumerate(free):
         run, have = [first], first.ends_at - first.starts_at
         for later in free[at + 1 :]:
-            if have >= length or not rules.adjacent([run[-1], later]):
+            if have >= length or not adjacent([run[-1], later]):
                 break
             run.append(later)
             have += later.ends_at - later.starts_at

@@ -27,13 +27,14 @@ from server.appointments.records import (
     streams_of,
     tell,
 )
-from server.appointments.rules import Time, Wish
+from server.appointments.rules import Wish
 from server.asks import Ask, Id, Reply, Requirement, Text, wrong
 from server.events import AppointmentState as State
 from server.events import Mode, Person, Source, Urgency
 from server.patients import NewPatient, access_patient, register_patient
 from server.queue.line import dumps
 from server.settings import BookingSettings, effective_booking
+from server.slots.rules import Time
 from server.store import Command, Connection, Tx
 
 Symptoms = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]

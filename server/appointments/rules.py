@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +17,7 @@ from server import errors
 from server.events import AppointmentState as State
 from server.events import Mode
 from server.settings import BookingSettings
+from server.slots.rules import Time, adjacent, out_of_reach, shut
 
 
 class Step(StrEnum):
@@ -91,21 +91,6 @@ def can_undo(step: str, at: datetime, now: datetime) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Time:
-    """A slot as booking sees it."""
-
-    id: int
-    doctor_id: int
-    location_id: int
-    starts_at: datetime
-    ends_at: datetime
-    mode: str
-    open: bool
-    blocked: bool
-    left: int
-
-
-@dataclass(frozen=True, slots=True)
 class Wish:
     """What somebody wants to book: on which terms, for a visit of how many minutes, and whether they work here."""
 
@@ -117,48 +102,20 @@ class Wish:
     zone: ZoneInfo
 
 
-GAP = timedelta(minutes=30)
-"""Slots that stand so close to each other, as a doctor's breaths between two patients do, make one visit."""
-
-
-def adjacent(times: Sequence[Time]) -> bool:
-    """Whether these slots, in their order, are one doctor's at one location and follow each other."""
-    first = times[0]
-    same = all((one.doctor_id, one.location_id) == (first.doctor_id, first.location_id) for one in times)
-    return same and all(timedelta() <= later.starts_at - one.ends_at <= GAP for one, later in pairwise(times))
-
-
 def refusal(times: Sequence[Time], wish: Wish, now: datetime) -> errors.Refusal | None:
     """Why these slots cannot be booked, but for seats that are taken; None where they can."""
-    first, last = times[0], times[-1]
-    if not adjacent(times):
-        return errors.SlotsApart()
-    if first.starts_at <= now:
-        return errors.SlotPast(starts_at=first.starts_at.isoformat())
-    if any(one.blocked for one in times):
-        return errors.SlotBlocked()
-    if not all(one.open for one in times):
-        return errors.SlotClosed()
+    if unfit := shut(times, now):
+        return unfit
     if not all(_fits(one.mode, wish.mode) for one in times) or not _fits(wish.visit_mode, wish.mode):
         return errors.ModeMismatch(mode=wish.mode)
     have = sum((int((one.ends_at - one.starts_at).total_seconds()) // 60 for one in times), 0)
     if wish.minutes is not None and have < wish.minutes:
         return errors.VisitTooLong(needed=wish.minutes, available=have)
-    return None if wish.staff else _refusal_of_patients(first, last, wish, now)
+    return None if wish.staff else out_of_reach(times, wish.settings, wish.zone, now)
 
 
 def _fits(offered: str, mode: Mode) -> bool:
     return offered in ("both", mode)
-
-
-def _refusal_of_patients(first: Time, last: Time, wish: Wish, now: datetime) -> errors.Refusal | None:
-    earliest = now + timedelta(minutes=wish.settings.min_notice_minutes)
-    if first.starts_at < earliest:
-        return errors.TooSoon(min_notice_minutes=wish.settings.min_notice_minutes)
-    days = (last.starts_at.astimezone(wish.zone).date() - now.astimezone(wish.zone).date()).days
-    if days > wish.settings.advance_booking_days:
-        return errors.TooFarAhead(advance_booking_days=wish.settings.advance_booking_days)
-    return None
 
 
 def covering(times: Sequence[Time], starts_at: datetime, ends_at: datetime) -> list[Time] | None:

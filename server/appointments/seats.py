@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from server import availability, errors, slots
 from server.access import Role
-from server.appointments.rules import Time
 from server.events import Mode
+from server.slots.rules import Time
 from server.store import Connection, Read, Tx
 
 

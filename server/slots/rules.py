@@ -40,20 +40,27 @@ def refusal(
     times: Sequence[Time], settings: BookingSettings, zone: ZoneInfo, staff: bool, now: datetime
 ) -> errors.Refusal | None:
     """Why nobody, or no patient, can have these slots; None where they can."""
-    first, last = times[0], times[-1]
+    return shut(times, now) or (None if staff else out_of_reach(times, settings, zone, now))
+
+
+def shut(times: Sequence[Time], now: datetime) -> errors.Refusal | None:
+    """Why nobody can have these slots; None where somebody can."""
     if not adjacent(times):
         return errors.SlotsApart()
-    if first.starts_at <= now:
-        return errors.SlotPast(starts_at=first.starts_at.isoformat())
+    if times[0].starts_at <= now:
+        return errors.SlotPast(starts_at=times[0].starts_at.isoformat())
     if any(one.blocked for one in times):
         return errors.SlotBlocked()
-    if not all(one.open for one in times):
-        return errors.SlotClosed()
-    if staff:
-        return None
-    if first.starts_at < earliest(settings, now):
+    return None if all(one.open for one in times) else errors.SlotClosed()
+
+
+def out_of_reach(
+    times: Sequence[Time], settings: BookingSettings, zone: ZoneInfo, now: datetime
+) -> errors.Refusal | None:
+    """Why no patient can have these slots by the settings; None where one can."""
+    if times[0].starts_at < earliest(settings, now):
         return errors.TooSoon(min_notice_minutes=settings.min_notice_minutes)
-    if last.starts_at >= horizon(settings, zone, now):
+    if times[-1].starts_at >= horizon(settings, zone, now):
         return errors.TooFarAhead(advance_booking_days=settings.advance_booking_days)
     return None
 
