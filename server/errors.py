@@ -665,6 +665,24 @@ class EmergencyOver(Refusal):
     code, title = "emergency-over", "That emergency is over."
 
 
+class PushAddressRefused(Refusal):
+    """The push service's address is not one that we send to: not public, without TLS, or unknown."""
+
+    code, status, title = "push-address-refused", 422, "Nothing is sent to that address."
+
+
+class NoticeNotFailed(Refusal):
+    """The notice has not failed, so there is nothing to send again; `state` tells what became of it."""
+
+    code, title = "notice-not-failed", "That message has not failed."
+
+
+class NoticeTooLate(Refusal):
+    """What the notice tells of is over, or it held a code that is forgotten."""
+
+    code, title = "notice-too-late", "That message would say nothing any more."
+
+
 CONSTRAINTS: dict[str, type[Refusal]] = {
     "slots_never_overlap": SlotsOverlap,
     "seats_pkey": SlotFull,

@@ -438,6 +438,8 @@ class Store:
         self.reactions = reactions
         self.locks = locks
         self._clock = clock
+        self.push_inside = False
+        """Whether push services may be at inner addresses: for tests alone."""
         self.wake: Callable[[], None] | None = None
         """Tells a worker that there is something to do; must not block or fail. Without it the clock does."""
 

@@ -163,7 +163,7 @@ async def _answered(post: Post, sender: Sender, later: Later | None) -> None:
         return
     if later is None:
         await post.throttle.worked(sender.provider)
-    elif later.wait is not None:
+    elif later.wait is not None and not later.alone:
         await post.throttle.wait(sender.provider, later.wait)
     elif later.down:
         await post.throttle.failed(sender.provider)

@@ -14,12 +14,12 @@ class Later(Exception):
     """The provider cannot take it now, or gave no answer: the same message is tried again under the same key.
 
     `down`: it is the provider that is in trouble, or out of reach, and not this message. `wait`: the seconds that it
-    asked for; such a try does not count.
+    asked for; such a try does not count. `alone`: it asked that of this message's sender alone.
     """
 
-    def __init__(self, text: str, *, down: bool = False, wait: float | None = None) -> None:
+    def __init__(self, text: str, *, down: bool = False, wait: float | None = None, alone: bool = False) -> None:
         super().__init__(text)
-        self.down, self.wait = down, wait
+        self.down, self.wait, self.alone = down, wait, alone
 
 
 class Sender(Protocol):
