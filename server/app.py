@@ -113,7 +113,7 @@ def together(*parts: Rows) -> Rows:
 ROWS: dict[str, Rows] = {
     "board": queue.board_rows,
     "staff": queue.staff_rows,
-    "patient": together(queue.patient_rows, appointments.patient_rows),
+    "patient": together(queue.patient_rows, appointments.patient_rows, notices.patient_rows),
     "doctor": together(appointments.doctor_rows, emergencies.doctor_rows),
     "slots": availability.slot_rows,
     "admin": together(administration.admin_rows, emergencies.admin_rows),
@@ -163,6 +163,8 @@ class App:
                 locks=locks,
             )
             kept.wake = notices.Waker(client).wake
+            kept.push_inside = config.push_inside
+            await notices.push.keys(pool, config.secret_key)
             doors = Doors(config, client)
             sio = make_server(
                 cors_allowed_origins=origins(config),
@@ -198,6 +200,7 @@ class App:
                 checks={"postgresql": _select_one(pool), "redis": client.ping},
                 collect=lambda: figures(live, publisher, sio, pool, doors, seen.at(kept.now())),
                 doors=doors,
+                routes=notices.callbacks.routes(lambda: kept, config),
                 around=lambda router: socketio.ASGIApp(sio, other_asgi_app=router),
             )
             await stack.enter_async_context(

@@ -240,6 +240,22 @@ class PatientTicket(Row):
         return f"t:{self.ticket}"
 
 
+class PatientNotice(Row):
+    """Something that a patient was told in the app and has not seen; `opens` is the page that says more."""
+
+    notice: int
+    kind: str
+    title: str
+    body: str
+    opens: str
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        """`n:` and the notice's id."""
+        return f"n:{self.notice}"
+
+
 class Slot(Row):
     """A doctor's bookable time, as everybody sees it who may book: how many seats it has and how many are left."""
 
@@ -545,7 +561,7 @@ AdminRow = (
     | Emergency
 )
 DoctorRow = DoctorAppointment | Emergency
-PatientRow = PatientTicket | PatientAppointment
+PatientRow = PatientTicket | PatientAppointment | PatientNotice
 BoardRow = BoardQueue | BoardTicket
 StaffRow = StaffQueue | StaffTicket | StaffBoard
 
@@ -609,7 +625,7 @@ STREAM_ROWS: dict[str, tuple[type[Row], ...]] = {
     "board": (BoardQueue, BoardTicket),
     "staff": (StaffQueue, StaffTicket, StaffBoard),
     "shown": (ShownBoard,),
-    "patient": (PatientTicket, PatientAppointment),
+    "patient": (PatientTicket, PatientAppointment, PatientNotice),
     "doctor": (DoctorAppointment, Emergency),
     "slots": (Slot,),
     "locks": (LockedSlot,),
@@ -828,6 +844,20 @@ class TicketChanged(TicketEvent):
     type = "ticket-changed"
 
 
+class NoticeTold(Event):
+    """The patient is told something in the app."""
+
+    type = "notice-told"
+    notice: int
+
+
+class NoticesSeen(Event):
+    """The patient has seen these: they are shown no more."""
+
+    type = "notices-seen"
+    notices: list[int]
+
+
 class SlotsEvent(Event):
     """A fact about some slots of one doctor."""
 
@@ -1018,6 +1048,8 @@ EVENTS: dict[str, type[Event]] = {
         DevicesSeen,
         BoardsShown,
         TicketChanged,
+        NoticeTold,
+        NoticesSeen,
         SlotAdded,
         SlotRemoved,
         SlotAvailabilityChanged,
@@ -1076,7 +1108,7 @@ STREAM_EVENTS: dict[str, tuple[type[Event], ...]] = {
     "board": QUEUE_EVENTS,
     "staff": (*QUEUE_EVENTS, DeviceEnrolled, DeviceRenamed, DeviceRevoked),
     "shown": (BoardsShown,),
-    "patient": (TicketChanged, *APPOINTMENT_EVENTS, PatientsMerged),
+    "patient": (TicketChanged, NoticeTold, NoticesSeen, *APPOINTMENT_EVENTS, PatientsMerged),
     "doctor": (*APPOINTMENT_EVENTS, *EMERGENCY_EVENTS),
     "slots": (SlotAdded, SlotRemoved, SlotAvailabilityChanged),
     "locks": (SlotLocked, SlotUnlocked),

@@ -154,6 +154,7 @@ search-appointments        401      403                   yes                   
 export-appointments        401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 appointment-statistics     401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 my-appointments            401      yes                   403                   403                   403                   403                   403                   403   403   403    403          403            403     403                   403                   403                   403         403
+see-notices                401      yes                   403                   403                   403                   403                   403                   403   403   403    403          403            403     403                   403                   403                   403         403
 show-appointment           401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 appointment-history        401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 doctors-day                401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
@@ -358,6 +359,8 @@ class Town:
                 return {"institution_id": world.institution}
             case "my-appointments":
                 return {}
+            case "see-notices":
+                return {"notices": [NOBODY]}
             case "doctors-day":
                 return {"doctor_id": world.doctors[0]}
             case "book-appointment":

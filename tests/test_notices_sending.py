@@ -274,7 +274,7 @@ async def test_a_letter_whose_answer_was_lost_is_known_by_its_name(still: World,
     assert (await written(still, kind="booking-confirmed"))[0]["state"] == "sent"
 
 
-@pytest.mark.parametrize("name", ["Ann\r\nBcc: evil@example.org", "<script>alert(1)</script>", "{{ 7 * 7 }}"])
+@pytest.mark.parametrize("name", ["Ann\r\nBcc: evil@example.org", "<script>alert(1)</script>", "{{ 7777 * 7777 }}"])
 async def test_a_name_is_text_and_nothing_else(still: World, box: Postbox, name: str) -> None:
     reply = await booked(still, phone=None)
     await still.pool.execute("update notices set facts = facts || jsonb_build_object('patient', $1::text)", name)
@@ -286,5 +286,5 @@ async def test_a_name_is_text_and_nothing_else(still: World, box: Postbox, name:
     await send_due(by_mail(still, box))
     (mail,) = box.mails.values()
     page = mail.get_body(("html",))
-    assert page is not None and "<script>" not in page.get_content() and "49" not in page.get_content()
+    assert page is not None and "<script>" not in page.get_content() and "60481729" not in page.get_content()
     assert mail["Bcc"] is None

@@ -10,22 +10,32 @@ from datetime import UTC
 from email.utils import parseaddr
 from typing import Any, ClassVar
 
+import httpx2
 from arq import Worker, func
 from arq.connections import RedisSettings
 from redis.exceptions import RedisError
 
 from server import administration, jobs, logs, publish, store
 from server.app import REACTIONS, ROWS
-from server.config import Config
+from server.config import Config, Rate
 from server.notices.waking import JOB
 from server.publish import Publisher
 from server.store import LOST, Store
 from workers import notices
 from workers.jobs import JOBS, crons
+from workers.senders import Sender
+from workers.senders.app import AppSender
 from workers.senders.email import EmailSender
 from workers.senders.mailbox import MailboxSender
+from workers.senders.push import PushSender
+from workers.senders.twilio import TwilioSender
+from workers.throttle import Throttle
 
 log = logs.get(__name__)
+
+CONNECTIONS = httpx2.Limits(max_connections=100, max_keepalive_connections=40, keepalive_expiry=30)
+DRAINED_WITHIN = notices.WITHIN + 1.0
+"""Seconds for what is on its way to providers when the worker is told to stop."""
 
 
 async def start_up(ctx: dict[str, Any]) -> None:
@@ -41,17 +51,35 @@ async def start_up(ctx: dict[str, Any]) -> None:
         publisher=publisher,
         store=Store(pool, publisher, base_url=config.base_url, secret_key=config.secret_key, reactions=REACTIONS),
     )
-    ctx["post"] = post(ctx["store"], config)
+    http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, limits=CONNECTIONS))
+    ctx["post"] = post(ctx["store"], config, http, Throttle(client, rates(config)))
     figures = lambda: {"backlog": publisher.backlog, "repaired": publisher.repaired}  # noqa: E731
     ctx["worker"] = await stack.enter_async_context(administration.beating(pool, "worker", "", figures))
     await jobs.declare(pool, [job.name for job in JOBS], ctx["store"].now())
 
 
-def post(things: Store, config: Config) -> notices.Post:
-    """The ways out that are configured; into the mailbox for all else."""
-    senders = {"email": EmailSender(things, config.smtp_url, config.mail_from)} if config.smtp_url else {}
+def post(things: Store, config: Config, client: httpx2.AsyncClient, throttle: Throttle | None = None) -> notices.Post:
+    """The ways out that are configured; into the mailbox for all else. Push services are their browsers' choice."""
     address = parseaddr(config.mail_from)[1] or "callboard@localhost"
-    return notices.Post(things, senders, MailboxSender(things), mail_from=address)
+    secure = config.base_url.startswith("https://")
+    contact = config.base_url if secure else f"mailto:{address}"
+    senders: dict[str, Sender] = {
+        "app": AppSender(things),
+        "push": PushSender(things, client, contact, config.push_inside),
+    }
+    if config.smtp_url:
+        senders["email"] = EmailSender(things, config.smtp_url, config.mail_from)
+    numbers = {"sms": config.twilio_sms, "whatsapp": config.twilio_whatsapp, "voice": config.twilio_voice}
+    if numbers := {channel: number for channel, number in numbers.items() if number}:
+        callbacks = f"{config.base_url}/callbacks/twilio" if config.public_url else ""
+        account = (config.twilio_url, config.twilio_account, config.twilio_token)
+        senders |= dict.fromkeys(numbers, TwilioSender(things, client, *account, numbers, callbacks))
+    return notices.Post(things, senders, MailboxSender(things), mail_from=address, throttle=throttle)
+
+
+def rates(config: Config) -> dict[str, Rate | None]:
+    """How often each provider may be asked."""
+    return {"mail": config.limit_mail, "twilio": config.limit_twilio, "push": config.limit_push}
 
 
 async def shut_down(ctx: dict[str, Any]) -> None:
@@ -108,9 +136,11 @@ async def _run(config: Config) -> None:
 
 
 async def _drain(worker: Worker, working: "asyncio.Task[None]") -> None:
-    """Let running jobs finish, take no new ones."""
+    """Let running jobs finish, take no new ones: what is on its way to a provider gets its answer noted."""
+    if (sending := worker.ctx.get("post")) is not None:
+        sending.stopping.set()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(1.5):
+        async with asyncio.timeout(DRAINED_WITHIN):
             await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
     working.cancel()
     with contextlib.suppress(BaseException):

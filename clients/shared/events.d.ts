@@ -216,6 +216,16 @@ export interface PatientAppointment {
   queue: number | null;
 }
 
+/** Something that a patient was told in the app and has not seen; `opens` is the page that says more. */
+export interface PatientNotice {
+  notice: number;
+  kind: string;
+  title: string;
+  body: string;
+  opens: string;
+  at: string;
+}
+
 /** A patient's own ticket. */
 export interface PatientTicket {
   ticket: number;
@@ -489,6 +499,16 @@ export interface TicketChanged {
   token: string;
 }
 
+/** The patient is told something in the app. */
+export interface NoticeTold {
+  notice: number;
+}
+
+/** The patient has seen these: they are shown no more. */
+export interface NoticesSeen {
+  notices: number[];
+}
+
 /** Time can be booked that could not be before. */
 export interface SlotAdded {
   doctor: number;
@@ -626,7 +646,7 @@ export interface StreamRows {
   "board": BoardQueue | BoardTicket;
   "staff": StaffQueue | StaffTicket | StaffBoard;
   "shown": ShownBoard;
-  "patient": PatientTicket | PatientAppointment;
+  "patient": PatientTicket | PatientAppointment | PatientNotice;
   "doctor": DoctorAppointment | Emergency;
   "slots": Slot;
   "locks": LockedSlot;
@@ -661,6 +681,8 @@ export interface EventFacts {
   "devices-seen": DevicesSeen;
   "boards-shown": BoardsShown;
   "ticket-changed": TicketChanged;
+  "notice-told": NoticeTold;
+  "notices-seen": NoticesSeen;
   "slot-added": SlotAdded;
   "slot-removed": SlotRemoved;
   "slot-availability-changed": SlotAvailabilityChanged;
@@ -689,7 +711,7 @@ export interface StreamEvents {
   "board": "ticket-joined" | "patient-called" | "patient-recalled" | "consultation-started" | "consultation-completed" | "ticket-no-show" | "ticket-returned" | "ticket-held" | "ticket-transferred" | "ticket-prioritized" | "ticket-cancelled" | "ticket-undone" | "queue-updated" | "queue-retired" | "location-changed";
   "staff": "ticket-joined" | "patient-called" | "patient-recalled" | "consultation-started" | "consultation-completed" | "ticket-no-show" | "ticket-returned" | "ticket-held" | "ticket-transferred" | "ticket-prioritized" | "ticket-cancelled" | "ticket-undone" | "queue-updated" | "queue-retired" | "location-changed" | "device-enrolled" | "device-renamed" | "device-revoked";
   "shown": "boards-shown";
-  "patient": "ticket-changed" | "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "patients-merged";
+  "patient": "ticket-changed" | "notice-told" | "notices-seen" | "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "patients-merged";
   "doctor": "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended";
   "slots": "slot-added" | "slot-removed" | "slot-availability-changed";
   "locks": "slot-locked" | "slot-unlocked";

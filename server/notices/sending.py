@@ -14,7 +14,7 @@ import orjson
 
 from server.notices import rules
 from server.notices.instead import go_another_way
-from server.notices.texts import Told
+from server.notices.texts import Text, Told
 from server.notices.writing import unmasked
 from server.store import Connection, Pool
 
@@ -74,6 +74,9 @@ class Letter:
     due_at: datetime
     cause: str
     secret: str | None = field(default=None, repr=False)
+    text: Text | None = None
+    """The institution's own, where it has one in this language."""
+    proof: str | None = field(default=None, repr=False)
 
     @property
     def since(self) -> datetime | None:
@@ -83,6 +86,8 @@ class Letter:
     @property
     def opens(self) -> str:
         """Where a tap on it leads: a page, or a ticket, whose link its holder's browser alone knows."""
+        if self.kind == "thank-you":
+            return f"/feedback/{self.held.id}.{self.proof}"
         kind, _, rest = self.cause.partition(":")
         if kind == "ticket":
             return f"ticket:{rest.partition('/')[0]}"
@@ -101,6 +106,8 @@ class Letter:
             self.written_at,
             self.secret,
             sender,
+            self.text,
+            self.proof,
         )
 
 
@@ -112,30 +119,47 @@ async def letter(pool: Pool, held: Held, now: datetime, secret_key: str) -> Lett
     if row["worthless_at"] is not None and row["worthless_at"] <= now:
         await pool.execute(DROP, held.id, held.attempt)
         return None
-    own = dict.fromkeys(("sms", "whatsapp", "voice"), row["phone"]) | {"email": row["email"], "push": row["browsers"]}
+    if row["channel"] in rules.SPOKEN and await pool.fetchval(
+        STOPPED, row["channel"], row["recipient"] or row["phone"]
+    ):
+        # Whoever wrote STOP a moment ago hears no more, whatever was written before.
+        await pool.execute(DROP, held.id, held.attempt)
+        return None
+    own = dict.fromkeys(("sms", "whatsapp", "voice"), row["phone"])
+    own |= {"email": row["email"], "push": row["browsers"], "app": row["account"]}
+    language = rules.language(row["language"], row["spoken"], *(row["languages"] or ()))
+    said = orjson.loads(row["said"]).get(language)
     return Letter(
         held,
         row["kind"],
         row["channel"],
         own["push"] if row["channel"] == "push" else row["recipient"] or own.get(row["channel"]),
-        rules.language(row["language"], row["spoken"], *(row["languages"] or ())),
+        language,
         orjson.loads(row["facts"]),
         row["created_at"],
         row["due_at"],
         row["cause"],
         unmasked(row["secret"], secret_key) if row["secret"] else None,
+        Text(*said) if said else None,
+        row["proof"].hex,
     )
 
 
 LETTER = """
 select n.kind, n.channel, n.recipient, n.language, n.facts, n.secret, n.worthless_at, n.created_at, n.due_at, n.cause,
-    p.email, p.phone, p.language as spoken, i.languages,
+    p.email, p.phone, p.language as spoken, i.languages, n.opens as proof,
+    case when exists (select from users u where u.patient_id = p.id) then 'patient:' || p.id end as account,
+    (
+        select coalesce(jsonb_object_agg(t.language, jsonb_build_array(t.subject, t.body)), '{}') from templates t
+        where t.institution_id = n.institution_id and t.kind = n.kind and t.channel = n.channel
+    ) as said,
     case when exists (select from push_subscriptions s where s.person = n.person) then n.person end as browsers
 from notices n left join institutions i on i.id = n.institution_id
 left join appointments a on a.id = n.appointment_id left join patients q on q.id = n.patient_id
 left join patients p on p.id = coalesce(a.patient_id, q.merged_into, q.id)
 where n.id = $1 and n.attempts = $2 and n.state = 'sending'
 """
+STOPPED = "select exists (select from opt_outs where channel = $1 and recipient = $2)"
 DROP = "update notices set state = 'cancelled', secret = null where id = $1 and attempts = $2 and state = 'sending'"
 
 

@@ -1,12 +1,13 @@
 """What notices say: the text of each kind, over each channel, in each language, filled in with a notice's facts.
 
-Invariants: templates run in a sandbox and know nothing but the facts they are given; a fact that is missing, or text
-that would be markup, never slips through. Nothing clinical goes over a channel that a locked telephone shows.
+Invariants: templates run in a sandbox and know nothing but the facts of their kind and channel; a fact that is missing,
+or text that would be markup, never slips through. Nothing clinical, and nobody's name, goes over a channel that a
+locked telephone shows or somebody else may hear.
 """
 
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from server.notices import calendar
-from server.notices.rules import Channel
+from server.notices.rules import CHOICES, Channel
 
 FOLDER = Path(__file__).with_name("texts")
 RIGHT_TO_LEFT: Final = frozenset({"ar"})
@@ -26,9 +27,45 @@ ENDS_WITH: Final[Mapping[str, tuple[str, str]]] = {
     "request-rejected": ("/book", "book"),
     "request-expired": ("/book", "book"),
     "cancelled": ("/book", "book"),
+    "no-show": ("/book", "book"),
+    "thank-you": ("/feedback/{token}", "feedback"),
+    "emergency-alert": ("/agenda", "agenda"),
 }
 ENTRIES: Final = frozenset({"booking-confirmed", "request-accepted", "rescheduled", "cancelled"})
 """Kinds that put an entry into the reader's calendar, or change the one that is there."""
+
+FACTS: Final[Mapping[str, frozenset[str]]] = {
+    # What the text of a kind may say, over a channel that its reader alone opens.
+    **dict.fromkeys(
+        ("booking-confirmed", "request-accepted", "request-expired", "reminder", "no-show", "thank-you"),
+        frozenset({"institution", "patient", "number", "when", "doctor", "location", "link"}),
+    ),
+    **dict.fromkeys(
+        ("request-rejected", "cancelled"),
+        frozenset({"institution", "patient", "number", "when", "doctor", "location", "link", "reason"}),
+    ),
+    "rescheduled": frozenset({"institution", "patient", "number", "when", "was", "doctor", "location", "link"}),
+    "you-are-next": frozenset({"institution", "token", "location"}),
+    "you-are-called": frozenset({"institution", "token", "desk", "location"}),
+    "wait-grown": frozenset({"institution", "token", "location", "least", "most"}),
+    "emergency-alert": frozenset({"institution", "location", "link"}),
+    "sign-in-code": frozenset({"code", "minutes"}),
+}
+IN_SIGHT: Final = frozenset(
+    {"institution", "number", "when", "was", "link", "token", "desk", "least", "most", "code", "minutes", "until"}
+)
+"""What anybody may see or hear who is near a telephone."""
+OF_A_PLACE: Final = frozenset({"location"})
+
+
+def facts_of(kind: str, channel: str) -> frozenset[str]:
+    """The facts that a text of this kind may name over this channel."""
+    if channel == "email":
+        return FACTS[kind]
+    if channel == "app":
+        return FACTS[kind] & (IN_SIGHT | {"doctor", "location"})
+    return FACTS[kind] & (IN_SIGHT | OF_A_PLACE if kind == "emergency-alert" else IN_SIGHT)
+
 
 _plain = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
 _markup = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=True)
@@ -49,8 +86,28 @@ class Message:
     method: str | None = None
     """What the calendar entry asks for: REQUEST or CANCEL."""
     secret: bool = False
-    opens: str = "/"
+    opens: str = field(default="/", repr=False)
     """Where a tap on it leads: a page of ours, or `ticket:5`."""
+    unsubscribe: str | None = field(default=None, repr=False)
+    """The page, and for mail programs the address (RFC 8058), by which its reader wants no more like it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What is said over a channel; a subject where it has one: of a letter, or the first line of a push."""
+
+    subject: str | None
+    body: str
+
+
+def ours(kind: str, channel: str, language: str) -> Text | None:
+    """Our own text of a kind, where the kind goes over the channel."""
+    texts = _texts(language)[kind]
+    if channel == "email":
+        return Text(texts["subject"], texts["body"].strip()) if "subject" in texts else None
+    if channel in ("push", "app"):
+        return Text(texts["title"], texts["push"]) if "push" in texts else None
+    return Text(None, texts["push"] if channel == "voice" and "push" in texts else texts["sms"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +125,57 @@ class Told:
     secret: str | None = field(default=None, repr=False)
     sender: str = "callboard@localhost"
     """The address that mail comes from."""
+    text: Text | None = None
+    """The institution's own, where it has one."""
+    proof: str | None = field(default=None, repr=False)
+    """What its links show to prove that they stood in it."""
+
+    @property
+    def token(self) -> str:
+        """How its links name it."""
+        return f"{self.id}.{self.proof}"
 
 
 def read(told: Told) -> Message:
     """A notice in words. Raises `jinja2.TemplateError` where a fact is missing."""
     words = _texts(told.language)
     facts = _values(told, words)
-    texts = words[told.kind]
+    text = told.text or ours(told.kind, told.channel, told.language)
+    if text is None:
+        raise KeyError(told.channel)
+    permitted = {name: facts[name] for name in facts_of(told.kind, told.channel) if name in facts}
+    subject = " ".join(_filled(text.subject, permitted).split()) if text.subject else None
     message = functools.partial(
-        Message, told.kind, told.channel, told.recipient, told.language, secret=told.secret is not None
-    )
-    if told.channel != "email":
-        return message(body=_filled(texts["sms"], facts))
-    subject = _filled(texts["subject"], facts)
-    paragraphs = [one for one in _filled(texts["body"], facts).strip().split("\n\n") if one]
-    if facts.get("patient"):
-        paragraphs.insert(0, _filled(words["words"]["greeting"], facts))
-    rows = _rows(facts, words["words"])
-    action = words["words"][ENDS_WITH.get(told.kind, ("", "manage"))[1]]
-    footer = _filled(words["words"]["footer"], facts) if facts.get("institution") else ""
-    entry = calendar.entry(told, _filled(words["words"]["entry"], facts)) if told.kind in ENTRIES else None
-    return message(
+        Message,
+        told.kind,
+        told.channel,
+        told.recipient,
+        told.language,
         subject=subject,
-        body=_as_text(paragraphs, rows, facts.get("link"), action, footer),
+        secret=told.secret is not None,
+    )
+    body = _filled(text.body, permitted).strip()
+    return _letter(told, message, body, facts, words) if told.channel == "email" else message(body=body)
+
+
+def _letter(
+    told: Told, message: "Callable[..., Message]", body: str, facts: dict[str, Any], words: Mapping[str, Any]
+) -> Message:
+    """A notice as mail: with what it lists, a button, an entry for the calendar, and the way out of it."""
+    said = words["words"]
+    paragraphs = [one for one in body.split("\n\n") if one]
+    if facts.get("patient"):
+        paragraphs.insert(0, _filled(said["greeting"], facts))
+    rows = _rows(facts, said)
+    action = said[ENDS_WITH.get(told.kind, ("", "manage"))[1]]
+    footer = (
+        _filled(said["staff" if told.kind == "emergency-alert" else "footer"], facts) if "institution" in facts else ""
+    )
+    entry = calendar.entry(told, _filled(said["entry"], facts)) if told.kind in ENTRIES else None
+    unsubscribe = f"{told.base_url}/unsubscribe/{told.token}" if told.proof and told.kind in CHOICES else None
+    subject = message.keywords["subject"]  # type: ignore[attr-defined]
+    return message(
+        body=_as_text(paragraphs, rows, facts.get("link"), action, footer, said["unsubscribe"], unsubscribe),
         html=_layout().render(
             **{"institution": None, "link": None, **facts, "language": told.language, "subject": subject},
             direction="rtl" if told.language in RIGHT_TO_LEFT else "ltr",
@@ -98,9 +183,12 @@ def read(told: Told) -> Message:
             rows=rows,
             action=action,
             footer=footer,
+            unsubscribe=unsubscribe,
+            unsubscribe_word=said["unsubscribe"],
         ),
         calendar=entry,
         method=calendar.method(told.kind) if entry else None,
+        unsubscribe=unsubscribe,
     )
 
 
@@ -110,11 +198,11 @@ def _values(told: Told, words: Mapping[str, Any]) -> dict[str, Any]:
     if told.secret is not None:
         values["code"] = told.secret
     zone = values.get("zone", "UTC")
-    for name, spoken in (("starts_at", "when"), ("was_at", "was")):
+    for name, spoken in (("starts_at", "when"), ("was_at", "was"), ("until_at", "until")):
         if values.get(name):
             values[spoken] = when(datetime.fromisoformat(values[name]), zone, words["calendar"])
-    if "number" in values:
-        values["link"] = told.base_url + ENDS_WITH.get(told.kind, ("/appointments", ""))[0]
+    if "link" in FACTS[told.kind]:
+        values["link"] = told.base_url + ENDS_WITH.get(told.kind, ("/appointments", ""))[0].format(token=told.token)
     values.setdefault("reason", None)
     return values
 
@@ -139,9 +227,18 @@ def _rows(facts: Mapping[str, Any], words: Mapping[str, str]) -> list[tuple[str,
     return [(words[name], told[name]) for name in ("when", "was", "doctor", "location", "number") if told.get(name)]
 
 
-def _as_text(paragraphs: list[str], rows: list[tuple[str, str]], link: str | None, action: str, footer: str) -> str:
+def _as_text(
+    paragraphs: list[str],
+    rows: list[tuple[str, str]],
+    link: str | None,
+    action: str,
+    footer: str,
+    way_out: str,
+    unsubscribe: str | None,
+) -> str:
     listed = "\n".join(f"{name}: {value}" for name, value in rows)
-    parts = [*paragraphs, listed, f"{action}: {link}" if link else "", f"--\n{footer}" if footer else ""]
+    foot = "\n".join(part for part in (footer, f"{way_out}: {unsubscribe}" if unsubscribe else "") if part)
+    parts = [*paragraphs, listed, f"{action}: {link}" if link else "", f"--\n{foot}" if foot else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

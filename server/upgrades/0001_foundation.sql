@@ -824,6 +824,8 @@ create table notices (
     delivered_at    timestamptz,
     -- The notice that could not arrive, and instead of which this one goes over another channel.
     instead_of      bigint      references notices,
+    -- What a link in it shows to prove that it stood there: it ends messages like it, or answers what it asks.
+    opens           uuid        not null default gen_random_uuid(),
     -- One cause tells one person once over one channel, however often it is carried out or reacted to.
     constraint notices_once unique (cause, person, channel),
     constraint notices_state_known check (state in ('pending', 'sending', 'sent', 'delivered', 'failed', 'cancelled')),
