@@ -282,7 +282,7 @@ async def test_a_wish_to_move_says_that_the_appointment_still_stands(browser: Br
     await set_booking(world, auto_confirm_appointments=False)
     async with visiting(browser, "phone") as pocket:
         page = await signed_in(pocket, clinic, token, f"/book?move={made}")
-        await page.locator(SLOT).first.click()
+        await hold(page, await first_slot(page))
         await page.reload()
         await page.get_by_test_id("book").click()
         await expect(page.get_by_test_id("booked")).to_contain_text("still yours")
