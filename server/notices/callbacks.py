@@ -34,7 +34,11 @@ GONE = frozenset({"failed", "undelivered", "canceled", "busy", "no-answer"})
 KEY = re.compile(r"notice-(\d{1,18})")
 NOTHING = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
-Told = Callable[[Store, Mapping[str, str]], Awaitable[None]]
+STOP = frozenset(
+    ["STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "توقف", "إيقاف", "रोकें", "बंद"]
+)
+START = frozenset(["START", "UNSTOP", "ابدأ", "शुरू"])
+"""The words by which somebody ends the messages to their number, and has them again; the first are every carrier's."""
 
 
 def signature(token: str, url: str, form: Mapping[str, str]) -> str:
@@ -79,8 +83,23 @@ returning id
 """
 
 
-def routes(store: Callable[[], Store], config: Config, said: Told) -> list[Route]:
-    """Where Twilio reaches us; nowhere while no account is configured. `said` hears what people answer."""
+async def hear(store: Store, form: Mapping[str, str]) -> None:
+    """Somebody answered a message: STOP ends what goes to their number over that channel at once, START begins it."""
+    kind, _, number = form.get("From", "").rpartition(":")
+    channel = "whatsapp" if kind == "whatsapp" else "sms"
+    word = (form.get("OptOutType") or form.get("Body", "")).strip().strip(".!").upper()
+    if word in STOP:
+        await store.pool.execute(NO_MORE, channel, number, store.now())
+    elif word in START:
+        await store.pool.execute(ONCE_MORE, channel, number)
+
+
+NO_MORE = "insert into opt_outs (channel, recipient, at) values ($1, $2, $3) on conflict do nothing"
+ONCE_MORE = "delete from opt_outs where channel = $1 and recipient = $2"
+
+
+def routes(store: Callable[[], Store], config: Config) -> list[Route]:
+    """Where Twilio reaches us; nowhere while no account is configured."""
     if not config.twilio_token:
         return []
 
@@ -95,7 +114,7 @@ def routes(store: Callable[[], Store], config: Config, said: Told) -> list[Route
 
     async def reply(request: Request) -> Response:
         """What somebody answered."""
-        await _noted(said(store(), await signed_form(request, config)))
+        await _noted(hear(store(), await signed_form(request, config)))
         return Response(NOTHING, media_type="text/xml")
 
     return [Route(STATUS, status, methods=["POST"]), Route(REPLIES, reply, methods=["POST"])]

@@ -7,7 +7,7 @@ at here and again each time something is sent there; the private key is masked w
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -237,8 +237,8 @@ USED = "update push_subscriptions set used_at = now() where id = $1"
 
 KEEP = Command("keep-subscription", keep, Subscribe, Subscribed, MAY, "POST /push/subscriptions", status=201)
 """Carried out by `subscribe` alone."""
-COMMANDS = [
+COMMANDS: list[Command[Any, Any]] = [
     Action.of("subscribe-push", subscribe, Subscribe, Subscribed, MAY, "POST /push/subscriptions", 201),
     Command("unsubscribe-push", unsubscribe, Unsubscribe, Unsubscribed, MAY, "POST /push/unsubscribe"),
 ]
-QUERIES = [Query("push-key", show_key, ShowKey, PushKey, MAY, "GET /push/key")]
+QUERIES: list[Query[Any, Any]] = [Query("push-key", show_key, ShowKey, PushKey, MAY, "GET /push/key")]
