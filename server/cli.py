@@ -136,27 +136,20 @@ def import_(
     institution: Annotated[str | None, typer.Option(help="Whose they are [the only one].")] = None,
     location: Annotated[str | None, typer.Option(help="Where they are [the first].")] = None,
     report: Annotated[Path | None, typer.Option(help="Write every row that could not be placed here, as CSV.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Try what an earlier run was refused, too.")] = False,
     data: Data = DATA,
 ) -> None:
     """Bring appointments of another system in; run again, it goes on, or changes nothing."""
-    from server import errors, importing
+    from server import importing, logs
 
-    try:
-        with typer.progressbar(length=1000, label="Appointments") as bar:
-            done = _run(
-                importing.run(
-                    _config(data=data), file, institution, location, lambda n, of: bar.update(n * 1000 // of - bar.pos)
-                )
-            )
-    except errors.Refusal as refusal:
-        _refuse(refusal.detail)
-    print(f"{done.rows} rows: {done.booked} booked, {done.known} were there already, {len(done.refused)} not placed.")
-    print(", ".join(f"{name.replace('_', ' ')} {n}" for name, n in sorted(done.steps.items())) or "Nothing else to do.")
-    lines = ["line,code,why", *(f'{line},{code},"{why.replace(chr(34), chr(39))}"' for line, code, why in done.refused)]
+    logs.configure(level="warning", json=False)
+    with importing.progress(sys.stderr) as told:
+        done = _run(importing.run(_config(data=data), file, institution, location, told, again))
+    print("\n".join(importing.summary(done)))
     if report:
-        report.write_text("\n".join(lines) + "\n")
+        importing.write_report(report, done.refused)
     elif done.refused:
-        print("\n".join(lines[:21]), file=sys.stderr)
+        print("\n".join(importing.first_refused(done)), file=sys.stderr)
 
 
 @app.command("evaluate-waits")
