@@ -50,6 +50,7 @@ register-patient           401      403                   yes                   
 search-patients            401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 correct-patient            401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 show-patient               401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+other-records              401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 write-medical-notes        401      403                   yes                   yes                   403                   403                   403                   403   403   403    403          403            403     404                  403                   403                   403         403
 medical-notes              401      403                   yes                   yes                   403                   403                   403                   403   403   403    403          403            403     404                  403                   403                   403         403
 location-overview          401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
@@ -250,7 +251,7 @@ class Town:
                 return {"name": "Somebody new", "confirm_new": True, "institution_id": world.institution}, None
             case "search-patients":
                 return {"q": "somebody", "institution_id": world.institution}, None
-            case "correct-patient" | "show-patient":
+            case "correct-patient" | "show-patient" | "other-records":
                 new = await world.do("register-patient", name="Somebody new", confirm_new=True)
                 return {"patient_id": new.patient.id, **({"phone": None} if name == "correct-patient" else {})}, None
             case "write-medical-notes" | "medical-notes":

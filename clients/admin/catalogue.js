@@ -9,6 +9,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Problem, get, request } from "../shared/api.js";
 import { number, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
+import { Closures } from "./closures.js";
 import { Import } from "./imports.js";
 import { Card, Check, Choice, Confirm, Pane, Several, Sheet, Text, ask } from "./parts.js";
 import { route } from "./route.js";
@@ -28,6 +29,7 @@ export function Catalogue() {
       <${Card} title=${t("admin.doctors")}><ul class="entries">${doctors.value.map((one) => html`<${DoctorEntry} key=${one.doctor} doctor=${one} />`)}</ul><//>
       <div class="two"><${Specialties} /><${VisitTypes} /></div>
       <${Card} title=${t("admin.booking")} note=${t("admin.booking.institution")}><${Booking} path=${`/institutions/${chosen.value}/booking`} /><//>
+      <${Closures} />
       <${Import} kinds=${["doctors", "specialties", "visit-types"]} />
     <//>
   `;

@@ -1,20 +1,20 @@
 // @ts-check
 /**
- * Owns the institution's patients in the back office: found as typed, registered, corrected, brought in.
+ * Owns the institution's patients in the back office: found as typed, registered, brought in.
  *
  * @import {FoundPatient} from "../shared/wire.js"
  */
 import { useEffect, useState } from "preact/hooks";
 
-import { get, request } from "../shared/api.js";
-import { t } from "../shared/i18n.js";
+import { Problem, act, request } from "../shared/api.js";
+import { fullDate, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
 import { Import } from "./imports.js";
-import { Card, Choice, Pane, Sheet, Text, ask } from "./parts.js";
-import { route } from "./route.js";
-import { change, chosen, retry } from "./work.js";
+import { Card, Pane, Sheet, Text, ask, close } from "./parts.js";
+import { Patient } from "./patientrecord.js";
+import { go, route } from "./route.js";
+import { chosen, retry, say } from "./work.js";
 
-const GENDERS = ["", "female", "male", "diverse", "unstated"];
 /** After so long without a further key, what is typed is looked for. */
 const PAUSE_MS = 120;
 
@@ -49,7 +49,7 @@ function Search() {
         <${Text} label=${t("admin.patients.search")} type="search" value=${q} required=${false} max=${200} onChange=${setQ} />
         <div role="status">${found?.length === 0 && html`<p class="list-empty">${t("admin.patients.nobody")}</p>`}</div>
         <ul class="entries">
-          ${(found ?? []).map((one) => html`<li key=${one.id} class="entry is-link" data-testid="admin-patient"><div class="entry-main"><a class="entry-link" href=${`#/patients/patient/${one.id}`}>${one.name}</a><bdi class="soft">${one.number}</bdi></div><div class="entry-main soft"><bdi>${one.phone ?? ""}</bdi><bdi>${one.birth_date ?? one.birth_year ?? ""}</bdi></div></li>`)}
+          ${(found ?? []).map((one) => html`<${FoundEntry} key=${one.id} one=${one} />`)}
         </ul>
       <//>
       <${Import} kinds=${["patients"]} />
@@ -57,73 +57,38 @@ function Search() {
   `;
 }
 
+/** A new patient; whoever may be the same person is shown first, and said once more that they are not. */
 function Register() {
   const [name, setName] = useState("");
   const [phone, setPhone] = useState("");
   const [born, setBorn] = useState("");
+  const [twins, setTwins] = useState(/** @type {FoundPatient[]} */ ([]));
   const submit = async () => {
-    const body = { name: name.trim(), phone: phone.trim() || null, birth_date: born || null, institution_id: chosen.peek() };
-    return Boolean(await change("doctor", "/patients", body, { name: name.trim() }));
+    const body = { name: name.trim(), phone: phone.trim() || null, birth_date: born || null, institution_id: chosen.peek(), ...(twins.length > 0 && { confirm_new: true }) };
+    try {
+      const reply = await act("/patients", body);
+      say({ text: t("admin.done.doctor", { name: name.trim() }), kind: "done" });
+      go(`#/patients/patient/${reply.patient.id}`);
+      return true;
+    } catch (error) {
+      retry(error);
+      const problem = /** @type {Problem} */ (error);
+      if (problem.code === "possible-duplicate") setTwins(problem.body.candidates ?? []);
+      else say({ text: problem.message, kind: "problem" });
+      return false;
+    }
   };
+  /** @param {(text: string) => void} set */
+  const anew = (set) => (/** @type {string} */ text) => (set(text), setTwins([]));
   return html`
-    <${Sheet} title=${t("admin.patients.new")} action=${t("admin.add")} onSubmit=${submit}>
-      <${Text} label=${t("admin.name")} value=${name} max=${200} onChange=${setName} />
-      <${Text} label=${t("admin.patients.phone")} type="tel" value=${phone} max=${40} required=${false} onChange=${setPhone} />
-      <${Text} label=${t("admin.patients.born")} type="date" value=${born} required=${false} onChange=${setBorn} />
+    <${Sheet} title=${t("admin.patients.new")} action=${t(twins.length > 0 ? "admin.patients.new.sure" : "admin.add")} onSubmit=${submit}>
+      <${Text} label=${t("admin.name")} value=${name} max=${200} onChange=${anew(setName)} />
+      <${Text} label=${t("admin.patients.phone")} type="tel" value=${phone} max=${40} required=${false} onChange=${anew(setPhone)} />
+      <${Text} label=${t("admin.patients.born")} type="date" value=${born} required=${false} onChange=${anew(setBorn)} />
+      <div role="status">${twins.length > 0 && html`<p class="sheet-note">${t("admin.patients.twins")}</p><ul class="entries">${twins.map((one) => html`<${FoundEntry} key=${one.id} one=${one} onClick=${close} />`)}</ul>`}</div>
     <//>
   `;
 }
 
-/** @param {{id: number}} props */
-function Patient({ id }) {
-  const [record, setRecord] = useState(/** @type {Record<string, any> | null} */ (null));
-  const [problem, setProblem] = useState("");
-  useEffect(() => {
-    let current = true;
-    get(`/patients/${id}`).then((view) => current && setRecord(view.patient), (error) => (retry(error), current && setProblem(error.message)));
-    return () => void (current = false);
-  }, [id]);
-  const back = { href: "#/patients", text: t("admin.patients") };
-  if (!record) return html`<${Pane} title=${problem ? t("admin.gone") : t("link.connecting")} back=${back}><p class="soft">${problem}</p><//>`;
-  return html`<${Pane} title=${record.name} lead=${record.number} back=${back}><${Record} key=${JSON.stringify(record)} record=${record} onSaved=${setRecord} /><//>`;
-}
-
-/** @param {{record: Record<string, any>, onSaved: (record: any) => void}} props */
-function Record({ record, onSaved }) {
-  const contact = record.emergency_contact ?? {};
-  const cover = record.insurance ?? {};
-  const [form, setForm] = useState(/** @type {Record<string, string>} */ ({
-    name: record.name, phone: record.phone ?? "", birth_date: record.birth_date ?? "", gender: record.gender ?? "", email: record.email ?? "", address: record.address ?? "",
-    language: record.language ?? "", requirements: record.requirements.join("; "), contact_name: contact.name ?? "", contact_phone: contact.phone ?? "", contact_relation: contact.relation ?? "",
-    insurer: cover.insurer ?? "", policy: cover.policy ?? "",
-  }));
-  /** @param {string} name @param {string} label @param {Record<string, any>} [more] */
-  const field = (name, label, more = {}) => html`<${Text} label=${t(label)} name=${name} value=${form[name] ?? ""} required=${name === "name"} onChange=${(/** @type {string} */ text) => setForm({ ...form, [name]: text })} ...${more} />`;
-  /** @param {string} name */
-  const said = (name) => (form[name] ?? "").trim() || null;
-  /** @param {Event} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    const body = {
-      name: said("name"), phone: said("phone"), gender: said("gender"), email: said("email"), address: said("address"), language: said("language"),
-      ...(said("birth_date") !== (record.birth_date ?? null) && { birth_date: said("birth_date"), ...(!said("birth_date") && { birth_year: null }) }),
-      requirements: (form.requirements ?? "").split(";").map((one) => one.trim()).filter(Boolean),
-      emergency_contact: said("contact_name") ? { name: said("contact_name"), phone: said("contact_phone"), relation: said("contact_relation") } : null,
-      insurance: said("insurer") ? { insurer: said("insurer"), policy: said("policy"), verified: cover.verified ?? false } : null,
-    };
-    const saved = await change("settings", `/patients/${record.id}`, body);
-    if (saved) onSaved(saved);
-  };
-  return html`
-    <${Card} title=${t("admin.patients.record")}>
-      <form class="form" onSubmit=${submit} data-testid="admin-patient-record">
-        <div class="form-row">${field("name", "admin.name", { max: 200 })}${field("birth_date", "admin.patients.born", { type: "date" })}<${Choice} label=${t("admin.patients.gender")} value=${form.gender ?? ""} options=${GENDERS.map((one) => ({ value: one, text: one ? t(`admin.patients.gender.${one}`) : "–" }))} onChange=${(/** @type {string} */ gender) => setForm({ ...form, gender })} /></div>
-        <div class="form-row">${field("phone", "admin.patients.phone", { type: "tel", max: 40 })}${field("email", "console.email", { type: "email", max: 254 })}${field("language", "admin.patients.language", { max: 12 })}</div>
-        <div class="form-row">${field("address", "admin.patients.address", { max: 500 })}${field("requirements", "admin.patients.requirements", { max: 1000 })}</div>
-        <div class="form-row">${field("contact_name", "admin.patients.contact", { max: 200 })}${field("contact_phone", "admin.patients.contact.phone", { type: "tel", max: 40 })}${field("contact_relation", "admin.patients.contact.relation")}</div>
-        <div class="form-row">${field("insurer", "admin.patients.insurer")}${field("policy", "admin.patients.policy")}</div>
-        <div class="form-foot"><button class="button main" type="submit">${t("console.save")}</button></div>
-      </form>
-    <//>
-  `;
-}
+/** Somebody found, with what tells them from another. @param {{one: FoundPatient, onClick?: () => void, children?: any}} props */
+export const FoundEntry = ({ one, onClick, children }) => html`<li class="entry is-link" data-testid="admin-patient"><div class="entry-main"><a class="entry-link" href=${`#/patients/patient/${one.id}`} onClick=${onClick}><bdi>${one.name}</bdi></a><bdi class="soft">${one.number}</bdi></div><div class="entry-main soft"><bdi dir="ltr">${one.phone ?? ""}</bdi><span>${one.birth_date ? fullDate(one.birth_date) : (one.birth_year ?? "")}</span></div><div class="entry-steps">${children}</div></li>`;

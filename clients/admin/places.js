@@ -21,6 +21,21 @@ export const languageName = (tag) => new Intl.DisplayNames([language.value], { t
 
 const zones = () => (Intl.supportedValuesOf ? ["UTC", ...Intl.supportedValuesOf("timeZone")] : ["UTC"]);
 
+const LETTERS = [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ"];
+
+/** Every country that has a name, in the page's language. */
+function regions() {
+  const names = new Intl.DisplayNames([language.value], { type: "region", fallback: "none" });
+  const found = LETTERS.flatMap((one) => LETTERS.map((other) => ({ value: one + other, text: names.of(one + other) ?? "" }))).filter((one) => one.text);
+  return found.sort((a, b) => a.text.localeCompare(b.text, language.value));
+}
+
+/** Every currency, by its code and name. */
+function currencies() {
+  const names = new Intl.DisplayNames([language.value], { type: "currency" });
+  return (Intl.supportedValuesOf ? Intl.supportedValuesOf("currency") : ["USD", "EUR", "GBP"]).map((value) => ({ value, text: `${value} · ${names.of(value)}` }));
+}
+
 export function Places() {
   const { of, id } = route.value;
   if (of === "location" && id) return html`<${Location} key=${id} location=${row(`location:${id}`)} />`;
@@ -44,7 +59,7 @@ function Institution({ institution: one }) {
         <${Add} label=${t("admin.locations.new")} value=${name} onChange=${setName} onAdd=${add} />
       <//>
       <${Doctors} />
-      <${About} key=${`${one.name}|${one.zone}|${one.languages}`} institution=${one} />
+      <${About} key=${`${one.name}|${one.zone}|${one.languages}|${one.country}|${one.currency}`} institution=${one} />
       <${Card} title=${t("admin.set.title")} note=${t("admin.set.institution")}><${Settings} level="institution" id=${one.institution} above=${null} /><//>
     <//>
   `;
@@ -77,11 +92,13 @@ function About({ institution: one }) {
   const [name, setName] = useState(one.name);
   const [zone, setZone] = useState(one.zone);
   const [spoken, setSpoken] = useState(one.languages);
-  const dirty = name !== one.name || zone !== one.zone || String(spoken) !== String(one.languages);
+  const [country, setCountry] = useState(one.country ?? "");
+  const [currency, setCurrency] = useState(one.currency ?? "");
+  const dirty = name !== one.name || zone !== one.zone || String(spoken) !== String(one.languages) || country !== (one.country ?? "") || currency !== (one.currency ?? "");
   /** @param {Event} event */
   const submit = (event) => {
     event.preventDefault();
-    void change("institution", `/institutions/${one.institution}`, { name: name.trim(), zone, languages: spoken });
+    void change("institution", `/institutions/${one.institution}`, { name: name.trim(), zone, languages: spoken, country: country || null, ...(currency && { currency }) });
   };
   /** @param {number} at */
   const earlier = (at) => setSpoken(spoken.map((tag, index) => spoken[index === at ? at - 1 : index === at - 1 ? at : index] ?? tag));
@@ -101,6 +118,10 @@ function About({ institution: one }) {
         <div class="form-row">
           <${Text} label=${t("admin.name")} value=${name} onChange=${setName} />
           <${Zone} value=${zone} onChange=${setZone} />
+        </div>
+        <div class="form-row">
+          <${Choice} label=${t("admin.institution.country")} value=${country} options=${[{ value: "", text: "–" }, ...regions()]} onChange=${setCountry} />
+          <${Choice} label=${t("admin.institution.currency")} value=${currency} options=${currencies()} onChange=${setCurrency} />
         </div>
         <fieldset class="languages">
           <legend>${t("admin.languages")}</legend>

@@ -7,7 +7,7 @@
  * @typedef {{kind: Kind, version: number, content: string, at: string}} Note
  */
 import { signal } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import { Problem, get } from "../shared/api.js";
 import { clockTime, fullDate, has, longDate, stamp, t } from "../shared/i18n.js";
@@ -129,7 +129,13 @@ function Notes({ id }) {
 function Written({ id, kind, versions, onSaved }) {
   const last = versions.reduce((a, b) => (a && a.version > b.version ? a : b), /** @type {Note | null} */ (null));
   const [text, setText] = useState(last?.content ?? "");
-  useEffect(() => setText(last?.content ?? ""), [last?.version]);
+  const base = useRef(last?.content ?? "");
+  useEffect(() => {
+    const known = base.current;
+    base.current = last?.content ?? "";
+    // Whoever has typed on meanwhile keeps what they typed.
+    setText((now) => (now === known ? base.current : now));
+  }, [last?.version]);
   const changed = text.trim() !== (last?.content ?? "").trim() && text.trim() !== "";
   const save = async () => void ((await step("notes", `/appointments/${id}/notes`, { kind, content: text.trim() })) && onSaved());
   return html`

@@ -3,19 +3,18 @@
  * Owns the sheets of the schedule page: a session's form, one slot, many slots, blocked time, an end.
  *
  * @import {Pause, Session} from "./week.js"
- * @import {Block, Slot, Weekly} from "./work.js"
+ * @import {Block as Blocked, Slot, Weekly} from "./work.js"
  */
 import { useState } from "preact/hooks";
 
-import { Problem, request } from "../shared/api.js";
-import { clockTime, datePart, dayName, dayTitle, t, zone } from "../shared/i18n.js";
+import { BlockSheet as Block } from "../shared/block.js";
+import { clockTime, datePart, dayTitle, t, zone } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { instant, plusDays } from "../shared/times.js";
 import { html } from "../shared/ui.js";
-import { arranged, busy, closeSheet, draft, redraw, replace, say, step, toast, today, who } from "./work.js";
+import { arranged, busy, closeSheet, draft, redraw, replace, say, spot, step, toast, today, who } from "./work.js";
 
 const MODES = ["both", "in_person", "online"];
-const KINDS = ["leave", "holiday", "emergency", "other"];
 const WEEKDAYS = [0, 1, 2, 3, 4, 5, 6];
 const weekdayName = (/** @type {number} */ weekday) => datePart(Date.UTC(2024, 0, 1 + weekday), { weekday: "long", timeZone: "UTC" });
 const problem = () => (toast.value?.kind === "problem" ? toast.value.text : "");
@@ -81,41 +80,28 @@ export function BulkSheet() {
   `;
 }
 
-/** A blocked period: hours, or whole days. Where there are bookings in it, what becomes of them is asked for. */
-export function BlockSheet() {
-  const [own, setOwn] = useState({ kind: "leave", reason: "", from: `${plusDays(today.peek(), 1)}T00:00`, to: `${plusDays(today.peek(), 2)}T00:00` });
-  const [found, setFound] = useState(/** @type {any[] | null} */ (null));
-  const [fate, setFate] = useState("keep");
-  const set = (/** @type {Partial<typeof own>} */ some) => (setOwn({ ...own, ...some }), setFound(null));
-  const body = () => {
-    const at = (/** @type {string} */ local) => new Date(instant(local, zone.peek()) ?? NaN).toISOString();
-    return { doctor_id: who.peek(), kind: own.kind, reason: own.reason.trim() || null, starts_at: at(own.from), ends_at: at(own.to) };
-  };
+/** A blocked period of this doctor's. */
+export const BlockSheet = () => html`<${Block} whose=${[{ value: "own", text: "", scope: { doctor_id: who.peek() } }]} today=${today.peek()} onClose=${closeSheet} onDone=${() => say(t("schedule.block.done"), "done")} />`;
+
+/** One slot more on a day. @param {{day: string}} props */
+export function OneSheet({ day }) {
+  const [own, setOwn] = useState({ location_id: arranged.peek()?.locations[0]?.id ?? 0, day, starts: "09:00", minutes: 15, capacity: 1, mode: "both" });
+  const set = (/** @type {Partial<typeof own>} */ some) => setOwn({ ...own, ...some });
   const submit = async () => {
-    if (own.to <= own.from) return say(t("schedule.block.order"), "problem");
-    try {
-      await request("POST", "/blocks", { body: found ? { ...body(), bookings: fate } : body() });
-      say(t("schedule.block.done"), "done");
-      closeSheet();
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      if (error.code === "block-has-bookings") setFound(error.body.bookings ?? []);
-      else say(error.message, "problem");
-    }
+    const { day: on, starts, ...rest } = own;
+    const at = instant(`${on}T${starts}`, spot(own.location_id)?.zone ?? zone.peek());
+    return at !== null && (await step(`/doctors/${who.peek()}/slots`, { ...rest, starts_at: new Date(at).toISOString() }, "schedule.one.done")) && closeSheet();
   };
   return html`
-    <${Sheet} title=${t("schedule.block")} action=${t("schedule.block.go")} problem=${problem()} onClose=${closeSheet} onSubmit=${submit}>
-      <${Choice} label=${t("schedule.kind")} value=${own.kind} options=${KINDS.map((value) => ({ value, text: t(`schedule.kind.${value}`) }))} onChange=${(/** @type {string} */ kind) => set({ kind })} />
-      <div class="pair"><${Field} label=${t("schedule.starts")} type="datetime-local" value=${own.from} onChange=${(/** @type {string} */ from) => set({ from })} /><${Field} label=${t("schedule.ends")} type="datetime-local" value=${own.to} onChange=${(/** @type {string} */ to) => set({ to })} /></div>
-      <label class="field"><span>${t("schedule.reason")}</span><input maxlength="500" value=${own.reason} onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => set({ reason: event.currentTarget.value })} /></label>
-      ${found && html`<div class="plan-outside" role="status"><strong>${t("schedule.block.booked", { n: found.length })}</strong>
-          <ul>${found.map((one) => html`<li key=${one.appointment_id}>${dayName(one.starts_at)} ${clockTime(Date.parse(one.starts_at))} <bdi>${one.patient ?? ""}</bdi> ${one.number}</li>`)}</ul></div>
-        <${Choice} label=${t("schedule.block.fate")} value=${fate} options=${["keep", "move", "cancel"].map((value) => ({ value, text: t(`schedule.fate.${value}`) }))} onChange=${setFate} />`}
+    <${Sheet} title=${t("schedule.one")} action=${t("schedule.bulk.go")} busy=${busy.value} problem=${problem()} onClose=${closeSheet} onSubmit=${submit}>
+      <${Choice} label=${t("schedule.location")} value=${String(own.location_id)} options=${places()} onChange=${(/** @type {string} */ text) => set({ location_id: Number(text) })} />
+      <div class="pair"><${Field} label=${t("schedule.day")} type="date" value=${own.day} onChange=${(/** @type {string} */ on) => set({ day: on })} /><${Field} label=${t("schedule.starts")} type="time" value=${own.starts} onChange=${(/** @type {string} */ starts) => set({ starts })} /><${Field} label=${t("schedule.minutes")} type="number" min=${5} max=${720} value=${own.minutes} onChange=${(/** @type {string} */ text) => set({ minutes: Number(text) })} /></div>
+      <div class="pair"><${Field} label=${t("schedule.capacity")} type="number" min=${1} max=${100} value=${own.capacity} onChange=${(/** @type {string} */ text) => set({ capacity: Number(text) })} /><${Choice} label=${t("schedule.mode")} value=${own.mode} options=${modes()} onChange=${(/** @type {string} */ mode) => set({ mode })} /></div>
     <//>
   `;
 }
 
-/** @param {{block: Block}} props */
+/** @param {{block: Blocked}} props */
 export const OverSheet = ({ block }) => html`<${Sheet} title=${t("schedule.unblock")} action=${t("schedule.unblock")} busy=${busy.value} problem=${problem()} onClose=${closeSheet} onSubmit=${async () => (await step(`/blocks/${block.id}/end`, {}, "schedule.unblocked")) && closeSheet()}><p class="sheet-note">${t("schedule.unblock.text")}</p><//>`;
 
 /** @param {{weekly: Weekly}} props */

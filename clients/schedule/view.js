@@ -12,7 +12,7 @@ import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { dayOf, plusDays, wall } from "../shared/times.js";
 import { html } from "../shared/ui.js";
-import { BlockSheet, BulkSheet, EndSheet, OverSheet, SessionSheet, SlotSheet } from "./sheets.js";
+import { BlockSheet, BulkSheet, EndSheet, OneSheet, OverSheet, SessionSheet, SlotSheet } from "./sheets.js";
 import { DAY, STEP, length, minutes, moved, resized, slotsOf } from "./week.js";
 import { arranged, busy, calendar, choose, day, days, discard, doctors, draft, edit, isDoctor, preview, redraw, refusal, replace, save, sheet, shut, spot, stale, toast, today, who } from "./work.js";
 
@@ -76,7 +76,7 @@ function AsItIs() {
     </div>
     ${all?.blocks.map((one) => html`<p class="plan-block" key=${one.id}><span><strong>${t(`schedule.kind.${one.kind}`)}</strong> ${fullDate(one.starts_at)} ${clockTime(Date.parse(one.starts_at))} – ${fullDate(one.ends_at)} ${clockTime(Date.parse(one.ends_at))} ${one.reason && html`<span dir="auto">${one.reason}</span>`}</span>
       ${(!isDoctor.value || one.doctor_id === who.value) && html`<button class="button" type="button" onClick=${() => (sheet.value = () => html`<${OverSheet} block=${one} />`)}>${t("schedule.unblock")}</button>`}</p>`)}
-    <${Grid} range=${rangeOf((all?.slots ?? []).flatMap((one) => [minuteOf(one.starts_at), minuteOf(one.ends_at) || DAY]))} heads=${shown.map((one) => ({ text: dayName(one), today: one === today.value }))}
+    <${Grid} range=${rangeOf((all?.slots ?? []).flatMap((one) => [minuteOf(one.starts_at), minuteOf(one.ends_at) || DAY]))} heads=${shown.map((one) => ({ text: dayName(one), today: one === today.value, add: one >= today.value && html`<button class="button quiet" type="button" aria-label=${t("schedule.one.on", { day: dayName(one) })} onClick=${() => (sheet.value = () => html`<${OneSheet} day=${one} />`)}>+</button>` }))}
       columns=${shown.map((one) => html`${all?.slots.filter((slot) => dayOf(Date.parse(slot.starts_at), zone.value) === one).map((slot) => html`<${SlotTile} key=${slot.id} slot=${slot} />`)}`)} />
     ${all?.slots.length === 0 && html`<p class="plan-empty">${t("schedule.noslots")}</p>`}
   `;

@@ -52,10 +52,11 @@ export function sentence(body) {
 /**
  * @param {string} method
  * @param {string} path below /api/v1
- * @param {{body?: any, key?: string, authorization?: string, file?: boolean}} [options] `file`: the answer is a file
+ * @param {{body?: any, key?: string, authorization?: string, file?: boolean, patience?: number}} [options] `file`: the
+ *   answer is a file; `patience`: how long it may take, for what takes long
  * @returns {Promise<any>}
  */
-export async function request(method, path, { body, key, authorization: own, file = false } = {}) {
+export async function request(method, path, { body, key, authorization: own, file = false, patience = TIMEOUT_MS } = {}) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -64,7 +65,7 @@ export async function request(method, path, { body, key, authorization: own, fil
   if (who) headers.Authorization = who;
   else if (method !== "GET" && csrf) headers["X-CSRF-Token"] = csrf;
   const stop = new AbortController();
-  const late = setTimeout(() => stop.abort(), TIMEOUT_MS);
+  const late = setTimeout(() => stop.abort(), patience);
   try {
     const reply = await fetch(BASE + path, {
       method,

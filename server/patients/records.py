@@ -400,6 +400,24 @@ CANDIDATES = 10
 """How many possible duplicates are shown."""
 
 
+class OfRecord(Ask):
+    """One patient."""
+
+    patient_id: Id
+
+
+async def other_records(view: Read, actor: Actor, ask: OfRecord) -> FoundPatients:
+    """Other records that may be the same person's, the likeliest first. Raises `NotFound`, `PatientMerged`."""
+    record = await patient_record(view.conn, actor, ask.patient_id)
+    institution_id = await view.conn.fetchval(INSTITUTION_OF_RECORD, record.id)
+    new = NewPatient.model_validate(record.model_dump(include=set(FIELDS)))
+    found = await duplicates_of(view.conn, institution_id, new)
+    return FoundPatients(items=[one for one in found if one.id != record.id])
+
+
+INSTITUTION_OF_RECORD = "select institution_id from patients where id = $1"
+
+
 def _same_person(new: NewPatient, names: list[str], row: Any) -> float:
     """How likely a record of a similar name is the same person's; 0 where their births say otherwise."""
     likeness = min(spelling.likeness(names, row["name"]), spelling.likeness(spelling.words(row["name"]), new.name))
@@ -471,6 +489,15 @@ QUERIES: list[Query[Any, Any]] = [
         FoundPatients,
         STAFF,
         "POST /patients/search",
+        patients=lambda found: [one.id for one in found.items],
+    ),
+    Query(
+        "other-records",
+        other_records,
+        OfRecord,
+        FoundPatients,
+        STAFF,
+        "GET /patients/{patient_id}/duplicates",
         patients=lambda found: [one.id for one in found.items],
     ),
 ]
