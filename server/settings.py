@@ -77,6 +77,10 @@ class QueueSettings(BaseModel):
     show_arrival_code: bool = Field(
         default=False, description="Whether boards show the code that patients check themselves in with there."
     )
+    closes_day: bool = Field(
+        default=True,
+        description="At the end of the local day, whatever still waits is ended. Off, for a queue that never closes.",
+    )
 
 
 class BookingSettings(BaseModel):
@@ -94,6 +98,12 @@ class BookingSettings(BaseModel):
     self_registration: bool = Field(default=True, description="Whether people who are not known yet may register.")
     emergency_escalates_seconds: int = Field(
         default=60, ge=5, le=3600, description="After so long without an answer, an emergency is told to more people."
+    )
+    no_show_after_minutes: int | None = Field(
+        default=None,
+        ge=0,
+        le=2880,
+        description="So long after its time a visit without its patient is a no-show. None or 0: never by itself.",
     )
 
 
@@ -135,6 +145,19 @@ class NoticeSettings(BaseModel):
     follow_no_show: bool = Field(default=True, description="Whether patients are told of a visit that they missed.")
 
 
+class RetentionSettings(BaseModel):
+    """After how many days what is known of patients is forgotten; without a number it is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    visits_days: int | None = Field(default=None, ge=30, le=36_500, description="What was written down about a visit.")
+    notices_days: int | None = Field(default=None, ge=7, le=36_500, description="What was sent, and to where.")
+    events_days: int | None = Field(default=None, ge=7, le=36_500, description="What streams told.")
+    patients_days: int | None = Field(
+        default=None, ge=365, le=36_500, description="Who patients are who have not been seen since."
+    )
+
+
 def _optional(of: type[BaseModel]) -> dict[str, Any]:
     """Each of the settings, with its limits, or null: take it back to the inherited value."""
     return {
@@ -161,6 +184,14 @@ NoticePartial: type[BaseModel] = create_model(
     __config__=ConfigDict(frozen=True, extra="forbid"),
     __doc__="Some settings; null takes a value back to the inherited one.",
     **_optional(NoticeSettings),
+)
+
+
+RetentionPartial: type[BaseModel] = create_model(
+    "RetentionPartial",
+    __config__=ConfigDict(frozen=True, extra="forbid"),
+    __doc__="Some settings; null keeps what they are about.",
+    **_optional(RetentionSettings),
 )
 
 

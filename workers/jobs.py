@@ -54,6 +54,8 @@ JOBS: tuple[Job, ...] = (
     Job("refresh-waits", tasks.refresh_waits, every=10),
     Job("escalate-emergencies", tasks.escalate, every=5, at=1),
     Job("expire-requests", tasks.expire_requests, every=10, at=5),
+    Job("note-no-shows", tasks.note_no_shows, every=MINUTE, at=20, within=50.0),
+    Job("close-days", tasks.close_days, every=MINUTE, at=40, within=50.0),
     Job("seal-audit", tasks.seal_audit, every=10, at=3),
     Job("generate-slots", tasks.generate_slots, every=MINUTE, at=30, within=50.0),
     Job("file-slots", tasks.file_slots, every=HOUR, at=7 * MINUTE, within=120.0),

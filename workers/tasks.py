@@ -6,9 +6,9 @@ nothing left to do; a refusal costs the one thing that it is about, and the task
 
 from typing import Any
 
-from server import access, appointments, audit, emergencies, errors, logs, store
+from server import access, appointments, audit, emergencies, errors, logs, queue, store
 from server.availability import FILE_DOCTOR, GENERATE, OfDoctor
-from server.queue import REFRESH_WAITS, RefreshWaits
+from server.queue import CLOSE_DAY, REFRESH_WAITS, CloseDay, RefreshWaits
 from server.settings import BookingSettings
 from server.store import Store
 
@@ -65,6 +65,24 @@ async def expire_requests(ctx: dict[str, Any]) -> None:
     """End the requests for an appointment that nobody has answered in time; their seats are free."""
     if ended := await appointments.expire_requests(ctx["store"]):
         log.info("requests-expired", count=ended)
+
+
+async def note_no_shows(ctx: dict[str, Any]) -> None:
+    """Note whoever did not come to their appointment, where a clinic wants that noted by the clock."""
+    if missed := await appointments.note_no_shows(ctx["store"]):
+        log.info("no-shows-noted", count=missed)
+
+
+async def close_days(ctx: dict[str, Any]) -> None:
+    """Close the day of every queue whose place has come to the end of it."""
+    things: Store = ctx["store"]
+    for id_ in await queue.unclosed(things.pool, things.now()):
+        try:
+            closed = await things.execute(CLOSE_DAY, access.SYSTEM, CloseDay(queue_id=id_))
+            if closed.closed:
+                log.info("day-closed", queue=id_, **closed.model_dump(exclude={"closed"}))
+        except errors.Refusal as refusal:
+            log.warning("day-not-closed", queue=id_, code=refusal.code)
 
 
 async def file_appointments(ctx: dict[str, Any]) -> None:

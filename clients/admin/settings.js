@@ -28,6 +28,7 @@ const SETTINGS = [
   { name: "appointment_late", kind: "place" },
   { name: "appointment_grace_minutes", kind: "number", min: 0, max: 240 },
   { name: "show_arrival_code", kind: "switch" },
+  { name: "closes_day", kind: "switch" },
 ];
 const PLACES = ["appointment", "arrival"];
 const ORDERS = ["urgent_first", "fifo", "scored"];

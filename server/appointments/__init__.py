@@ -5,7 +5,7 @@ from typing import Any
 from server.appointments import blocking, booking, bulk, life, lists, merging, money, notes, requests, retelling, visits
 from server.appointments.records import doctor_rows, patient_rows
 from server.appointments.retelling import every_doctor, gate_doctors, retell
-from server.appointments.upkeep import expire_requests, file_all
+from server.appointments.upkeep import expire_requests, file_all, note_no_shows
 from server.store import Command, Query, Reactions
 
 COMMANDS: list[Command[Any, Any]] = [
@@ -32,6 +32,7 @@ __all__ = [
     "expire_requests",
     "file_all",
     "gate_doctors",
+    "note_no_shows",
     "patient_rows",
     "retell",
 ]

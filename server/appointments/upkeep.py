@@ -1,4 +1,5 @@
-"""What the worker does by the clock: requests expire, and what has been over for a day leaves the streams.
+"""What the worker does by the clock: requests expire, those who did not come are no-shows, and what has been over for a
+day leaves the streams.
 
 Invariant: each run does whatever is due by then, so it can come twice or late without harm.
 """
@@ -9,6 +10,7 @@ from typing import Any
 from server import access, errors, events, logs
 from server.access import Actor
 from server.appointments.requests import DUE, EXPIRE, OfAppointment
+from server.appointments.visits import NO_SHOW, Missed
 from server.asks import Ask, Id, Reply
 from server.store import Command, Store, Tx
 
@@ -29,6 +31,43 @@ async def expire_requests(store: Store) -> int:
             # Answered meanwhile, most likely.
             log.info("request-not-expired", appointment=row["id"], code=refusal.code)
     return ended
+
+
+NOT_ATTENDED = "not-attended"
+"""The reason on record of a no-show that nobody noted but the clock."""
+
+
+async def note_no_shows(store: Store) -> int:
+    """Note as no-shows whoever has not come so long after the time as the settings say; answers how many."""
+    noted = 0
+    for row in await store.pool.fetch(UNATTENDED, store.now(), AT_ONCE):
+        try:
+            await store.execute(NO_SHOW, access.SYSTEM, Missed(appointment_id=row["id"], reason=NOT_ATTENDED))
+            noted += 1
+        except errors.Refusal as refusal:
+            # Checked in, moved or called off meanwhile.
+            log.info("no-show-not-noted", appointment=row["id"], code=refusal.code)
+    return noted
+
+
+# Not of longer ago than two days: whoever turns the setting on does not have a past missed that nobody kept books of.
+# And not of somebody who has a ticket there: they came, if not to be checked in.
+UNATTENDED = """
+select a.id
+from doctors d join institutions i on i.id = d.institution_id
+cross join lateral (select coalesce(
+    (d.booking ->> 'no_show_after_minutes')::integer, (i.booking ->> 'no_show_after_minutes')::integer, 0
+) as minutes) s
+join appointments a on a.doctor_id = d.id and a.kind = 'scheduled' and a.state = 'confirmed' and a.ticket_id is null
+    and a.starts_at < $1::timestamptz - make_interval(mins => s.minutes)
+    and a.starts_at > $1::timestamptz - make_interval(days => 2, mins => s.minutes)
+where s.minutes > 0 and not exists (
+    select from tickets t join queues q on q.id = t.queue_id
+    where t.patient_id = a.patient_id and q.location_id = a.location_id and t.state not in ('no_show', 'cancelled')
+        and t.joined_at > a.starts_at - interval '12 hours' and t.joined_at < a.starts_at + interval '2 days'
+)
+order by a.starts_at limit $2
+"""
 
 
 class FileAppointments(Ask):

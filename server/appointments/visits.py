@@ -185,7 +185,8 @@ def mirrored(before: Appointment, ticket: asyncpg.Record, tx: Tx, undid: str | N
         # Of a pool it is known only now whose patient it is.
         doctor_id = (ticket["doctor_id"] if state in STEPS else None) or ticket["owner"] or doctor_id
     if state is State.confirmed:
-        if not walk_in:
+        # The end of the day leaves nobody to be seen at another hour of it.
+        if not walk_in and tx.actor.role is not Role.system:
             return replace(
                 before, state=state, ticket_id=None, token=None, queue_id=None, checked_in_at=None, started_at=None,
                 ended_at=None, undo=None,
@@ -211,6 +212,8 @@ def mirrored(before: Appointment, ticket: asyncpg.Record, tx: Tx, undid: str | N
 
 
 def _by(actor: Actor) -> Any:
+    if actor.role is Role.system:
+        return "system"
     return "patient" if actor.role in (Role.patient, Role.ticket) else "staff"
 
 
@@ -575,6 +578,9 @@ async def _both(line: Line, ticket: Ticket, undid: str | None = None) -> Appoint
     return moved(after)
 
 
+NO_SHOW: Command[Missed, AppointmentNow] = Command(
+    "no-show-appointment", no_show, Missed, AppointmentNow, STAFF, "POST /appointments/{appointment_id}/no-show"
+)
 HERE = frozenset({*STAFF, Role.device})
 KIOSKS = frozenset({Role.device})
 COMMANDS: list[Command[Any, Any]] = [
@@ -592,9 +598,7 @@ COMMANDS: list[Command[Any, Any]] = [
     Command(
         "complete-appointment", complete, AtDesk, AppointmentNow, STAFF, "POST /appointments/{appointment_id}/complete"
     ),
-    Command(
-        "no-show-appointment", no_show, Missed, AppointmentNow, STAFF, "POST /appointments/{appointment_id}/no-show"
-    ),
+    NO_SHOW,
     Command("undo-appointment", undo, OfAppointment, AppointmentNow, STAFF, "POST /appointments/{appointment_id}/undo"),
 ]
 QUERIES: list[Query[Any, Any]] = [

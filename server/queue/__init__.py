@@ -10,15 +10,19 @@ from server.queue.commands import (
     set_department,
     take_desk_away,
 )
+from server.queue.days import CLOSE_DAY, CloseDay, DayClosed, unclosed
 from server.queue.line import board_rows, patient_rows, staff_rows
 
 COMMANDS = [*commands.COMMANDS, *undo.COMMANDS, *reception.COMMANDS]
 QUERIES = [*queries.QUERIES, *reception.QUERIES]
 
 __all__ = [
+    "CLOSE_DAY",
     "COMMANDS",
     "QUERIES",
     "REFRESH_WAITS",
+    "CloseDay",
+    "DayClosed",
     "RefreshWaits",
     "add_queue",
     "board_rows",
@@ -28,4 +32,5 @@ __all__ = [
     "set_department",
     "staff_rows",
     "take_desk_away",
+    "unclosed",
 ]

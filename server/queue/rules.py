@@ -11,7 +11,7 @@ Invariants:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from server.events import Factor, Reason, Score, State, Urgency
@@ -351,6 +351,29 @@ def open_at(hours: Sequence[Hours] | None, local: datetime) -> bool:
         if overnight and (one.weekday + 1) % 7 == weekday and clock < one.closes:
             return True
     return False
+
+
+QUIET = timedelta(hours=1)
+"""So long after its last call a queue that works past midnight is done with the day."""
+NIGHT_ENDS = 6
+"""The local hour by which the day before is over, however busy it still is."""
+
+
+def day_over(settings: QueueSettings, day: date, local: datetime, called: datetime | None) -> bool:
+    """Whether a queue's day is over at this local time: not while it is open by its hours, or at work into the night.
+
+    `called` is when somebody was last called, or left a desk.
+    """
+    if not settings.closes_day or local.date() <= day:
+        return False
+    following = local.date() == day + timedelta(days=1)
+    clock = local.time().replace(tzinfo=None)
+    for one in settings.hours or ():
+        if following and one.weekday == day.weekday() and one.closes <= one.opens and clock < one.closes:
+            return False
+    # Between instants, not between the hands of a clock that may have been put back.
+    working = called is not None and local.astimezone(UTC) - called.astimezone(UTC) < QUIET
+    return not working or not following or local.hour >= NIGHT_ENDS
 
 
 def token(settings: QueueSettings, number: int) -> str:
