@@ -100,7 +100,7 @@ async def show_key(view: Read, actor: Actor, ask: ShowKey) -> PushKey:
 # Subscriptions
 
 
-class Subscribe(Ask):
+class SubscribePush(Ask):
     """A browser's subscription, as it tells it; the keys in base64url."""
 
     endpoint: str = Field(min_length=12, max_length=1000, repr=False)
@@ -108,13 +108,13 @@ class Subscribe(Ask):
     auth: Encoded = Field(repr=False)
 
 
-class Subscribed(Reply):
+class PushSubscribed(Reply):
     """The browser will be told; `ticket_id` of which ticket, where it is a ticket's holder who asked."""
 
     ticket_id: int | None
 
 
-async def subscribe(store: Store, actor: Actor, ask: Subscribe) -> Subscribed:
+async def subscribe(store: Store, actor: Actor, ask: SubscribePush) -> PushSubscribed:
     """Tell this person in this browser from now on. Raises `PushAddressRefused`, `NotFound`."""
     try:
         # Names are looked up before the transaction: nobody waits for them with a connection in hand.
@@ -124,7 +124,7 @@ async def subscribe(store: Store, actor: Actor, ask: Subscribe) -> Subscribed:
     return await store.execute(KEEP, actor, ask)
 
 
-async def keep(tx: Tx, actor: Actor, ask: Subscribe) -> Subscribed:
+async def keep(tx: Tx, actor: Actor, ask: SubscribePush) -> PushSubscribed:
     """Keep a subscription whose address was looked at."""
     p256dh, auth = decoded(ask.p256dh, "/p256dh", 65), decoded(ask.auth, "/auth", 16)
     try:
@@ -134,7 +134,7 @@ async def keep(tx: Tx, actor: Actor, ask: Subscribe) -> Subscribed:
     person, patient_id, user_id = await _person(tx, actor)
     await tx.conn.execute(SUBSCRIBE, person, patient_id, user_id, ask.endpoint, p256dh, auth, tx.now)
     await tx.conn.execute(FORGET_OLDEST, person, MOST)
-    return Subscribed(ticket_id=actor.id if actor.role is Role.ticket else None)
+    return PushSubscribed(ticket_id=actor.id if actor.role is Role.ticket else None)
 
 
 SUBSCRIBE = """
@@ -176,23 +176,23 @@ def decoded(text: str, field: str, size: int) -> bytes:
     return found
 
 
-class Unsubscribe(Ask):
+class UnsubscribePush(Ask):
     """A browser that is to be told nothing more."""
 
     endpoint: str = Field(min_length=12, max_length=1000, repr=False)
 
 
-class Unsubscribed(Reply):
+class PushUnsubscribed(Reply):
     """Whether it was told anything before."""
 
     ended: bool
 
 
-async def unsubscribe(tx: Tx, actor: Actor, ask: Unsubscribe) -> Unsubscribed:
+async def unsubscribe(tx: Tx, actor: Actor, ask: UnsubscribePush) -> PushUnsubscribed:
     """Tell nothing more in this browser; only what is the asker's own ends. Raises `NotFound`."""
     person, _, _ = await _person(tx, actor)
     ended = await tx.conn.fetchval(UNSUBSCRIBE, person, ask.endpoint)
-    return Unsubscribed(ended=ended is not None)
+    return PushUnsubscribed(ended=ended is not None)
 
 
 UNSUBSCRIBE = "delete from push_subscriptions where person = $1 and endpoint = $2 returning id"
@@ -235,10 +235,10 @@ async def note_used(pool: Pool, subscription: Subscription) -> None:
 
 USED = "update push_subscriptions set used_at = now() where id = $1"
 
-KEEP = Command("keep-subscription", keep, Subscribe, Subscribed, MAY, "POST /push/subscriptions", status=201)
+KEEP = Command("keep-subscription", keep, SubscribePush, PushSubscribed, MAY, "POST /push/subscriptions", status=201)
 """Carried out by `subscribe` alone."""
 COMMANDS: list[Command[Any, Any]] = [
-    Action.of("subscribe-push", subscribe, Subscribe, Subscribed, MAY, "POST /push/subscriptions", 201),
-    Command("unsubscribe-push", unsubscribe, Unsubscribe, Unsubscribed, MAY, "POST /push/unsubscribe"),
+    Action.of("subscribe-push", subscribe, SubscribePush, PushSubscribed, MAY, "POST /push/subscriptions", 201),
+    Command("unsubscribe-push", unsubscribe, UnsubscribePush, PushUnsubscribed, MAY, "POST /push/unsubscribe"),
 ]
 QUERIES: list[Query[Any, Any]] = [Query("push-key", show_key, ShowKey, PushKey, MAY, "GET /push/key")]
