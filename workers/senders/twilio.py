@@ -6,6 +6,7 @@ failed, is this one. What is left is a try whose message Twilio lists only after
 accepted at once, and the next try comes seconds later at the earliest.
 """
 
+import contextlib
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -82,9 +83,11 @@ class TwilioSender:
             answer = await self.client.request(
                 method, f"{self.url}/{kind}.json", auth=self.auth, timeout=TIMEOUT, follow_redirects=False, **what
             )
-            told = answer.json() if answer.content else {}
-        except (httpx2.HTTPError, ValueError) as lost:
+        except httpx2.HTTPError as lost:
             raise Later(type(lost).__name__, down=True) from lost
+        told: Any = None
+        with contextlib.suppress(ValueError):
+            told = answer.json()
         if answer.status_code < 300 and isinstance(told, dict):
             return told
         raise _meant(answer, told if isinstance(told, dict) else {})
