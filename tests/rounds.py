@@ -14,6 +14,8 @@ from tests.clinic import book as book_slots
 from tests.clinic import now
 from tests.diary import open_books, patient
 from tests.pages import Served
+from workers.notices import Post, send_due
+from workers.senders.mailbox import MailboxSender
 
 LANGUAGES = ("en", "ar", "hi")
 NAMES = ("Noor Haddad", "Tomás Herrera", "Ingrid Olsen", "Sam Carter", "Mei Tanaka", "Joseph Adeyemi", "ليلى حداد")
@@ -72,6 +74,7 @@ async def morning(clinic: Served) -> House:
     house.sessions["admin"] = await world.account(Role.admin, "admin@house.test", name="Ada Lindqvist")
     await open_books(world)
     visitor, house.sessions["patient"] = await patient(world)
+    await world.pool.execute("update patients set email = 'maya@house.test' where id = $1", visitor)
     for doctor, day in ((0, 3), (1, 6)):
         found = await world.ask(
             "find-slots", doctor_id=[world.doctors[doctor]], **{"from": str(now(world).date() + timedelta(days=day))}
@@ -79,6 +82,7 @@ async def morning(clinic: Served) -> House:
         await book_slots(world, found.items[4].slot_ids, patient_id=visitor)
     invited = await world.do("invite-user", "admin", email="new@house.test", name="Ines Costa", role="receptionist")
     house.invitation = clinic.url + urlsplit(invited.link).path
+    await send_due(Post(world.store, {}, MailboxSender(world.store), mail_from="desk@house.test"))
     return house
 
 
@@ -259,6 +263,16 @@ async def invite(page: Page, house: House) -> AsyncIterator[str]:
     yield "invite-ended"
 
 
+async def mailbox(page: Page, house: House) -> AsyncIterator[str]:
+    await page.goto(f"{house.clinic.url}/mailbox")
+    await page.wait_for_selector("input[type=email]")
+    yield "mailbox-sign-in"
+    await house.sign_in(page.context, "admin")
+    await page.reload()
+    await page.wait_for_selector("[data-testid=mail]")
+    yield "mailbox"
+
+
 ROUNDS: dict[str, Callable[[Page, House], AsyncIterator[str]]] = {
     "/": front,
     "/admin": admin,
@@ -268,6 +282,7 @@ ROUNDS: dict[str, Callable[[Page, House], AsyncIterator[str]]] = {
     "/book": book,
     "/bookings": bookings,
     "/console": console,
+    "/mailbox": mailbox,
     "/invite/{secret}": invite,
     "/reception": reception,
     "/schedule": schedule,

@@ -233,7 +233,7 @@ function Booking({ path }) {
   const set = async (name, value) => {
     if (await change("settings", path, { [name]: value })) setTurn(turn + 1);
   };
-  return html`<dl class="settings booking">${Object.entries(answer?.effective ?? {}).map(([name, value]) => html`<${Setting} key=${`${name}${value}`} name=${name} value=${value} own=${name in (answer?.own ?? {})} onSet=${set} />`)}</dl>`;
+  return html`<div class="booking">${Object.entries(answer?.effective ?? {}).map(([name, value]) => html`<${Setting} key=${`${name}${value}`} name=${name} value=${value} own=${name in (answer?.own ?? {})} onSet=${set} />`)}</div>`;
 }
 
 /** @param {{name: string, value: any, own: boolean, onSet: (name: string, value: any) => void}} props */

@@ -63,8 +63,9 @@ function Week({ times, day, several, onDay, onWeek }) {
         ${[...days].map(([which, list]) => {
           const free = one(list, several).filter((each) => each.free > 0).length;
           return html`<li key=${which}>
-            <button class="day" type="button" data-day=${which} data-free=${free} aria-pressed=${which === day} aria-label=${`${longDate(noon(which), "UTC")}, ${t("book.day.free", { n: free })}`} onClick=${() => onDay(which)}>
-              <span>${datePart(noon(which), { weekday: "short", timeZone: "UTC" })}</span><strong>${datePart(noon(which), { day: "numeric", timeZone: "UTC" })}</strong><i aria-hidden="true">${free > 0 ? number(free) : "–"}</i>
+            <button class="day" type="button" data-day=${which} data-free=${free} aria-pressed=${which === day} onClick=${() => onDay(which)}>
+              <span class="aside">${`${longDate(noon(which), "UTC")}, ${t("book.day.free", { n: free })}`}</span>
+              <span aria-hidden="true">${datePart(noon(which), { weekday: "short", timeZone: "UTC" })}</span><strong aria-hidden="true">${datePart(noon(which), { day: "numeric", timeZone: "UTC" })}</strong><i aria-hidden="true">${free > 0 ? number(free) : "–"}</i>
             </button>
           </li>`;
         })}

@@ -54,7 +54,7 @@ function QueueColumn({ column }) {
       <header class="column-head">
         <h3 id=${`queue-${id}`}>${name} <span class="count">${number(waiting.length)}</span></h3>
         <p class="column-sub">${[doctor, day?.department].filter(Boolean).join(" · ")}</p>
-        ${queue && html`<button class=${`button column-state is-${state}`} type="button" data-step="state" aria-label=${`${t("console.pause.title")}: ${name}: ${t(`console.state.${state}`)}`} onClick=${() => (deciding.value = id)}><i class="dot"></i>${t(`console.state.${state}`)}${queue.message && html`<small dir="auto">${queue.message}</small>`}</button>`}
+        ${queue && html`<button class=${`button column-state is-${state}`} type="button" data-step="state" onClick=${() => (deciding.value = id)}><span class="aside">${`${t("console.pause.title")}: ${name}: `}</span><i class="dot"></i>${t(`console.state.${state}`)}${queue.message && html`<small dir="auto">${queue.message}</small>`}</button>`}
         ${day && html`<p class="column-day">${[t("reception.served.n", { n: day.served }), day.wait_mean_s === null ? "" : t("reception.mean", { n: Math.round(day.wait_mean_s / 60) })].filter(Boolean).join(" · ")}</p>`}
       </header>
       <div class="column-body">

@@ -212,8 +212,8 @@ function SessionTile({ session, nth }) {
   };
   return html`
     <div class="tile is-session" data-testid="session" style=${{ "--from": minutes(session.starts), "--for": Math.min(length(session), DAY - minutes(session.starts)) }}>
-      <button type="button" class="tile-body" data-nth=${nth} aria-label=${`${weekdayName(session.weekday)} ${times}`} aria-describedby=${`slots-${nth}`} onKeyDown=${onKey} onPointerDown=${(/** @type {any} */ event) => drag(event, nth, false)} onClick=${(/** @type {any} */ event) => (event.currentTarget.dataset.dragged ? delete event.currentTarget.dataset.dragged : open())}>
-        <strong>${times}</strong><small id=${`slots-${nth}`}>${t("schedule.slots", { n: slotsOf(session), m: session.slot_minutes })}</small>
+      <button type="button" class="tile-body" data-nth=${nth} onKeyDown=${onKey} onPointerDown=${(/** @type {any} */ event) => drag(event, nth, false)} onClick=${(/** @type {any} */ event) => (event.currentTarget.dataset.dragged ? delete event.currentTarget.dataset.dragged : open())}>
+        <span class="aside">${weekdayName(session.weekday)} </span><strong>${times}</strong> <small>${t("schedule.slots", { n: slotsOf(session), m: session.slot_minutes })}</small>
         ${session.breaks.map((pause) => html`<small key=${pause.starts}>${t("schedule.break", { from: pause.starts.slice(0, 5), to: pause.ends.slice(0, 5) })}</small>`)}
       </button>
       <span class="tile-grip" aria-hidden="true" onPointerDown=${(/** @type {any} */ event) => drag(event, nth, true)}></span>
