@@ -207,6 +207,7 @@ create index patients_by_key on patients using gin (found_by) with (fastupdate =
 alter table patients alter column found_by set statistics 0;
 create index patients_by_phone on patients (institution_id, phone) where merged_into is null;
 create index patients_by_email on patients (lower(email)) where merged_into is null;
+create index patients_to_anonymise on patients (institution_id, created_at) where anonymised_at is null;
 create index patients_by_birth on patients (institution_id, birth_year, birth_date);
 
 -- The last number given to a patient of each institution.
@@ -482,6 +483,8 @@ create table tickets (
     ended_at        timestamptz,
     -- The step that an undo would take back: its name and the values before it.
     undo            jsonb,
+    -- What was written down about it is forgotten, by the institution's retention.
+    forgotten_at    timestamptz,
     constraint tickets_state_known check (state in
         ('waiting', 'called', 'in_consultation', 'on_hold', 'completed', 'no_show', 'transferred', 'cancelled')),
     constraint tickets_urgency_known check (urgency in ('routine', 'urgent', 'emergency')),
@@ -503,6 +506,7 @@ create index tickets_waiting on tickets (queue_id, rank) where state = 'waiting'
 create index tickets_waiting_by_key on tickets (queue_id, band, key, rank) where state = 'waiting';
 create index tickets_waiting_by_arrival on tickets (queue_id, joined_at) where state = 'waiting';
 create index tickets_active on tickets (queue_id) where state in ('waiting', 'called', 'in_consultation', 'on_hold');
+create index tickets_to_forget on tickets (institution_id, ended_at) where ended_at is not null and forgotten_at is null;
 create index tickets_by_day on tickets (queue_id, day);
 create index tickets_by_patient on tickets (patient_id);
 
@@ -659,6 +663,8 @@ create table appointments (
     created_by          text        not null,
     -- Over for a while: no stream shows it any more, lists and searches do.
     filed_at            timestamptz,
+    -- What was written down about it is forgotten, by the institution's retention.
+    forgotten_at        timestamptz,
     -- What stands on a patient's letter is one appointment's.
     constraint appointments_number_unique unique (institution_id, number),
     -- What came from elsewhere came once.
@@ -696,6 +702,7 @@ create index appointments_unattended on appointments (doctor_id, starts_at)
     where kind = 'scheduled' and state = 'confirmed' and ticket_id is null;
 create index appointments_pending on appointments (expires_at) where state = 'pending';
 create index appointments_listed on appointments (doctor_id) where filed_at is null;
+create index appointments_to_forget on appointments (institution_id, starts_at) where filed_at is not null and forgotten_at is null;
 create index appointments_to_file on appointments (ended_at) where filed_at is null and ended_at is not null;
 
 -- A seat of a slot is taken once, by whatever takes it: a request, an appointment.
@@ -778,6 +785,7 @@ create table emergencies (
     constraint emergencies_specialty_same_institution foreign key (specialty_id, institution_id) references specialties (id, institution_id),
     constraint emergencies_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id)
 );
+create index emergencies_to_forget on emergencies (institution_id, raised_at) where ended_at is not null and reason <> '-';
 create index emergencies_waiting on emergencies (escalates_at) where acknowledged_at is null and ended_at is null;
 
 -- The doctors whom an emergency has been told to.
@@ -838,6 +846,8 @@ create table notices (
     constraint notices_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id),
     constraint notices_appointment_same_institution foreign key (appointment_id, institution_id) references appointments (id, institution_id)
 );
+create index notices_to_forget on notices (institution_id, created_at)
+    where state not in ('pending', 'sending') and (recipient is not null or facts <> '{}');
 create index notices_due on notices (channel, try_at, id) where state in ('pending', 'sending');
 create index notices_by_appointment on notices (appointment_id) where appointment_id is not null;
 create index notices_by_patient on notices (patient_id, created_at) where patient_id is not null;
