@@ -63,6 +63,7 @@ export function begin() {
   const made = (link = connect(() => holding.hold.peek() === null && !typed() && done.peek() === null));
   holding.holdOver(made, staff.peek());
   times.value = new Times(made);
+  keep();
   const id = asked();
   if (id !== null) void load(id).then(lookForAnother);
 }
@@ -113,10 +114,11 @@ function restoredForm() {
   patient.value = kept.patient;
 }
 
-effect(() => {
+function keep() {
   const kept = { user: user.value?.id, form: form.value, type: type.value, mode: mode.value, patient: patient.value };
   if (kept.user && link) brief.set(KEY, JSON.stringify(kept));
-});
+}
+effect(keep);
 
 /** @param {Partial<Form>} change */
 export const fill = (change) => void (form.value = { ...form.peek(), ...change });
