@@ -100,6 +100,10 @@ list-desks                 401      403                   yes                   
 list-doctors               401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 set-institution-settings   401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
 set-location-settings      401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+recompute-figures          401 403 403 403 403 yes yes 403 403 403 403 403 403 403 403 404 403 403
+list-figures               401 403 403 403 403 yes yes 403 403 403 403 403 403 403 403 404 403 403
+set-retention              401 403 403 403 403 yes yes 403 403 403 403 403 403 403 403 404 403 403
+show-retention             401 403 403 403 403 yes yes 403 403 403 403 403 403 403 403 404 403 403
 show-institution-settings  401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
 show-location-settings     401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
 show-queue-settings        401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
@@ -122,6 +126,11 @@ rename-device              401      403                   403                   
 status                     401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
 export-audit               401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   yes                   403         403
 read-mailbox               401 403 403 403 403 yes yes 403 403 403 403 403 403 403 403 yes 403 403
+failed-notices             401 403 403 403 403 yes yes 403 403 403 403 403 403 403 403 yes 403 403
+resend-notice              401 403 403 403 403 yes yes 403 403 403 403 403 403 403 403 404 403 403
+push-key                   401 yes yes yes yes yes yes 403 403 yes yes 403 403 yes yes yes 403 yes
+subscribe-push             401 push-address-refused push-address-refused push-address-refused push-address-refused push-address-refused push-address-refused 403 403 push-address-refused push-address-refused 403 403 push-address-refused push-address-refused push-address-refused 403 push-address-refused
+unsubscribe-push           401 yes yes yes yes yes yes 403 403 yes yes 403 403 yes yes yes 403 yes
 ask-code                   yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes
 verify-code                wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code wrong-sign-in-code
 open-institutions          yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes
@@ -156,6 +165,25 @@ export-appointments        401      403                   yes                   
 appointment-statistics     401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 my-appointments            401      yes                   403                   403                   403                   403                   403                   403   403   403    403          403            403     403                   403                   403                   403         403
 see-notices                401      yes                   403                   403                   403                   403                   403                   403   403   403    403          403            403     403                   403                   403                   403         403
+set-institution-notices    401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+set-doctor-notices         401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                  403                   404                   403         403
+show-institution-notices   401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                  404                   404                   403         403
+show-doctor-notices        401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                  404                   404                   403         403
+set-preferences            401      yes                   403                   403                   403                   403                   403                   403   403   403    403          403            403     403                   403                   403                   403         403
+my-preferences             401      yes                   403                   403                   403                   403                   403                   403   403   403    403          403            403     403                   403                   403                   403         403
+set-patient-preferences    401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+patient-preferences        401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+change-text                401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+reset-text                 401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+try-text                   401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+list-texts                 401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+preview-text               401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+show-satisfaction          401      403                   403                   403                   403                   yes                   yes                   403   403   403    403          403            403     403                   403                   404                   403         403
+appointment-notices        401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+end-messages               link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown
+show-subscription          link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown
+give-feedback              link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown
+feedback-form              link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown link-unknown
 show-appointment           401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 appointment-history        401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 doctors-day                401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
@@ -210,6 +238,11 @@ DECLARED = {one.name: one for one in (*COMMANDS, *QUERIES, *web.OPERATIONS) if o
 ON_SOCKETS = {one.name: one for one in COMMANDS if not issubclass(one.reply, Rotated)}
 REFUSALS = {str(one.status): one for one in (errors.NotAuthenticated, errors.NotAllowed, errors.NotFound)}
 
+FAILED_NOTICE = """
+insert into notices (institution_id, kind, cause, person, channel, state, due_at, try_at, created_at)
+values ($1, 'thank-you', 'test:' || $2::int, 'patient:1', 'sms', 'failed', now(), now(), now()) returning id
+"""
+
 
 @dataclass
 class Town:
@@ -242,8 +275,18 @@ class Town:
                 return {}, None
             case "set-replay":
                 return {"state": "paused"}, None
-            case "open-institutions" | "read-mailbox":
+            case "recompute-figures" | "list-figures":
+                return {"from": "2026-03-01", "to": "2026-03-02", "institution_id": world.institution}, None
+            case "set-retention" | "show-retention":
+                more = {"events_days": 90} if name == "set-retention" else {}
+                return {"institution_id": world.institution, **more}, None
+            case "open-institutions" | "read-mailbox" | "push-key" | "failed-notices":
                 return {}, None
+            case "subscribe-push" | "unsubscribe-push":
+                keys = {"p256dh": "B" * 87, "auth": "B" * 22} if name == "subscribe-push" else {}
+                return {"endpoint": f"https://10.0.0.1/{next(NUMBERS)}", **keys}, None
+            case "resend-notice":
+                return {"notice_id": await world.pool.fetchval(FAILED_NOTICE, world.institution, next(NUMBERS))}, None
             case "ask-code" | "verify-code":
                 code = {"code": "000000"} if name == "verify-code" else {}
                 return {"contact": f"somebody{next(NUMBERS)}@example.org", **code}, None
@@ -362,6 +405,12 @@ class Town:
                 return {}
             case "see-notices":
                 return {"notices": [NOBODY]}
+            case "my-preferences" | "set-preferences":
+                return {}
+            case "end-messages" | "show-subscription" | "feedback-form":
+                return {"token": f"1.{'0' * 32}"}
+            case "give-feedback":
+                return {"token": f"1.{'0' * 32}", "score": 5}
             case "doctors-day":
                 return {"doctor_id": world.doctors[0]}
             case "book-appointment":
@@ -419,8 +468,24 @@ class Town:
                 return {"institution_id": world.institution, "advance_booking_days": 30}
             case "set-doctor-booking":
                 return {"doctor_id": world.doctors[1], "advance_booking_days": 30}
-            case "show-doctor-booking":
+            case "show-doctor-booking" | "show-doctor-notices":
                 return {"doctor_id": world.doctors[1]}
+            case "set-doctor-notices":
+                return {"doctor_id": world.doctors[1], "wait_grown_minutes": 20}
+            case "set-institution-notices":
+                return {"institution_id": world.institution, "wait_grown_minutes": 20}
+            case "show-institution-notices":
+                return {"institution_id": world.institution}
+            case "patient-preferences" | "set-patient-preferences":
+                return {"patient_id": await clinic.patient_of(world)}
+            case "list-texts":
+                return {"institution_id": world.institution, "language": "en"}
+            case "change-text" | "reset-text" | "try-text" | "preview-text":
+                one = {"kind": "reminder", "channel": "email", "language": "en"}
+                said = {} if name == "reset-text" else {"subject": "Soon", "body": "{{ when }}"}
+                return {"institution_id": world.institution, **one, **said}
+            case "show-satisfaction":
+                return {"institution_id": world.institution, "first_day": "2026-01-01", "last_day": "2026-12-31"}
             case "show-institution-booking" | "show-catalogue" | "list-specialties" | "list-visit-types":
                 return {"institution_id": world.institution}
             case "list-locations" | "list-doctors" | "show-institution-settings":
@@ -519,7 +584,7 @@ APPOINTMENT_STEPS: dict[str, Callable[[int], dict[str, Any]]] = {
     **dict.fromkeys(
         (
             "accept-request", "reject-request", "confirm-appointment", "cancel-appointment", "undo-appointment",
-            "reschedule-appointment", "show-appointment", "appointment-history", "show-notes",
+            "reschedule-appointment", "show-appointment", "appointment-history", "appointment-notices", "show-notes",
         ),
         lambda _: {},
     ),
