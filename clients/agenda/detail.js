@@ -137,7 +137,12 @@ function Written({ id, kind, versions, onSaved }) {
     setText((now) => (now === known ? base.current : now));
   }, [last?.version]);
   const changed = text.trim() !== (last?.content ?? "").trim() && text.trim() !== "";
-  const save = async () => void ((await step("notes", `/appointments/${id}/notes`, { kind, content: text.trim() })) && onSaved());
+  const save = async () => {
+    // The version that this text goes on from: of two who write at once, the later one reads the other's first.
+    const body = { kind, content: text.trim(), version: last?.version ?? 0 };
+    const done = await step("notes", `/appointments/${id}/notes`, body, null, (problem) => (problem.code === "note-changed" && onSaved(), false));
+    if (done) onSaved();
+  };
   return html`
     <div class="written">
       <label class="field"><span>${t(`agenda.notes.${kind}`)}</span>

@@ -108,13 +108,13 @@ export function Detail({ id }) {
         </label>
         <label class="check"><input type="checkbox" checked=${one.insurance_verified} disabled=${busy} onChange=${() => step("insurance", `/appointments/${id}/insurance`, { verified: !one.insurance_verified })} /><span>${t("bookings.insurance")}</span></label>
       </div>
-      <${Story} key=${`${id} ${one.state}`} id=${id} />
+      <${Story} key=${id} id=${id} mark=${JSON.stringify(one)} />
     <//>
   `;
 }
 
-/** Who did what with it, and when. @param {{id: number}} props */
-function Story({ id }) {
+/** Who did what with it, and when; told anew when something happens to it. @param {{id: number, mark: string}} props */
+function Story({ id, mark }) {
   const [told, setTold] = useState(/** @type {Told[] | null} */ (null));
   useEffect(() => {
     let current = true;
@@ -129,7 +129,7 @@ function Story({ id }) {
     };
     void load();
     return () => void (current = false);
-  }, [id]);
+  }, [id, mark]);
   return html`
     <details class="story">
       <summary>${t("bookings.story")}</summary>
