@@ -4,6 +4,7 @@ Invariant: a code never changes its meaning and is the same over HTTP (RFC 9457)
 A refusal is raised where the fact is known and carries only facts that its receiver may see.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 
@@ -19,6 +20,8 @@ class Refusal(Exception):
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.extra = extra
+        self.look: Callable[[Any], Awaitable[dict[str, Any]]] | None = None
+        """Finds further members in a fresh view, once the command's gates are given back: nobody waits for it."""
 
 
 def problem(refusal: Refusal) -> dict[str, Any]:

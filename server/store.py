@@ -11,6 +11,7 @@ Invariants:
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -487,11 +488,22 @@ class Store:
     async def _attempt(
         self, command: Command[Ask, Reply], actor: Actor, ask: Ask, key: str | None, request: bytes
     ) -> Reply:
-        async with self.transaction(actor) as (tx, done):
-            reply = await command.run(tx, actor, ask)
-            encoded = reply.model_dump_json().encode()
-            done.extend(await tx.finish(command.name, ask, key, request, encoded))
+        try:
+            async with self.transaction(actor) as (tx, done):
+                reply = await command.run(tx, actor, ask)
+                encoded = reply.model_dump_json().encode()
+                done.extend(await tx.finish(command.name, ask, key, request, encoded))
+        except errors.Refusal as refusal:
+            await self._look(refusal)
+            raise
         return reply
+
+    async def _look(self, refusal: errors.Refusal) -> None:
+        """Have a refusal tell what it offers instead; without PostgreSQL it is a refusal all the same."""
+        if refusal.look is not None:
+            with contextlib.suppress(errors.Unavailable):
+                async with self.snapshot() as view:
+                    refusal.extra |= await refusal.look(view)
 
     @asynccontextmanager
     async def transaction(self, actor: Actor) -> AsyncIterator[tuple[Tx, list[Committed]]]:

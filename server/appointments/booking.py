@@ -278,7 +278,7 @@ async def check_times(
     specialty = terms.specialty_id if terms.doctor_id is None else None
     wanted = [one for one in terms.times if one.id not in terms.own]
     if any(one.left < 1 for one in wanted):
-        raise await seats.full(tx, terms.institution_id, terms.times, mode, specialty)
+        raise seats.full(tx, terms.institution_id, terms.times, mode, specialty)
     if not staff and token is None:
         raise errors.LockNeeded()
     if token is not None and tx.locks is not None and not await tx.locks.holds(token, terms.slot_ids):

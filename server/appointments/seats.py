@@ -6,7 +6,7 @@ told. Numbers are given under their day's row until the transaction ends, so tha
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from server import availability, errors, slots
@@ -14,6 +14,8 @@ from server.access import Role
 from server.events import Mode
 from server.slots.rules import Time
 from server.store import Connection, Read, Tx
+
+R = TypeVar("R", bound=errors.Refusal)
 
 
 async def times(conn: Connection, slot_ids: Sequence[int]) -> list[Time]:
@@ -107,28 +109,34 @@ async def hand_over(tx: Tx, appointment_id: int, to: int, slot_ids: Sequence[int
 HAND_OVER = "update seats set appointment_id = $2 where appointment_id = $1 and slot_id = any($3::bigint[])"
 
 
-async def full(
+def full(
     tx: Tx, institution_id: int, wanted: Sequence[Time], mode: Mode, specialty_id: int | None = None
 ) -> errors.SlotFull:
     """The refusal of slots that are taken, with the nearest that are not: of the doctor, or of the specialty."""
-    return errors.SlotFull(alternatives=await _nearest(tx, institution_id, wanted, mode, specialty_id))
+    return _offering(errors.SlotFull(), tx, institution_id, wanted, mode, specialty_id)
 
 
-async def _nearest(
-    tx: Tx, institution_id: int, wanted: Sequence[Time], mode: Mode, specialty_id: int | None
-) -> list[dict[str, Any]]:
+def _offering(
+    refusal: R, tx: Tx, institution_id: int, wanted: Sequence[Time], mode: Mode, specialty_id: int | None
+) -> R:
+    """The refusal, which looks for the nearest times that can be had."""
     length = sum((one.ends_at - one.starts_at for one in wanted), timedelta())
-    items = await slots.nearest(
-        Read(tx.conn, tx.now, tx.locks),
-        institution_id,
-        doctor_id=None if specialty_id else wanted[0].doctor_id,
-        specialty_id=specialty_id,
-        around=wanted[0].starts_at,
-        mode=mode,
-        minutes=int(length.total_seconds()) // 60,
-        patient=tx.actor.role is Role.patient,
-    )
-    return [one.model_dump(mode="json") for one in items]
+
+    async def look(view: Read) -> dict[str, Any]:
+        items = await slots.nearest(
+            view,
+            institution_id,
+            doctor_id=None if specialty_id else wanted[0].doctor_id,
+            specialty_id=specialty_id,
+            around=wanted[0].starts_at,
+            mode=mode,
+            minutes=int(length.total_seconds()) // 60,
+            patient=tx.actor.role is Role.patient,
+        )
+        return {"alternatives": [one.model_dump(mode="json") for one in items]}
+
+    refusal.look = look
+    return refusal
 
 
 async def refuse_locked(
@@ -141,8 +149,8 @@ async def refuse_locked(
     for one in wanted:
         until = shown[one.doctor_id].slots.get(one.id, []) if one.doctor_id in shown else []
         if until and one.left <= len(until):
-            others = await _nearest(tx, institution_id, wanted, mode, specialty_id)
-            raise errors.SlotLocked(until=max(until).isoformat(), alternatives=others)
+            locked = errors.SlotLocked(until=max(until).isoformat())
+            raise _offering(locked, tx, institution_id, wanted, mode, specialty_id)
 
 
 # Numbers

@@ -29,8 +29,8 @@ from server.store import Connection, Query, Read
 
 DAYS = 92
 """How many days one search covers at most, and where it ends if it is not said."""
-AROUND = timedelta(days=14)
-"""How far from a wanted time the nearest free ones are looked for."""
+AROUND = (timedelta(days=1), timedelta(days=14))
+"""How far from a wanted time the nearest free ones are looked for: near by first, where there mostly are some."""
 
 
 class WantedSlots(Ask):
@@ -178,16 +178,20 @@ async def nearest(
     patient: bool = True,
     limit: int = 3,
 ) -> list[FreeSlot]:
-    """The free and unlocked times nearest to one that cannot be had, of a doctor or of a specialty."""
+    """The free and unlocked times nearest to one that cannot be had, of a doctor or of a specialty, nearest first."""
     doctors = await view.conn.fetch(DOCTORS, institution_id, [doctor_id] if doctor_id else None, specialty_id, None)
     spans = [_span(row, view.now, patient) for row in doctors]
     ids = [row["id"] for row in doctors]
-    after = [max(begin, around - AROUND) for begin, _ in spans]
-    before = [min(end, around + AROUND) for _, end in spans]
-    search = Search(institution_id, ids, after, before, minutes, mode)
     shown, _ = await _positions(view, ids)
-    page = await found(view.conn, search, shown, 2000, unlocked=True)
-    items = [FreeSlot.model_validate(item) for item in orjson.loads(page.text)]
+    items: list[FreeSlot] = []
+    for reach in AROUND:
+        after = [max(begin, around - reach) for begin, _ in spans]
+        before = [min(end, around + reach) for _, end in spans]
+        search = Search(institution_id, ids, after, before, minutes, mode)
+        page = await found(view.conn, search, shown, 2000, unlocked=True)
+        items = [FreeSlot.model_validate(item) for item in orjson.loads(page.text)]
+        if len(items) >= limit:
+            break
     return sorted(items, key=lambda item: abs(item.starts_at - around))[:limit]
 
 
