@@ -199,7 +199,7 @@ async def soon(house: House) -> int:
     world = house.clinic.world
     start = now(world) + timedelta(minutes=15)
     where = (world.institution, world.doctors[0], world.location)
-    return int(await world.pool.fetchval(ADD_SLOT, *where, start, start + timedelta(minutes=15), 1, "both", True))
+    return int(await world.pool.fetchval(ADD_SLOT, *where, start, start + timedelta(minutes=30), 1, "both", True))
 
 
 async def test_an_appointments_whole_life_is_seen_by_all_and_told_by_its_trail(browser: Browser, house: House) -> None:
