@@ -11,7 +11,7 @@ from playwright.async_api import BrowserContext, Page
 from server.access import Role
 from server.events import Urgency
 from tests.clinic import book as book_slots
-from tests.clinic import now
+from tests.clinic import now, set_booking
 from tests.diary import open_books, patient
 from tests.pages import Served
 from workers.notices import Post, send_due
@@ -80,10 +80,24 @@ async def morning(clinic: Served) -> House:
             "find-slots", doctor_id=[world.doctors[doctor]], **{"from": str(now(world).date() + timedelta(days=day))}
         )
         await book_slots(world, found.items[4].slot_ids, patient_id=visitor)
+    await ask_for_answers(house)
     invited = await world.do("invite-user", "admin", email="new@house.test", name="Ines Costa", role="receptionist")
     house.invitation = clinic.url + urlsplit(invited.link).path
     await send_due(Post(world.store, {}, MailboxSender(world.store), mail_from="desk@house.test"))
     return house
+
+
+async def ask_for_answers(house: House) -> None:
+    """Requests that wait for the first doctor's answer, and one appointment more this week."""
+    world = house.clinic.world
+    found = await world.ask("find-slots", doctor_id=[world.doctors[0]], **{"from": str(now(world).date())})
+    people = await world.pool.fetch("select id from patients where name = any($1) order by id", list(NAMES[1:3]))
+    await set_booking(world, auto_confirm_appointments=False)
+    for one, item in zip(people, found.items[1:3], strict=False):
+        asked = {"urgency": "urgent", "reason": "A cough that has not gone for three weeks", "source": "phone"}
+        await book_slots(world, item.slot_ids, patient_id=one["id"], **asked)
+    await set_booking(world, auto_confirm_appointments=True)
+    await book_slots(world, found.items[5].slot_ids, patient_id=people[0]["id"], reason="Results of the blood test")
 
 
 async def front(page: Page, house: House) -> AsyncIterator[str]:
@@ -165,12 +179,19 @@ async def admin(page: Page, house: House) -> AsyncIterator[str]:
         yield f"admin-{name}"
     queue, person = house.queues[0], await house.clinic.world.pool.fetchval("select min(id) from users")
     deeper = {"location": f"places/location/{house.clinic.world.location}", "queue": f"places/queue/{queue}"}
+    known = await house.clinic.world.pool.fetchval("select min(id) from patients")
+    deeper |= {"doctor": f"catalogue/doctor/{house.clinic.world.doctors[0]}", "patient": f"patients/patient/{known}"}
     for name, place in {**deeper, "user": f"people/user/{person}"}.items():
         await page.goto("about:blank")
         await page.goto(f"{house.clinic.url}/admin#/{place}")
         await page.wait_for_selector(".back")
         await page.wait_for_load_state("networkidle")
         yield f"admin-{name}"
+    await page.goto("about:blank")
+    await page.goto(f"{house.clinic.url}/admin#/{deeper['patient']}")
+    await page.get_by_test_id("admin-duplicate").first.get_by_role("button").click()
+    await page.wait_for_selector("dialog[open] .merge")
+    yield "admin-merge"
     await page.goto("about:blank")
     await page.goto(f"{house.clinic.url}/admin#/people")
     await page.locator(".pane-actions button").click()
@@ -186,6 +207,20 @@ async def agenda(page: Page, house: House) -> AsyncIterator[str]:
     await page.locator(".agenda-spans button").last.click()
     await page.wait_for_selector("[data-testid=agenda-week]")
     yield "agenda-week"
+    await page.locator(".agenda-spans button").first.click()
+    await page.locator(".visit-who").first.click()
+    await page.wait_for_selector("dialog[open] .notes textarea")
+    yield "agenda-visit"
+    await page.keyboard.press("Escape")
+    world = house.clinic.world
+    raised = {"reason": "Collapsed beside the lift", "location_id": world.location}
+    alarm = await world.do("emergency-request", "receptionist", **raised)
+    await page.wait_for_selector("[data-testid=emergency]")
+    yield "agenda-alarm"
+    await page.get_by_test_id("emergency-raise").click()
+    await page.wait_for_selector("dialog[open]")
+    yield "agenda-help"
+    await world.do("end-emergency", emergency_id=alarm.emergency_id)
 
 
 async def bookings(page: Page, house: House) -> AsyncIterator[str]:
@@ -193,6 +228,11 @@ async def bookings(page: Page, house: House) -> AsyncIterator[str]:
     await page.goto(f"{house.clinic.url}/bookings")
     await page.wait_for_selector("[data-testid=bookings-table], [data-testid=bookings-empty]")
     yield "bookings"
+    await page.locator(".as-link").first.click()
+    await page.wait_for_selector("dialog[open] .story")
+    await page.locator(".story summary").click()
+    await page.wait_for_selector(".story li")
+    yield "bookings-visit"
 
 
 async def book(page: Page, house: House) -> AsyncIterator[str]:
@@ -244,6 +284,10 @@ async def schedule(page: Page, house: House) -> AsyncIterator[str]:
     await page.get_by_test_id("slot").first.click()
     await page.wait_for_selector("dialog[open]")
     yield "schedule-slot"
+    await page.keyboard.press("Escape")
+    await page.locator(".plan-bar > button").last.click()
+    await page.wait_for_selector("dialog[open]")
+    yield "schedule-block"
     await page.keyboard.press("Escape")
     await page.locator(".plan-card-foot button").first.click()
     await page.get_by_test_id("session").nth(1).locator("button").press("ArrowDown")
