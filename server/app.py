@@ -200,7 +200,7 @@ class App:
                 checks={"postgresql": _select_one(pool), "redis": client.ping},
                 collect=lambda: figures(live, publisher, sio, pool, doors, seen.at(kept.now())),
                 doors=doors,
-                routes=notices.callbacks.routes(lambda: kept, config),
+                routes=[*notices.callbacks.routes(lambda: kept, config), *notices.oneclick.routes(lambda: kept)],
                 around=lambda router: socketio.ASGIApp(sio, other_asgi_app=router),
             )
             await stack.enter_async_context(

@@ -686,6 +686,18 @@ class NoticeTooLate(Refusal):
     code, title = "notice-too-late", "That message would say nothing any more."
 
 
+class LinkUnknown(Refusal):
+    """The link stood in no message of ours, or has nothing to ask any more."""
+
+    code, status, title = "link-unknown", 404, "That link leads nowhere any more."
+
+
+class BadTemplate(Refusal):
+    """A text cannot be used as it is; `problems` tells where and why: {part, line, why, what}."""
+
+    code, status, title = "bad-template", 422, "That text cannot be used as it is."
+
+
 CONSTRAINTS: dict[str, type[Refusal]] = {
     "slots_never_overlap": SlotsOverlap,
     "seats_pkey": SlotFull,

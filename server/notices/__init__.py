@@ -2,15 +2,48 @@
 
 from typing import Any
 
-from server.notices import alarming, callbacks, failed, following, inapp, mailbox, merging, push, waiting
+from server.notices import (
+    alarming,
+    callbacks,
+    failed,
+    feedback,
+    following,
+    inapp,
+    levels,
+    mailbox,
+    merging,
+    oneclick,
+    preferences,
+    push,
+    story,
+    templates,
+    waiting,
+)
 from server.notices.inapp import patient_rows
 from server.notices.texts import Message
 from server.notices.waking import Waker
 from server.notices.writing import Wanted, unmasked, write
 from server.store import Command, Query, Reactions, reactions
 
-COMMANDS: list[Command[Any, Any]] = [*inapp.COMMANDS, *push.COMMANDS, *failed.COMMANDS]
-QUERIES: list[Query[Any, Any]] = [*mailbox.QUERIES, *push.QUERIES, *failed.QUERIES]
+COMMANDS: list[Command[Any, Any]] = [
+    *inapp.COMMANDS,
+    *push.COMMANDS,
+    *failed.COMMANDS,
+    *levels.COMMANDS,
+    *preferences.COMMANDS,
+    *feedback.COMMANDS,
+    *templates.COMMANDS,
+]
+QUERIES: list[Query[Any, Any]] = [
+    *mailbox.QUERIES,
+    *push.QUERIES,
+    *failed.QUERIES,
+    *levels.QUERIES,
+    *preferences.QUERIES,
+    *feedback.QUERIES,
+    *templates.QUERIES,
+    *story.QUERIES,
+]
 REACTIONS: Reactions = reactions(following.REACTIONS, waiting.REACTIONS, alarming.REACTIONS, merging.REACTIONS)
 
 __all__ = [
@@ -22,7 +55,9 @@ __all__ = [
     "Wanted",
     "callbacks",
     "mailbox",
+    "oneclick",
     "patient_rows",
+    "preferences",
     "push",
     "unmasked",
     "write",

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from server import errors, logs
 from server.config import Config
 from server.notices.instead import go_another_way
+from server.notices.preferences import start, stop
 from server.store import LOST, Connection, Store
 
 log = logs.get(__name__)
@@ -89,13 +90,11 @@ async def hear(store: Store, form: Mapping[str, str]) -> None:
     channel = "whatsapp" if kind == "whatsapp" else "sms"
     word = (form.get("OptOutType") or form.get("Body", "")).strip().strip(".!").upper()
     if word in STOP:
-        await store.pool.execute(NO_MORE, channel, number, store.now())
+        async with store.pool.acquire() as borrowed, borrowed.transaction():
+            await stop(cast(Connection, borrowed), channel, number, store.now())
     elif word in START:
-        await store.pool.execute(ONCE_MORE, channel, number)
-
-
-NO_MORE = "insert into opt_outs (channel, recipient, at) values ($1, $2, $3) on conflict do nothing"
-ONCE_MORE = "delete from opt_outs where channel = $1 and recipient = $2"
+        async with store.pool.acquire() as borrowed:
+            await start(cast(Connection, borrowed), channel, number)
 
 
 def routes(store: Callable[[], Store], config: Config) -> list[Route]:

@@ -36,7 +36,7 @@ async def show_notice(tx: Tx, actor: Actor, ask: ShowNotice) -> Shown:
     if row is None:
         return Shown(shown=False)
     tx.institution_id = row["institution_id"]
-    tx.append(events.patient(row["patient_id"]), events.NoticeTold(notice=row["notice"]), put=[_row(row)])
+    tx.append(events.patient(row["patient_id"]), events.NoticeTold(notice=row["notice"]), put=[notice_row(row)])
     return Shown(shown=True)
 
 
@@ -51,7 +51,8 @@ returning notice_id as notice, patient_id, kind, title, body, link as opens, at,
 """
 
 
-def _row(row: Any) -> PatientNotice:
+def notice_row(row: Any) -> PatientNotice:
+    """A row as its patient sees it."""
     return PatientNotice(**{name: row[name] for name in PatientNotice.model_fields})
 
 
@@ -85,7 +86,7 @@ where patient_id = $1 and notice_id = any($2::bigint[]) and seen_at is null retu
 
 async def patient_rows(conn: Connection, patient_id: int) -> list[PatientNotice]:
     """What a patient has not seen, from PostgreSQL alone."""
-    return [_row(row) for row in await conn.fetch(UNSEEN, patient_id)]
+    return [notice_row(row) for row in await conn.fetch(UNSEEN, patient_id)]
 
 
 UNSEEN = """

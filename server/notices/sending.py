@@ -116,7 +116,7 @@ async def letter(pool: Pool, held: Held, now: datetime, secret_key: str) -> Lett
     row = await pool.fetchrow(LETTER, held.id, held.attempt)
     if row is None:
         return None
-    if row["worthless_at"] is not None and row["worthless_at"] <= now:
+    if row["stopped"] or (row["worthless_at"] is not None and row["worthless_at"] <= now):
         await pool.execute(DROP, held.id, held.attempt)
         return None
     if row["channel"] in rules.SPOKEN and await pool.fetchval(
@@ -153,7 +153,10 @@ select n.kind, n.channel, n.recipient, n.language, n.facts, n.secret, n.worthles
         select coalesce(jsonb_object_agg(t.language, jsonb_build_array(t.subject, t.body)), '{}') from templates t
         where t.institution_id = n.institution_id and t.kind = n.kind and t.channel = n.channel
     ) as said,
-    case when exists (select from push_subscriptions s where s.person = n.person) then n.person end as browsers
+    case when exists (select from push_subscriptions s where s.person = n.person) then n.person end as browsers,
+    exists (
+        select from opt_outs o where o.channel = n.channel and o.recipient = coalesce(n.recipient, p.phone)
+    ) as stopped
 from notices n left join institutions i on i.id = n.institution_id
 left join appointments a on a.id = n.appointment_id left join patients q on q.id = n.patient_id
 left join patients p on p.id = coalesce(a.patient_id, q.merged_into, q.id)

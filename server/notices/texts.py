@@ -140,10 +140,16 @@ def read(told: Told) -> Message:
     """A notice in words. Raises `jinja2.TemplateError` where a fact is missing."""
     words = _texts(told.language)
     facts = _values(told, words)
-    text = told.text or ours(told.kind, told.channel, told.language)
+    draft = told.facts.get("draft")
+    own = Text(*draft) if draft else told.text
+    text = own or ours(told.kind, told.channel, told.language)
     if text is None:
         raise KeyError(told.channel)
     permitted = {name: facts[name] for name in facts_of(told.kind, told.channel) if name in facts}
+    if own is not None:
+        # Words that were found fit once are fit for every notice: what one has nothing to say of is empty.
+        none = dict.fromkeys(facts_of(told.kind, told.channel), "")
+        permitted = none | {name: one for name, one in permitted.items() if one is not None}
     subject = " ".join(_filled(text.subject, permitted).split()) if text.subject else None
     message = functools.partial(
         Message,

@@ -69,6 +69,9 @@ class EmailSender:
         mail["Message-ID"] = f"<{key}@{address.rpartition('@')[2]}>"
         mail["Content-Language"] = message.language
         mail["Auto-Submitted"] = "auto-generated"
+        if message.unsubscribe:
+            mail["List-Unsubscribe"] = f"<{message.unsubscribe}>"
+            mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         mail.set_content(message.body)
         if message.html:
             mail.add_alternative(message.html, subtype="html")
