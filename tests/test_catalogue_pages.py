@@ -1,9 +1,11 @@
 """The back office's catalogue and patients, in a real browser."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from playwright.async_api import Browser, expect
 
+from tests.clinic import book, patient_of, slots_of
 from tests.pages import Served, visiting
 from tests.test_admin import clinic, office
 
@@ -41,3 +43,102 @@ async def test_spreadsheet_is_tried_told_of_and_brought_in(browser: Browser, cli
         await page.locator("input[name=insurer]").fill("Acme")
         await page.get_by_test_id("admin-patient-record").get_by_role("button", name="Save").click()
         await expect(page.locator(".toast")).to_contain_text("Saved")
+
+
+async def test_two_records_are_compared_and_become_one_with_their_history(browser: Browser, clinic: Served) -> None:
+    world = clinic.world
+    stays, goes = await patient_of(world, "Ada Byron"), await patient_of(world, "Ada Byron")
+    await world.do("correct-patient", patient_id=goes, phone="+442079460958", birth_year=1990)
+    await world.do("correct-patient", patient_id=stays, birth_year=1990)
+    await world.do("join-queue", queue_id=await world.queue(), patient_id=goes)
+    await book(world, await slots_of(world), patient_id=goes)
+    async with visiting(browser) as room:
+        page = await office(room, clinic, f"patients/patient/{stays}")
+        await page.get_by_test_id("admin-duplicate").get_by_role("button", name="Compare").click()
+        await expect(page.locator(".merge .is-filled")).to_have_text("+442079460958")
+        await page.get_by_role("button", name="Merge for good").click()
+        await expect(page.locator(".toast")).to_contain_text("1 visits and 1 appointments")
+    moved = (
+        "select (select count(*) from tickets where patient_id = $1), count(*) from appointments where patient_id = $1"
+    )
+    assert tuple(await world.pool.fetchrow(moved, stays)) == (1, 1)
+    assert await world.pool.fetchval("select merged_into from patients where id = $1", goes) == stays
+
+
+async def test_somebody_who_is_there_already_is_shown_before_they_are_twice(browser: Browser, clinic: Served) -> None:
+    await patient_of(clinic.world, "Ada Byron")
+    async with visiting(browser) as room:
+        page = await office(room, clinic, "patients")
+        await page.get_by_role("button", name="New patient").click()
+        await page.get_by_role("dialog").get_by_label("Name").fill("Ada Byron")
+        await page.get_by_role("dialog").get_by_role("button", name="Add").click()
+        await expect(page.get_by_role("dialog").get_by_test_id("admin-patient")).to_contain_text("Ada Byron")
+        await page.get_by_role("button", name="It is somebody new").click()
+        await expect(page.locator(".pane-head")).to_contain_text("Ada Byron")
+    assert await clinic.world.pool.fetchval("select count(*) from patients") == 2
+
+
+async def test_record_keeps_how_somebody_is_reached_and_who_pays(browser: Browser, clinic: Served) -> None:
+    id_ = await patient_of(clinic.world, "Ada Byron")
+    async with visiting(browser) as room:
+        page = await office(room, clinic, f"patients/patient/{id_}")
+        form = page.get_by_test_id("admin-patient-record")
+        await form.get_by_label("Text message").check()
+        await form.get_by_label("Email", exact=True).last.check()
+        await form.locator("input[name=birth_year]").fill("1990")
+        await form.locator("input[name=insurer]").fill("Acme")
+        await form.get_by_label("Insurance verified").check()
+        await form.get_by_role("button", name="Save").click()
+        await expect(page.locator(".toast")).to_contain_text("Saved")
+    row = await clinic.world.pool.fetchrow("select channels, birth_year, insurance::text from patients")
+    assert row["channels"] == ["sms", "email"] and row["birth_year"] == 1990
+    assert '"verified": true' in row["insurance"].replace('":true', '": true')
+
+
+async def test_closing_a_house_asks_what_becomes_of_its_bookings(browser: Browser, clinic: Served) -> None:
+    world = clinic.world
+    near = await slots_of(world, after=timedelta(days=2))
+    await slots_of(world, after=timedelta(days=9))
+    booked = await book(world, near, patient_id=await patient_of(world, "Noor Haddad"))
+    day = await world.pool.fetchval(
+        "select (starts_at at time zone 'Europe/London')::date::text from slots order by id"
+    )
+    async with visiting(browser) as room:
+        page = await office(room, clinic, "catalogue")
+        await page.get_by_role("button", name="Block time").click()
+        sheet = page.get_by_role("dialog")
+        await sheet.get_by_label("For whom").select_option(label="Main waiting room")
+        await sheet.get_by_label("First day").fill(day)
+        await sheet.get_by_label("Last day").fill(day)
+        await sheet.get_by_role("button", name="Block").click()
+        await expect(page.get_by_test_id("block-found")).to_contain_text("Noor Haddad")
+        await sheet.get_by_label("Move them to the next free time").check()
+        await sheet.get_by_role("button", name="Block").click()
+        await expect(page.get_by_test_id("admin-closure")).to_contain_text("Main waiting room")
+        await page.get_by_role("button", name="Take the block back").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Take the block back").click()
+        await expect(page.get_by_test_id("admin-closure")).to_have_count(0)
+    assert await world.pool.fetchval("select state from appointments where id = $1", booked.appointment_id) == (
+        "rescheduled"
+    )
+
+
+async def test_institution_says_its_country_and_currency(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser) as room:
+        page = await office(room, clinic, "places")
+        about = page.get_by_test_id("admin-institution")
+        await about.get_by_label("Country of phone numbers").select_option("IN")
+        await about.get_by_label("Currency of fees").select_option("INR")
+        await about.get_by_role("button", name="Save").click()
+        await expect(page.locator(".toast")).to_contain_text("Saved")
+    assert tuple(await clinic.world.pool.fetchrow("select country, currency from institutions")) == ("IN", "INR")
+
+
+async def test_file_of_two_thousand_rows_is_waited_for(browser: Browser, clinic: Served, tmp_path: Path) -> None:
+    file = tmp_path / "many.csv"
+    file.write_text("name,birth_year\n" + "".join(f"Patient {one},{1900 + one % 100}\n" for one in range(2000)))
+    async with visiting(browser) as room:
+        page = await office(room, clinic, "patients")
+        await page.locator("input[type=file]").set_input_files(file)
+        await expect(page.locator(".import-under")).to_contain_text("2,000 rows")
+        await expect(page.get_by_role("button", name="Bring in 2,000")).to_be_visible(timeout=90_000)

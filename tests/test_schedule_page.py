@@ -1,12 +1,14 @@
 """The schedule page in a real browser: drawn by keys and by pointer, looked at before it is saved, followed live."""
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from server.access import Role
+from tests.clinic import book, patient_of
 from tests.pages import Served, served, until, visiting
 from tests.world import World
 
@@ -81,3 +83,72 @@ async def test_slot_that_is_closed_elsewhere_shows_so_at_once(browser: Browser, 
         id_ = await clinic.world.pool.fetchval("select id from slots where not open")
         await clinic.world.do("change-slot", slot_id=id_, open=True)
         await page.wait_for_selector(".tile.is-closed", state="detached")
+
+
+async def test_whole_day_is_blocked_after_its_bookings_are_settled(browser: Browser, clinic: Served) -> None:
+    world = clinic.world
+    await scheduled(world)
+    slot = await world.pool.fetchrow(
+        "select id, (starts_at at time zone 'Europe/London')::date::text as day from slots"
+        " where starts_at > now() + interval '8 days' order by starts_at limit 1"
+    )
+    await book(world, [slot["id"]], patient_id=await patient_of(world, "Noor Haddad"))
+    async with visiting(browser) as context:
+        page = await opened(context, clinic)
+        await page.get_by_role("button", name="Block time").click()
+        sheet = page.get_by_role("dialog")
+        await sheet.get_by_label("First day").fill(slot["day"])
+        await sheet.get_by_label("Last day").fill(slot["day"])
+        await sheet.get_by_role("button", name="Block").click()
+        await expect(page.get_by_test_id("block-found")).to_contain_text("Noor Haddad")
+        await expect(sheet.get_by_role("button", name="Block")).to_be_disabled()
+        await sheet.get_by_label("Cancel them, with notice").check()
+        await sheet.get_by_role("button", name="Block").click()
+        await expect(sheet).to_have_count(0)
+    assert await world.pool.fetchval("select state from appointments") == "cancelled"
+    assert await world.pool.fetchval("select whole_days from blocks")
+
+
+async def test_one_slot_is_added_to_a_day_and_taken_away_again(browser: Browser, clinic: Served) -> None:
+    await scheduled(clinic.world)
+    async with visiting(browser) as context:
+        page = await opened(context, clinic)
+        before = await page.get_by_test_id("slot").count()
+        await page.get_by_role("button", name="Add a slot on").last.click()
+        await page.get_by_label("From", exact=True).fill("15:00")
+        await page.get_by_role("dialog").get_by_role("button", name="Add").click()
+        await expect(page.get_by_test_id("slot")).to_have_count(before + 1)
+        await page.get_by_test_id("slot").last.click()
+        await page.get_by_role("button", name="Remove slot").click()
+        await expect(page.get_by_test_id("slot")).to_have_count(before)
+
+
+async def test_many_slots_are_added_on_chosen_weekdays(browser: Browser, clinic: Served) -> None:
+    await scheduled(clinic.world)
+    async with visiting(browser) as context:
+        page = await opened(context, clinic)
+        before = await clinic.world.pool.fetchval("select count(*) from slots")
+        await page.get_by_role("button", name="Add slots").click()
+        sheet = page.get_by_role("dialog")
+        await sheet.get_by_label("From", exact=True).fill("15:00")
+        await sheet.get_by_label("To", exact=True).fill("16:00")
+        await sheet.get_by_label("Break between (min)").fill("5")
+        await sheet.get_by_role("button", name="Add").click()
+        await expect(sheet).to_have_count(0)
+    assert await clinic.world.pool.fetchval("select count(*) from slots") == before + 3
+
+
+async def test_other_weeks_until_a_day_are_left_out_of_a_fortnight(browser: Browser, clinic: Served) -> None:
+    await scheduled(clinic.world)
+    async with visiting(browser) as context:
+        page = await opened(context, clinic)
+        await page.get_by_role("button", name="Change").click()
+        await page.get_by_label("Recurs").select_option("2")
+        await page.get_by_label("Last day (optional)").fill("2027-01-31")
+        await page.wait_for_selector("[data-testid=preview]")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator(".plan-card")).to_contain_text("every 2 weeks")
+    gaps = "select distinct date_trunc('week', starts_at) as week from slots order by 1"
+    weeks = [row["week"] for row in await clinic.world.pool.fetch(gaps)]
+    assert len(weeks) > 1 and weeks[-1].year * 12 + weeks[-1].month <= 2027 * 12 + 1
+    assert {(after - before).days for before, after in pairwise(weeks)} == {14}

@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { AccountButton } from "../shared/account.js";
 import { now } from "../shared/clock.js";
+import { Alarms } from "../shared/emergency.js";
 import { span, t } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
@@ -20,7 +21,7 @@ import { People } from "./people.js";
 import { Places } from "./places.js";
 import { route } from "./route.js";
 import { Status } from "./status.js";
-import { chosen, freshAt, hush, institution, institutions, loaded, mayAdminister, stale, toast } from "./work.js";
+import { chosen, emergencies, freshAt, hush, institution, institutions, loaded, mayAdminister, stale, toast } from "./work.js";
 
 /** Each section: its name in the address, its title, and what draws it. The first is where one begins. */
 const SECTIONS = [
@@ -90,6 +91,7 @@ function Office() {
         </div>
       </header>
       ${stale.value && html`<${Stale} />`}
+      <${Alarms} list=${emergencies.value} />
       <div class="panes">
         <nav class="side" aria-label=${t("admin.sections")}>
           ${SECTIONS.map((one) => html`<a key=${one.name} href=${`#/${one.name}`} aria-current=${one.name === section.name ? "page" : null}>${t(one.title)}</a>`)}

@@ -53,6 +53,8 @@ export const users = computed(() => /** @type {AdminUser[]} */ (all("user").sort
 export const devices = computed(() => /** @type {AdminDevice[]} */ (all("device").sort(byName)));
 /** The rows of a kind, by name. @param {string} kind */
 export const named = (kind) => all(kind).sort(byName);
+/** Who needs help at once, and nobody has answered yet. */
+export const emergencies = computed(() => /** @type {import("../shared/events.js").Emergency[]} */ (all("e")));
 export const loaded = computed(() => institution.value !== null);
 
 /** @param {string} key */
