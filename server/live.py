@@ -313,9 +313,6 @@ class Live:
             raise asks.wrong(("/stream", "Should be a kind of stream and an id, such as board:1."))
         if not await access.may_join(self.store.pool, socket.actor, stream):
             raise errors.NotAllowed()
-        if stream.kind == "staff":
-            # It shows who waits, now and from now on.
-            await self.store.note_view(socket.actor, "subscribe", ask, [])
         if stream.name not in socket.streams and len(socket.streams) >= STREAMS_PER_SOCKET:
             raise errors.TooMany("This socket follows too many streams.")
         if sid not in self.sockets:
@@ -329,6 +326,9 @@ class Live:
                         await self._linked.wait()
                     await feed.ready.wait()
                 answer = await self._caught_up(feed, ask.epoch, ask.version)
+            if stream.kind in ("staff", "doctor"):
+                # It shows who waits or has an appointment, now and from now on.
+                await self.store.note_view(socket.actor, "subscribe", ask, people(answer))
         except BaseException:
             socket.streams.discard(stream.name)
             self._leave(sid, stream.name)
@@ -681,3 +681,11 @@ def cookie_of(environ: Mapping[str, Any]) -> str | None:
     except CookieError:
         return None
     return morsel.value if morsel else None
+
+
+def people(answer: Mapping[str, Any]) -> list[int]:
+    """Whose records the answer to a `subscribe` shows, by id."""
+    told = orjson.loads(orjson.dumps(answer))
+    shown = [*told.get("snapshot", {}).get("rows", {}).values()]
+    shown += [row for event in told.get("events", ()) for row in (event["data"].get("put") or {}).values()]
+    return sorted({row["patient"]["id"] for row in shown if row.get("patient")})

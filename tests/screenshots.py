@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from playwright.async_api import Browser, async_playwright
 
@@ -15,14 +16,20 @@ from tests import outside
 from tests.pages import SIZES, served, visiting
 from tests.rounds import LANGUAGES, ROUNDS, House, morning, reads
 
-SCHEMES = ("light", "dark")
+SCHEMES: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "contrast": {"color_scheme": "light", "contrast": "more"},
+    "forced": {"color_scheme": "dark", "forced_colors": "active"},
+}
+"""What a reader's system says of colours; `forced`: it brings its own."""
 
 
 async def shoot(browser: Browser, house: House, folder: Path, views: Iterable[tuple[str, ...]]) -> None:
     """Take every picture that is asked for: of each page, at a size, in a language, in a scheme."""
     for address, size, tag, scheme in views:
         await house.speak(tag, *(other for other in LANGUAGES if other != tag))
-        async with visiting(browser, size, color_scheme=scheme, **reads(tag)) as context:
+        async with visiting(browser, size, **SCHEMES[scheme], **reads(tag)) as context:
             page = await context.new_page()
             async for state in ROUNDS[address](page, house):
                 await page.wait_for_timeout(400)
@@ -52,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pages", nargs="*", choices=ROUNDS, default=list(ROUNDS))
     parser.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES))
     parser.add_argument("--languages", nargs="*", choices=LANGUAGES, default=["en", "ar"])
-    parser.add_argument("--schemes", nargs="*", choices=SCHEMES, default=list(SCHEMES))
+    parser.add_argument("--schemes", nargs="*", choices=SCHEMES, default=["light", "dark"])
     asked = parser.parse_args(arguments)
     asked.folder.mkdir(parents=True, exist_ok=True)
     views = list(product(asked.pages, asked.sizes, asked.languages, asked.schemes))

@@ -1,13 +1,16 @@
 """The audit trail: complete, unalterable, and found out where somebody altered it all the same."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import asyncpg
 import pytest
+from pydantic import BaseModel
 
 from server import audit
 from server.access import Actor, Role
+from server.app import QUERIES
+from tests.doors import served
 from tests.world import World
 
 
@@ -50,6 +53,49 @@ async def test_who_looked_at_this_patient(world: World) -> None:
     patient = seen.ticket.patient.id
     views = await trail(world, patient_id=patient, viewed=True)
     assert [(one.actor, one.action) for one in views] == [(world.actors["doctor"].key, "show-ticket")]
+
+
+async def test_whoever_follows_a_list_of_patients_has_looked_at_those_on_it(database_url: str, redis_url: str) -> None:
+    async with served(database_url, redis_url) as house:
+        queue = await house.world.queue()
+        await house.world.join(queue, "Noor Haddad")
+        await house.world.join(await house.world.queue("Cardiology"), "Sam Carter")
+        peer = await house.knock(await house.sign_in(Role.receptionist))
+        for stream in (f"staff:{queue}", f"board:{queue}"):
+            assert "ok" in await peer.call("subscribe", {"stream": stream})
+        views = [one for one in await trail(house.world, viewed=True) if one.action == "subscribe"]
+        assert [(one.asked["stream"], [each.name for each in one.people]) for one in views] == [
+            (f"staff:{queue}", ["Noor Haddad"])
+        ]
+
+
+def models(shape: Any, known: set[type[BaseModel]]) -> set[type[BaseModel]]:
+    """Every model within an answer."""
+    if isinstance(shape, type) and issubclass(shape, BaseModel) and shape not in known:
+        known.add(shape)
+        for one in shape.model_fields.values():
+            models(one.annotation, known)
+    for inner in get_args(shape):
+        models(inner, known)
+    return known
+
+
+UNNOTED = {
+    "read-mailbox": "letters instead of records, read again every two seconds while no provider is configured",
+    "doctor-photo": "a doctor's",
+    "import-template": "an empty form",
+}
+"""Queries whose answers have a field for a person, and yet show staff nobody's record."""
+
+
+def test_every_query_that_shows_a_person_says_whose_record_it_shows() -> None:
+    told = {"patient", "patient_id", "patients", "patient_name", "phone", "birth_date", "birth_year", "recipient"}
+    silent = {
+        query.name
+        for query in QUERIES
+        if query.patients is None and any(told & set(one.model_fields) for one in models(query.reply, set()))
+    }
+    assert silent == set(UNNOTED)
 
 
 async def test_reading_the_trail_is_on_the_trail(world: World) -> None:
