@@ -252,10 +252,14 @@ async def tells_the_story(house: House, first: int, moved: int) -> None:
     told = [(one.action, one.appointment, one.who, (one.after or {}).get("state")) for one in story]
     assert told == [
         ("book-appointment", first, "Maya Lindgren", "confirmed"),
-        ("reschedule-appointment", moved, "Maya Lindgren", "confirmed"),
         ("reschedule-appointment", first, "Maya Lindgren", "rescheduled"),
+        ("reschedule-appointment", moved, "Maya Lindgren", "confirmed"),
         ("check-in", moved, "Maya Lindgren", "checked_in"),
+        ("call-next", moved, "Dr. Ames", "called"),
+        # Of the appointment, and of its ticket.
         ("start", moved, "Dr. Ames", "in_progress"),
+        ("start", moved, "Dr. Ames", "in_consultation"),
+        ("complete", moved, "Dr. Ames", "completed"),
         ("complete", moved, "Dr. Ames", "completed"),
     ]
     assert all(one.address == "127.0.0.1" for one in story)
