@@ -4,15 +4,21 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import aiohttp
 import asyncpg
 import pytest
 
 from server import errors
+from server.store import key_hash
+from tests.chaos import Clinic, clinic
 from tests.clinic import book, left_of, patient_of, slots_of
-from tests.world import World
+from tests.watchers import Console
+from tests.world import World, eventually
 
 RAW_APPOINTMENT = """
 insert into appointments (institution_id, number, kind, patient_id, doctor_id, location_id, state, starts_at, ends_at,
@@ -150,6 +156,67 @@ async def test_a_process_killed_before_its_commit_leaves_nothing(world: World, d
     booked = await book(world, [slot])
     assert booked.state == "confirmed" and await world.pool.fetchval(RAW_COUNT, slot) == 1
     assert await world.pool.fetchval("select count(*) from appointments") == 1
+
+
+async def open_for_booking(world: World) -> None:
+    """One slot, and somebody to book it for."""
+    await slots_of(world)
+    await patient_of(world)
+
+
+PRESSED = "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%into events%')"
+SEEN = """
+select (select count(*) from appointments) as appointments, (select count(*) from seats) as seats,
+    (select sum(taken) from slots) as taken, (select count(*) from appointment_numbers) as numbers
+"""
+
+
+async def test_a_web_process_killed_before_its_commit_leaves_nothing_and_the_retry_books_once() -> None:
+    async with clinic(webs=2, worker=False, prepare=open_for_booking) as place, place.database() as conn:
+        slot = await conn.fetchrow("select id, doctor_id from slots")
+        patient = await conn.fetchval("select id from patients")
+        assert slot
+        ask = {"slot_ids": [slot["id"]], "doctor_id": slot["doctor_id"], "patient_id": patient}
+        console, other = (Console(place.token, url) for url in place.urls)
+        async with stopped_at_its_last_statement(place, "once"):
+            press = asyncio.create_task(console.post("/appointments", ask, "once"))
+
+            async def has_written_all() -> bool:
+                return bool(await conn.fetchval(PRESSED))
+
+            await eventually(has_written_all)
+            place.kill(str(place.ports[0]))
+            with pytest.raises(aiohttp.ClientError):
+                await press
+        await eventually(lambda: nobody_writes(conn))
+        assert dict(await conn.fetchrow(SEEN) or {}) == {"appointments": 0, "seats": 0, "taken": 0, "numbers": 0}
+        answers = [await other.post("/appointments", ask, "once") for _ in range(3)]
+        assert {(status, answer["number"][-4:]) for status, answer, _ in answers} == {(201, "0001")}
+        assert dict(await conn.fetchrow(SEEN) or {}) == {"appointments": 1, "seats": 1, "taken": 1, "numbers": 1}
+        await asyncio.gather(console.close(), other.close())
+
+
+@asynccontextmanager
+async def stopped_at_its_last_statement(place: Clinic, key: str) -> AsyncIterator[None]:
+    """Hold up whoever sends this key where all is written and only the commit is left to do."""
+    async with place.database() as holder:
+        tx = holder.transaction()
+        await tx.start()
+        actor = await holder.fetchval("select 'user:' || id from users limit 1")
+        await holder.execute(
+            "insert into replies (actor, key, request, reply, at) values ($1, $2, '', '\"\"', now())",
+            actor,
+            key_hash(key),
+        )
+        yield
+        await tx.rollback()
+
+
+async def nobody_writes(conn: Any) -> bool:
+    """Whether PostgreSQL has noticed that the process is gone."""
+    return not await conn.fetchval(
+        "select exists (select from pg_stat_activity where backend_xid is not null and pid <> pg_backend_pid())"
+    )
 
 
 async def test_of_two_hundred_people_for_twenty_slots_none_is_there_twice_and_all_are_answered(world: World) -> None:
