@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from server import asks, errors
 from server.access import ANONYMOUS
-from server.notices.preferences import COMMANDS, Unsubscribe
+from server.notices.preferences import COMMANDS, EndMessages
 from server.store import Store
 
 MOST = 4 * 1024
@@ -30,7 +30,7 @@ def routes(store: Callable[[], Store]) -> list[Route]:
             body += chunk
             if len(body) > MOST:
                 raise errors.BodyTooLarge(limit=MOST)
-        ask = asks.validate(Unsubscribe, {"token": request.path_params["token"]})
+        ask = asks.validate(EndMessages, {"token": request.path_params["token"]})
         await store().execute(UNSUBSCRIBE, ANONYMOUS, ask)
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
 

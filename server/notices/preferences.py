@@ -262,7 +262,7 @@ where n.patient_id = $1 and n.state in ('pending', 'sending') and exists (
 Proof = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}\.[0-9a-f]{32}$")]
 
 
-class Unsubscribe(Ask):
+class EndMessages(Ask):
     """The end of a message's link; `everything`: nothing more over its channel that may be done without."""
 
     token: Proof = Field(repr=False)
@@ -286,7 +286,7 @@ class Subscription(Reply):
     subscribed: bool
 
 
-async def unsubscribe(tx: Tx, actor: Actor, ask: Unsubscribe) -> Subscription:
+async def unsubscribe(tx: Tx, actor: Actor, ask: EndMessages) -> Subscription:
     """Tell whoever the message was for nothing like it any more over its channel. Raises `LinkUnknown`."""
     row = await _behind(tx.conn, ask.token)
     patient_id = int(row["patient_id"])
@@ -370,7 +370,7 @@ COMMANDS: list[Command[Any, Any]] = [
         STAFF,
         "POST /patients/{patient_id}/preferences",
     ),
-    Command("end-messages", unsubscribe, Unsubscribe, Subscription, ANYBODY, "POST /unsubscribe"),
+    Command("end-messages", unsubscribe, EndMessages, Subscription, ANYBODY, "POST /unsubscribe"),
 ]
 QUERIES: list[Query[Any, Any]] = [
     Query("my-preferences", my_preferences, MyPreferences, Preferences, frozenset({Role.patient}), "GET /preferences"),
