@@ -24,11 +24,13 @@ from server import (
     devices,
     emergencies,
     events,
+    figures,
     jobs,
     notices,
     patients,
     publish,
     queue,
+    retention,
     slots,
     store,
     waitlist,
@@ -53,8 +55,10 @@ COMMANDS: list[Command[Any, Any]] = [
     *emergencies.COMMANDS,
     *notices.COMMANDS,
     *accounts.COMMANDS,
+    *figures.COMMANDS,
     *devices.COMMANDS,
     *administration.COMMANDS,
+    *retention.COMMANDS,
     *demo.COMMANDS,
 ]
 QUERIES: list[Query[Any, Any]] = [
@@ -67,8 +71,10 @@ QUERIES: list[Query[Any, Any]] = [
     *emergencies.QUERIES,
     *notices.QUERIES,
     *accounts.QUERIES,
+    *figures.QUERIES,
     *devices.QUERIES,
     *administration.QUERIES,
+    *retention.QUERIES,
     *audit.QUERIES,
     *demo.QUERIES,
 ]
@@ -86,8 +92,10 @@ SLICES = (
     "emergencies",
     "notices",
     "accounts",
+    "figures",
     "devices",
     "administration",
+    "retention",
     "audit",
     "demo",
 )
@@ -198,7 +206,7 @@ class App:
                     "/asyncapi.json": contract.asyncapi(COMMANDS),
                 },
                 checks={"postgresql": _select_one(pool), "redis": client.ping},
-                collect=lambda: figures(live, publisher, sio, pool, doors, seen.at(kept.now())),
+                collect=lambda: measured(live, publisher, sio, pool, doors, seen.at(kept.now())),
                 doors=doors,
                 routes=[*notices.callbacks.routes(lambda: kept, config), *notices.oneclick.routes(lambda: kept)],
                 around=lambda router: socketio.ASGIApp(sio, other_asgi_app=router),
@@ -284,7 +292,7 @@ async def note_devices(live: Live, things: Store, noted: dict[int, float]) -> No
         noted.update({one.device_id: now for one in signs})
 
 
-def figures(
+def measured(
     live: Live, publisher: Publisher, sio: DirectServer, pool: Pool, doors: Doors, scheduled: Sequence[jobs.Job]
 ) -> Iterable[Metric]:
     """What the live parts count, for `/metrics`; labels hold kinds and never ids of people."""

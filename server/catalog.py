@@ -82,6 +82,14 @@ async def set_institution_booking(conn: Connection, institution_id: int, booking
 SET_INSTITUTION_BOOKING = "update institutions set booking = $2 where id = $1"
 
 
+async def set_retention(conn: Connection, institution_id: int, retention: str) -> None:
+    """Set after how many days what is known of an institution's patients is forgotten, as JSON."""
+    await conn.execute(SET_RETENTION, institution_id, retention)
+
+
+SET_RETENTION = "update institutions set retention = $2 where id = $1"
+
+
 async def add_location(conn: Connection, institution_id: int, name: str, zone: str | None = None) -> int:
     """A new branch or waiting room."""
     return int(await conn.fetchval(ADD_LOCATION, institution_id, name, zone))
@@ -349,6 +357,18 @@ where u.id = before.id returning before.email, before.password_hash
 """
 TAKE_ACCOUNT_OVER = """
 update users set email = $2, password_hash = $3 where id = $1 and email is null and $2::text is not null
+"""
+
+
+async def close_accounts(conn: Connection, patients: Sequence[int]) -> list[str]:
+    """Let nobody sign in as these patients any more, under no address; answers the keys of their accounts."""
+    return [f"user:{row['id']}" for row in await conn.fetch(CLOSE_ACCOUNTS, list(patients))]
+
+
+CLOSE_ACCOUNTS = """
+update users u set email = null, password_hash = null, active = false, name = p.number
+from patients p where p.id = u.patient_id and u.patient_id = any($1::bigint[])
+returning u.id
 """
 
 

@@ -474,6 +474,29 @@ def _shown(reply: Emergencies) -> Sequence[int]:
     return [one.patient.id for one in reply.items if one.patient]
 
 
+async def forget_emergencies(conn: Connection, institution_id: int, before: datetime, limit: int) -> int:
+    """Forget what was the matter in an institution's oldest emergencies that are over; answers in how many."""
+    return len(await conn.fetch(FORGET, institution_id, before, limit))
+
+
+async def forget_of_patients(conn: Connection, patients: Sequence[int]) -> None:
+    """The same of all emergencies of these patients."""
+    await conn.execute(FORGET_OF_PATIENTS, list(patients))
+
+
+FORGET_OF_PATIENTS = "update emergencies set reason = '-' where patient_id = any($1::bigint[]) and ended_at is not null"
+FORGET = """
+update emergencies set reason = '-'
+where id in (
+    select id from emergencies
+    where institution_id = $1 and raised_at < $2 and ended_at is not null and reason <> '-'
+    order by raised_at limit $3
+    for update skip locked
+)
+returning id
+"""
+
+
 COMMANDS: list[Command[Any, Any]] = [
     Command("emergency-request", raise_emergency, RaiseEmergency, Alerted, CALLERS, "POST /emergencies", status=201),
     Command(

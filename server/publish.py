@@ -530,3 +530,31 @@ UNPUBLISHED = """
 select distinct stream from events where published_at is null and at < now() - make_interval(secs => $1)
 """
 RECENT_STREAMS = "select name, epoch, version from streams where updated_at > now() - interval '2 days'"
+
+
+async def forget_events(conn: Connection, institution_id: int, before: datetime, limit: int) -> int:
+    """Remove an institution's oldest events that everybody has had for long; answers how many.
+
+    Each stream's oldest are looked at by their versions; a stream itself, with its version, stays.
+    """
+    return len(await conn.fetch(FORGET_EVENTS, institution_id, before, limit))
+
+
+FORGET_EVENTS = """
+delete from events where id in (
+    select e.id
+    from (
+        select 'admin:' || id as name from institutions where id = $1
+        union all select kind || q.id from queues q, unnest(array['board:', 'staff:']) as kind where institution_id = $1
+        union all select kind || d.id from doctors d, unnest(array['doctor:', 'slots:']) as kind
+            where institution_id = $1
+        union all select 'patient:' || patient_id from users where institution_id = $1 and patient_id is not null
+    ) o
+    cross join lateral (
+        select id, at, published_at from events where stream = o.name order by version limit 20
+    ) e
+    where e.at < $2 and e.published_at is not null
+    limit $3
+)
+returning id
+"""

@@ -60,6 +60,8 @@ JOBS: tuple[Job, ...] = (
     Job("generate-slots", tasks.generate_slots, every=MINUTE, at=30, within=50.0),
     Job("file-slots", tasks.file_slots, every=HOUR, at=7 * MINUTE, within=120.0),
     Job("file-appointments", tasks.file_appointments, every=HOUR, at=23 * MINUTE, within=120.0),
+    Job("daily-figures", tasks.daily_figures, every=HOUR, at=12 * MINUTE, within=300.0),
+    Job("forget", tasks.forget, every=HOUR, at=47 * MINUTE, within=600.0),
     Job("tidy", tasks.tidy, every=HOUR, at=17 * MINUTE, within=120.0),
 )
 """Everything that is done by the clock; nothing registers itself."""

@@ -6,9 +6,10 @@ nothing left to do; a refusal costs the one thing that it is about, and the task
 
 from typing import Any
 
-from server import access, appointments, audit, emergencies, errors, logs, queue, store
+from server import access, appointments, audit, emergencies, errors, figures, logs, queue, retention, store
 from server.availability import FILE_DOCTOR, GENERATE, OfDoctor
 from server.queue import CLOSE_DAY, REFRESH_WAITS, CloseDay, RefreshWaits
+from server.retention import FORGET, Forget
 from server.settings import BookingSettings
 from server.store import Store
 
@@ -83,6 +84,23 @@ async def close_days(ctx: dict[str, Any]) -> None:
                 log.info("day-closed", queue=id_, **closed.model_dump(exclude={"closed"}))
         except errors.Refusal as refusal:
             log.warning("day-not-closed", queue=id_, code=refusal.code)
+
+
+async def daily_figures(ctx: dict[str, Any]) -> None:
+    """Compute what the days came to that are over."""
+    things: Store = ctx["store"]
+    if changed := await figures.compute_due(things.pool, things.now()):
+        log.info("figures-computed", changed=changed)
+
+
+async def forget(ctx: dict[str, Any]) -> None:
+    """Forget what institutions want forgotten, a few records at a time until nothing is left to forget."""
+    things: Store = ctx["store"]
+    for id_ in await retention.forgetful(things.pool):
+        while any(
+            (told := await things.execute(FORGET, access.SYSTEM, Forget(institution_id=id_))).model_dump().values()
+        ):
+            log.info("forgotten", institution=id_, **told.model_dump())
 
 
 async def file_appointments(ctx: dict[str, Any]) -> None:

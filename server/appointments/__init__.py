@@ -3,6 +3,7 @@
 from typing import Any
 
 from server.appointments import blocking, booking, bulk, life, lists, merging, money, notes, requests, retelling, visits
+from server.appointments.forgetting import forget_of_patients, forget_visits
 from server.appointments.records import doctor_rows, patient_rows
 from server.appointments.retelling import every_doctor, gate_doctors, retell
 from server.appointments.upkeep import expire_requests, file_all, note_no_shows
@@ -31,6 +32,8 @@ __all__ = [
     "every_doctor",
     "expire_requests",
     "file_all",
+    "forget_of_patients",
+    "forget_visits",
     "gate_doctors",
     "note_no_shows",
     "patient_rows",

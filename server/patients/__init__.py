@@ -2,6 +2,7 @@
 
 from server.patients import history, records
 from server.patients.details import NewPatient, as_kept
+from server.patients.forgetting import anonymise
 from server.patients.merging import hold_records, merge_record
 from server.patients.records import (
     EditPatient,
@@ -26,6 +27,7 @@ __all__ = [
     "PatientRecord",
     "access_patient",
     "add_patient",
+    "anonymise",
     "as_kept",
     "duplicates_of",
     "edit_patient",

@@ -11,6 +11,7 @@ from server.queue.commands import (
     take_desk_away,
 )
 from server.queue.days import CLOSE_DAY, CloseDay, DayClosed, unclosed
+from server.queue.forgetting import forget_of_patients, forget_tickets
 from server.queue.line import board_rows, patient_rows, staff_rows
 
 COMMANDS = [*commands.COMMANDS, *undo.COMMANDS, *reception.COMMANDS]
@@ -27,6 +28,8 @@ __all__ = [
     "add_queue",
     "board_rows",
     "change_queue",
+    "forget_of_patients",
+    "forget_tickets",
     "patient_rows",
     "retire_queue",
     "set_department",

@@ -1,0 +1,45 @@
+"""What is forgotten of appointments that are long over: what patients wrote and what was written about them.
+
+Invariant: that there was a visit, when, where, with whom and how it ended stays; figures are the same afterwards.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from server.store import Connection
+
+
+async def forget_visits(conn: Connection, institution_id: int, before: datetime, now: datetime, limit: int) -> int:
+    """Forget what was written down about an institution's oldest filed appointments; answers of how many."""
+    rows = await conn.fetch(FORGET, institution_id, before, now, limit)
+    await conn.execute(FORGET_NOTES, [row["id"] for row in rows])
+    return len(rows)
+
+
+FORGET = """
+update appointments set reason = null, symptoms = null, requirements = '{}', insurance = null, answer_reason = null,
+    cancel_reason = null, undo = null, forgotten_at = $3
+where id in (
+    select id from appointments
+    where institution_id = $1 and filed_at is not null and forgotten_at is null and starts_at < $2
+        and coalesce(ended_at, ends_at, starts_at) < $2
+    order by starts_at limit $4
+    for update skip locked
+)
+returning id
+"""
+
+
+async def forget_of_patients(conn: Connection, patients: Sequence[int], now: datetime) -> None:
+    """The same of all appointments of these patients."""
+    rows = await conn.fetch(FORGET_OF_PATIENTS, list(patients), now)
+    await conn.execute(FORGET_NOTES, [row["id"] for row in rows])
+
+
+FORGET_OF_PATIENTS = """
+update appointments set reason = null, symptoms = null, requirements = '{}', insurance = null, answer_reason = null,
+    cancel_reason = null, undo = null, forgotten_at = $2
+where patient_id = any($1::bigint[]) and forgotten_at is null
+returning id
+"""
+FORGET_NOTES = "delete from appointment_notes where appointment_id = any($1::bigint[])"
