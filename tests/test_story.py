@@ -252,8 +252,8 @@ async def tells_the_story(house: House, first: int, moved: int) -> None:
     told = [(one.action, one.appointment, one.who, (one.after or {}).get("state")) for one in story]
     assert told == [
         ("book-appointment", first, "Maya Lindgren", "confirmed"),
-        ("reschedule-appointment", first, "Maya Lindgren", "rescheduled"),
         ("reschedule-appointment", moved, "Maya Lindgren", "confirmed"),
+        ("reschedule-appointment", first, "Maya Lindgren", "rescheduled"),
         ("check-in", moved, "Maya Lindgren", "checked_in"),
         ("call-next", moved, "Dr. Ames", "called"),
         # Of the appointment, and of its ticket.

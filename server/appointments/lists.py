@@ -144,12 +144,12 @@ select id, number, ticket_id from earlier union select id, number, ticket_id fro
 TRAIL = """
 select a.at, a.action, a.actor, coalesce(u.name, d.name) as who, a.role, a.address,
     c.change ->> 'subject' as subject, c.change -> 'before' as before, c.change -> 'after' as after
-from audit a cross join lateral jsonb_array_elements(a.changes) as c (change)
+from audit a cross join lateral jsonb_array_elements(a.changes) with ordinality as c (change, nth)
 left join users u on a.actor = 'user:' || u.id
 left join devices d on a.actor = 'device:' || d.id
 where a.institution_id = $1 and a.patients @> array[$2::bigint] and not a.viewed
     and c.change ->> 'subject' = any($3::text[])
-order by a.id
+order by a.id, c.nth
 """
 
 
