@@ -529,6 +529,10 @@ async def may_join(db: Db, actor: Actor, stream: events.Stream[Any]) -> bool:
                 return False
             found = await db.fetchrow(PLACES_OF_DOCTOR, stream.id)
             return found is not None and actor.within(found["institution_id"])
+        case "waitlist":
+            return actor.role in DESK and bool(
+                actor.within(stream.id) and await db.fetchval(INSTITUTION_EXISTS, stream.id)
+            )
         case "admin":
             return actor.role in ADMINS and bool(
                 actor.within(stream.id) and await db.fetchval(INSTITUTION_EXISTS, stream.id)

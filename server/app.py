@@ -121,7 +121,8 @@ def together(*parts: Rows) -> Rows:
 ROWS: dict[str, Rows] = {
     "board": queue.board_rows,
     "staff": queue.staff_rows,
-    "patient": together(queue.patient_rows, appointments.patient_rows, notices.patient_rows),
+    "patient": together(queue.patient_rows, appointments.patient_rows, waitlist.patient_rows, notices.patient_rows),
+    "waitlist": waitlist.desk_rows,
     "doctor": together(appointments.doctor_rows, emergencies.doctor_rows),
     "slots": availability.slot_rows,
     "admin": together(administration.admin_rows, emergencies.admin_rows),

@@ -586,6 +586,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "A doctor's appointments and requests, and emergencies."),
     "slots": ("doctor", "A doctor's bookable time, and what is left of it."),
     "locks": ("doctor", "Which of a doctor's slots are locked. It begins anew when Redis is lost."),
+    "waitlist": ("institution", "Who waits for time to be freed, and what is offered to whom."),
     "admin": ("institution", "An institution's devices and settings."),
 }
 """What the number in a stream's name is, and what the stream is for."""

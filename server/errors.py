@@ -698,6 +698,45 @@ class BadTemplate(Refusal):
     code, status, title = "bad-template", 422, "That text cannot be used as it is."
 
 
+# The waitlist
+
+
+class WaitlistOff(Refusal):
+    """The doctor, or every doctor meant, keeps no waitlist."""
+
+    code, title = "waitlist-off", "There is no waitlist there."
+
+
+class TooManyWaits(Refusal):
+    """The patient waits for as much as they may; `waitlist_per_patient` tells for how much."""
+
+    code, title = "too-many-waits", "You are on the waitlist for as much as you may be."
+
+
+class AlreadyOnWaitlist(Refusal):
+    """The patient waits for the same already, on days that are among these; `entry_id` tells where."""
+
+    code, title = "already-on-waitlist", "You are on the waitlist for that already."
+
+
+class NotWaiting(Refusal):
+    """The wish is not in the line any more; `state` tells what became of it."""
+
+    code, title = "not-waiting", "That place on the waitlist has ended."
+
+
+class OfferExpired(Refusal):
+    """The time for an answer is over: the place in the line is kept, and the time went to the next or is free."""
+
+    code, title = "offer-expired", "That offer has expired; you keep your place on the waitlist."
+
+
+class OfferAnswered(Refusal):
+    """The offer was answered or taken back; `state` tells how."""
+
+    code, title = "offer-answered", "That offer is not open any more."
+
+
 CONSTRAINTS: dict[str, type[Refusal]] = {
     "slots_never_overlap": SlotsOverlap,
     "seats_pkey": SlotFull,

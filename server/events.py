@@ -66,6 +66,10 @@ Mode = Literal["in_person", "online"]
 SlotMode = Literal["in_person", "online", "both"]
 Source = Literal["online", "reception", "kiosk", "phone", "import"]
 Payment = Literal["unpaid", "paid", "waived", "refunded"]
+PartOfDay = Literal["morning", "afternoon", "evening"]
+"""Before 12, before 17, or later, by the clock of the place."""
+WaitState = Literal["waiting", "offered", "booked", "left", "over"]
+"""A place on the waitlist: in the line, with an offer to answer, and how it ended."""
 
 # Rows
 
@@ -374,6 +378,55 @@ class PatientAppointment(Row):
         return f"a:{self.appointment}"
 
 
+class WaitlistOffer(Fact):
+    """A freed time that is held for somebody on the waitlist until they answer, or until `expires_at`."""
+
+    offer: int
+    doctor: int
+    doctor_name: str
+    location: int
+    location_name: str
+    mode: Mode
+    starts_at: datetime
+    ends_at: datetime
+    offered_at: datetime
+    expires_at: datetime
+
+
+class PatientWait(Row):
+    """What a patient waits for, and the time that is offered to them, if any; it goes when the wait is over."""
+
+    entry: int
+    doctor: int | None
+    doctor_name: str | None
+    specialty: int | None
+    specialty_name: str | None
+    visit_type: VisitType | None
+    location: int | None
+    location_name: str | None
+    mode: SlotMode
+    first_day: date
+    last_day: date
+    parts: list[PartOfDay]
+    """Of those days; none for any."""
+    state: WaitState
+    joined_at: datetime
+    offer: WaitlistOffer | None
+
+    @property
+    def key(self) -> str:
+        """`w:` and the entry's id."""
+        return f"w:{self.entry}"
+
+
+class StaffWait(PatientWait):
+    """Somebody on the waitlist, as the desk sees them. Ten goes first; among equals, who joined first."""
+
+    patient: Person
+    priority: int
+    priority_reason: str | None
+
+
 class Emergency(Row):
     """Somebody who needs help at once, as those see it who are told; it goes when it is over."""
 
@@ -561,7 +614,7 @@ AdminRow = (
     | Emergency
 )
 DoctorRow = DoctorAppointment | Emergency
-PatientRow = PatientTicket | PatientAppointment | PatientNotice
+PatientRow = PatientTicket | PatientAppointment | PatientNotice | PatientWait
 BoardRow = BoardQueue | BoardTicket
 StaffRow = StaffQueue | StaffTicket | StaffBoard
 
@@ -621,11 +674,17 @@ def admin(institution_id: int) -> "Stream[AdminRow]":
     return Stream("admin", institution_id)
 
 
+def waitlist(institution_id: int) -> "Stream[StaffWait]":
+    """Who waits at an institution for time to be freed. Never a gate: it is written where others' gates are held."""
+    return Stream("waitlist", institution_id)
+
+
 STREAM_ROWS: dict[str, tuple[type[Row], ...]] = {
     "board": (BoardQueue, BoardTicket),
     "staff": (StaffQueue, StaffTicket, StaffBoard),
     "shown": (ShownBoard,),
-    "patient": (PatientTicket, PatientAppointment, PatientNotice),
+    "patient": (PatientTicket, PatientAppointment, PatientNotice, PatientWait),
+    "waitlist": (StaffWait,),
     "doctor": (DoctorAppointment, Emergency),
     "slots": (Slot,),
     "locks": (LockedSlot,),
@@ -1019,6 +1078,68 @@ class CatalogueChanged(Event):
     type = "catalogue-changed"
 
 
+class WaitlistEvent(Event):
+    """A fact about one place on the waitlist."""
+
+    entry: int
+
+
+class WaitlistJoined(WaitlistEvent):
+    """Somebody waits for time to be freed."""
+
+    type = "waitlist-joined"
+
+
+class WaitlistChanged(WaitlistEvent):
+    """Something about somebody's place changed: its priority, or it was given back."""
+
+    type = "waitlist-changed"
+
+
+class WaitlistLeft(WaitlistEvent):
+    """Somebody waits no more: they left, or the days that they waited for are over."""
+
+    type = "waitlist-left"
+    over: bool
+
+
+class OfferEvent(WaitlistEvent):
+    """A fact about a time that was offered to somebody on the waitlist."""
+
+    offer: int
+
+
+class OfferMade(OfferEvent):
+    """A freed time is held for the first in the line whom it suits."""
+
+    type = "offer-made"
+
+
+class OfferAccepted(OfferEvent):
+    """The time is theirs."""
+
+    type = "offer-accepted"
+    appointment: int
+
+
+class OfferDeclined(OfferEvent):
+    """They do not want that time, and keep their place in the line."""
+
+    type = "offer-declined"
+
+
+class OfferExpired(OfferEvent):
+    """Nobody answered in time; they keep their place in the line."""
+
+    type = "offer-expired"
+
+
+class OfferWithdrawn(OfferEvent):
+    """The time that was offered is not there any more; they keep their place in the line."""
+
+    type = "offer-withdrawn"
+
+
 EVENTS: dict[str, type[Event]] = {
     event.type: event
     for event in (
@@ -1071,6 +1192,14 @@ EVENTS: dict[str, type[Event]] = {
         EmergencyEnded,
         PatientsMerged,
         CatalogueChanged,
+        WaitlistJoined,
+        WaitlistChanged,
+        WaitlistLeft,
+        OfferMade,
+        OfferAccepted,
+        OfferDeclined,
+        OfferExpired,
+        OfferWithdrawn,
     )
 }
 """Every event by its name on the wire."""
@@ -1098,6 +1227,7 @@ APPOINTMENT_EVENTS: tuple[type[Event], ...] = (
 EMERGENCY_EVENTS: tuple[type[Event], ...] = tuple(
     event for event in EVENTS.values() if issubclass(event, EmergencyEvent)
 )
+WAITLIST_EVENTS: tuple[type[Event], ...] = tuple(event for event in EVENTS.values() if issubclass(event, WaitlistEvent))
 QUEUE_EVENTS: tuple[type[Event], ...] = (
     *(event for event in EVENTS.values() if issubclass(event, TicketEvent) and event is not TicketChanged),
     QueueUpdated,
@@ -1108,7 +1238,8 @@ STREAM_EVENTS: dict[str, tuple[type[Event], ...]] = {
     "board": QUEUE_EVENTS,
     "staff": (*QUEUE_EVENTS, DeviceEnrolled, DeviceRenamed, DeviceRevoked),
     "shown": (BoardsShown,),
-    "patient": (TicketChanged, NoticeTold, NoticesSeen, *APPOINTMENT_EVENTS, PatientsMerged),
+    "patient": (TicketChanged, NoticeTold, NoticesSeen, *APPOINTMENT_EVENTS, *WAITLIST_EVENTS, PatientsMerged),
+    "waitlist": WAITLIST_EVENTS,
     "doctor": (*APPOINTMENT_EVENTS, *EMERGENCY_EVENTS),
     "slots": (SlotAdded, SlotRemoved, SlotAvailabilityChanged),
     "locks": (SlotLocked, SlotUnlocked),

@@ -105,6 +105,11 @@ class BookingSettings(BaseModel):
         le=2880,
         description="So long after its time a visit without its patient is a no-show. None or 0: never by itself.",
     )
+    waitlist: bool = Field(default=True, description="Whether people may wait for time that is freed.")
+    waitlist_per_patient: int = Field(default=3, ge=1, le=50, description="Wishes that one patient may wait for.")
+    offer_minutes: int = Field(
+        default=30, ge=2, le=1440, description="As long freed time is held for whoever is first on the waitlist."
+    )
 
 
 Channel = Literal["email", "sms", "whatsapp", "voice", "push", "app"]

@@ -205,6 +205,18 @@ remove-slot                401      403                   yes                   
 remove-slots               401      403                   yes                   404                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 end-block                  401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 list-blocks                401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+join-waitlist              401      yes                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+leave-waitlist             401      404                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+prioritize-wait            401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+accept-offer               401      404                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+decline-offer              401      404                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+accept-by-link             yes      yes                   yes                   yes                   yes                   yes                   yes                   yes   yes   yes    yes          yes            yes     yes                   yes                   yes                   yes         yes
+decline-by-link            yes      yes                   yes                   yes                   yes                   yes                   yes                   yes   yes   yes    yes          yes            yes     yes                   yes                   yes                   yes         yes
+my-waits                   401      yes                   403                   403                   403                   403                   403                   403   403   403    403          403            403     403                   403                   403                   403         403
+search-waitlist            401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+show-wait                  401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+waitlist-demand            401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+offer-by-link              yes      yes                   yes                   yes                   yes                   yes                   yes                   yes   yes   yes    yes          yes            yes     yes                   yes                   yes                   yes         yes
 """  # noqa: E501
 """What each may do to the first clinic's queues, tickets and devices; `their` people belong to a second clinic.
 The doctor serves the queue and the other doctor does not; the holder holds the very ticket, the other holder another.
@@ -220,6 +232,7 @@ doctor    no      yes    no           yes          yes   yes         no    no   
 slots     yes     yes    yes          yes          yes   yes         no    no    no              no     no           no           no                 no          no          no
 locks     yes     yes    yes          yes          yes   yes         no    no    no              no     no           no           no                 no          no          no
 admin     no      no     no           no           yes   yes         no    no    no              no     no           no           no                 no          no          no
+waitlist  no      no     no           yes          yes   yes         no    no    no              no     no           no           no                 no          no          no
 """  # noqa: E501
 """Who may join the streams of the first clinic's queue, patient, doctor and institution. A stranger and a screen that
 waits for its code to be entered have no socket at all."""
@@ -315,6 +328,8 @@ class Town:
         if (ask := await self.ready_to_administer(name, world)) is not None:
             return ask, None
         if (ask := await self.ready_for_appointments(name, world)) is not None:
+            return ask, None
+        if (ask := await self.ready_to_wait(name, world)) is not None:
             return ask, None
         queue = await self.queue_of(world)
         match name:
@@ -429,6 +444,42 @@ class Town:
             **({} if name == "change-appointments" else {"appointment_id": id_}),
             **APPOINTMENT_STEPS[name](id_),
         } | ({"slot_ids": await self.free_slot(world)} if name == "reschedule-appointment" else {})
+
+    async def ready_to_wait(self, name: str, world: World) -> dict[str, Any] | None:
+        """The same for what is asked about the waitlist; None for anything else."""
+        day = str((clinic.now(world) + timedelta(days=2 + next(NUMBERS))).date())
+        wish = {"doctor_id": world.doctors[0], "first_day": day}
+        match name:
+            case "my-waits":
+                return {}
+            case "search-waitlist":
+                return {"institution_id": world.institution}
+            case "waitlist-demand":
+                return {"institution_id": world.institution, "first_day": day, "last_day": day}
+            case "join-waitlist":
+                await clinic.set_booking(world, waitlist_per_patient=50)
+                patient = self.patient if world is self.home else await clinic.patient_of(world)
+                return {**wish, "patient_id": patient}
+            case "leave-waitlist" | "prioritize-wait" | "show-wait":
+                entry = await world.do("join-waitlist", **wish, patient_id=await clinic.patient_of(world))
+                more = {"priority": 6, "reason": "In pain."} if name == "prioritize-wait" else {}
+                return {"entry_id": entry.entry_id, **more}
+            case "accept-offer" | "decline-offer":
+                return {"offer_id": await self.offered(world)}
+            case "accept-by-link" | "decline-by-link" | "offer-by-link":
+                secret = f"the link of one offer {next(NUMBERS)}"
+                await world.pool.execute(SET_LINK, await self.offered(world), access.digest(secret))
+                return {"secret": secret}
+        return None
+
+    async def offered(self, world: World) -> int:
+        """Time of the first doctor that is held for somebody who waits."""
+        await world.pool.execute("update waitlist set state = 'left', ended_at = now() where state = 'waiting'")
+        (slot,) = await self.free_slot(world)
+        day = str((await world.pool.fetchval("select starts_at from slots where id = $1", slot)).date())
+        patient = await clinic.patient_of(world)
+        entry = await world.do("join-waitlist", doctor_id=world.doctors[0], first_day=day, patient_id=patient)
+        return int(entry.offer_id)
 
     async def free_slot(self, world: World) -> list[int]:
         """A free slot of the first doctor, later than any before it."""
@@ -603,6 +654,7 @@ values ($1, $2, 'leave', now(), now() + interval '1 hour') returning id
 BEGINS_NOW = """
 update appointments set starts_at = now(), ends_at = now() + interval '30 minutes' where id = $1
 """
+SET_LINK = "update offers set secret_hash = $2 where id = $1"
 A_SESSION = "select id from sessions where user_id = $1"
 
 
@@ -723,7 +775,8 @@ async def test_credential_of_one_kind_opens_nothing_as_another(town: Town) -> No
 @pytest.mark.parametrize("kind", STREAM)
 async def test_stream_is_joined_by_exactly_these(town: Town, kind: str) -> None:
     doctor = dict.fromkeys(("doctor", "slots", "locks"), town.home.doctors[0])
-    ids = {"patient": town.patient, "admin": town.home.institution, **doctor}
+    institution = dict.fromkeys(("admin", "waitlist"), town.home.institution)
+    ids = {"patient": town.patient, **institution, **doctor}
     stream = f"{kind}:{ids.get(kind, town.queue)}"
     found, refusals = {}, []
     for who in STREAM[kind]:
@@ -783,6 +836,8 @@ IDS = (
     "session_id",
     "specialty_id",
     "visit_type_id",
+    "entry_id",
+    "offer_id",
 )
 
 

@@ -129,6 +129,7 @@ OWNERS = {
     "queue": {"queues", "queue_doctors", "serving", "tickets", "decisions"},
     "availability": {"schedules", "blocks", "slots"},
     "appointments": {"appointments", "seats", "appointment_doctors", "appointment_notes", "appointment_numbers"},
+    "waitlist": {"waitlist", "offers"},
     "emergencies": {"emergencies", "emergency_doctors"},
     "notices": {
         "notices",

@@ -174,6 +174,8 @@ OUT_OF_REACH = re.compile(
     # What is there already is left as it is; an account is looked for under its patient's lock.
     r"|notices_once|mailbox_notice_unique|push_subscriptions_once|users_patient_unique"
     r"|notice_settings_(once|by_doctor|by_patient)"
+    # Offers are made under the institution's line, each to somebody who has none.
+    r"|offers_one_open_per_entry"
     # One process seals at a time, under an advisory lock.
     r"|seals_no_fork"
 )

@@ -18,7 +18,7 @@ from arq.typing import WorkerCoroutine
 
 from server import errors, jobs, logs
 from server.store import LOST, Pool, Store
-from workers import notices, tasks
+from workers import notices, tasks, waitlist
 
 log = logs.get(__name__)
 MINUTE, HOUR = 60, 3600
@@ -56,6 +56,8 @@ JOBS: tuple[Job, ...] = (
     Job("expire-requests", tasks.expire_requests, every=10, at=5),
     Job("note-no-shows", tasks.note_no_shows, every=MINUTE, at=20, within=50.0),
     Job("close-days", tasks.close_days, every=MINUTE, at=40, within=50.0),
+    Job("tend-waitlist", waitlist.tend_waitlist, every=1, alone=False),
+    Job("end-waits", waitlist.end_waits, every=HOUR, at=41 * MINUTE, within=120.0),
     Job("seal-audit", tasks.seal_audit, every=10, at=3),
     Job("generate-slots", tasks.generate_slots, every=MINUTE, at=30, within=50.0),
     Job("file-slots", tasks.file_slots, every=HOUR, at=7 * MINUTE, within=120.0),

@@ -15,7 +15,7 @@ from arq import Worker, func
 from arq.connections import RedisSettings
 from redis.exceptions import RedisError
 
-from server import administration, jobs, logs, publish, store
+from server import administration, jobs, logs, publish, slots, store
 from server.app import REACTIONS, ROWS
 from server.config import Config, Rate
 from server.notices.waking import JOB
@@ -47,9 +47,18 @@ async def start_up(ctx: dict[str, Any]) -> None:
     client = publish.connect(config.redis_url)
     stack.push_async_callback(client.aclose)
     publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
+    locks = await stack.enter_async_context(slots.Locks(client).running())
     ctx.update(
         publisher=publisher,
-        store=Store(pool, publisher, base_url=config.base_url, secret_key=config.secret_key, reactions=REACTIONS),
+        store=Store(
+            pool,
+            publisher,
+            base_url=config.base_url,
+            secret_key=config.secret_key,
+            reactions=REACTIONS,
+            # What somebody is about to book is not offered to anybody else.
+            locks=locks,
+        ),
     )
     http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, limits=CONNECTIONS))
     ctx["post"] = post(ctx["store"], config, http, Throttle(client, rates(config)))

@@ -236,6 +236,25 @@ export interface PatientTicket {
   desk: string | null;
 }
 
+/** What a patient waits for, and the time that is offered to them, if any; it goes when the wait is over. */
+export interface PatientWait {
+  entry: number;
+  doctor: number | null;
+  doctor_name: string | null;
+  specialty: number | null;
+  specialty_name: string | null;
+  visit_type: VisitType | null;
+  location: number | null;
+  location_name: string | null;
+  mode: "in_person" | "online" | "both";
+  first_day: string;
+  last_day: string;
+  parts: ("morning" | "afternoon" | "evening")[];
+  state: "waiting" | "offered" | "booked" | "left" | "over";
+  joined_at: string;
+  offer: WaitlistOffer | null;
+}
+
 /** The patient of a ticket, as staff see them. */
 export interface Person {
   id: number;
@@ -339,6 +358,28 @@ export interface StaffTicket {
   undo: string | null;
 }
 
+/** Somebody on the waitlist, as the desk sees them. Ten goes first; among equals, who joined first. */
+export interface StaffWait {
+  entry: number;
+  doctor: number | null;
+  doctor_name: string | null;
+  specialty: number | null;
+  specialty_name: string | null;
+  visit_type: VisitType | null;
+  location: number | null;
+  location_name: string | null;
+  mode: "in_person" | "online" | "both";
+  first_day: string;
+  last_day: string;
+  parts: ("morning" | "afternoon" | "evening")[];
+  state: "waiting" | "offered" | "booked" | "left" | "over";
+  joined_at: string;
+  offer: WaitlistOffer | null;
+  patient: Person;
+  priority: number;
+  priority_reason: string | null;
+}
+
 /** The states of a ticket, named as in the database. The transitions stand in `queue.rules.LIFE`. */
 export type State = "waiting" | "called" | "in_consultation" | "on_hold" | "completed" | "no_show" | "transferred" | "cancelled";
 
@@ -350,6 +391,20 @@ export interface VisitType {
   id: number;
   name: string;
   colour: string;
+}
+
+/** A freed time that is held for somebody on the waitlist until they answer, or until `expires_at`. */
+export interface WaitlistOffer {
+  offer: number;
+  doctor: number;
+  doctor_name: string;
+  location: number;
+  location_name: string;
+  mode: "in_person" | "online";
+  starts_at: string;
+  ends_at: string;
+  offered_at: string;
+  expires_at: string;
 }
 
 /** Somebody joined the queue. */
@@ -641,12 +696,60 @@ export interface PatientsMerged {
 export interface CatalogueChanged {
 }
 
+/** Somebody waits for time to be freed. */
+export interface WaitlistJoined {
+  entry: number;
+}
+
+/** Something about somebody's place changed: its priority, or it was given back. */
+export interface WaitlistChanged {
+  entry: number;
+}
+
+/** Somebody waits no more: they left, or the days that they waited for are over. */
+export interface WaitlistLeft {
+  entry: number;
+  over: boolean;
+}
+
+/** A freed time is held for the first in the line whom it suits. */
+export interface OfferMade {
+  entry: number;
+  offer: number;
+}
+
+/** The time is theirs. */
+export interface OfferAccepted {
+  entry: number;
+  offer: number;
+  appointment: number;
+}
+
+/** They do not want that time, and keep their place in the line. */
+export interface OfferDeclined {
+  entry: number;
+  offer: number;
+}
+
+/** Nobody answered in time; they keep their place in the line. */
+export interface OfferExpired {
+  entry: number;
+  offer: number;
+}
+
+/** The time that was offered is not there any more; they keep their place in the line. */
+export interface OfferWithdrawn {
+  entry: number;
+  offer: number;
+}
+
 /** The rows of each kind of stream. */
 export interface StreamRows {
   "board": BoardQueue | BoardTicket;
   "staff": StaffQueue | StaffTicket | StaffBoard;
   "shown": ShownBoard;
-  "patient": PatientTicket | PatientAppointment | PatientNotice;
+  "patient": PatientTicket | PatientAppointment | PatientNotice | PatientWait;
+  "waitlist": StaffWait;
   "doctor": DoctorAppointment | Emergency;
   "slots": Slot;
   "locks": LockedSlot;
@@ -704,6 +807,14 @@ export interface EventFacts {
   "emergency-ended": EmergencyEnded;
   "patients-merged": PatientsMerged;
   "catalogue-changed": CatalogueChanged;
+  "waitlist-joined": WaitlistJoined;
+  "waitlist-changed": WaitlistChanged;
+  "waitlist-left": WaitlistLeft;
+  "offer-made": OfferMade;
+  "offer-accepted": OfferAccepted;
+  "offer-declined": OfferDeclined;
+  "offer-expired": OfferExpired;
+  "offer-withdrawn": OfferWithdrawn;
 }
 
 /** The names of the events that each kind of stream carries. */
@@ -711,7 +822,8 @@ export interface StreamEvents {
   "board": "ticket-joined" | "patient-called" | "patient-recalled" | "consultation-started" | "consultation-completed" | "ticket-no-show" | "ticket-returned" | "ticket-held" | "ticket-transferred" | "ticket-prioritized" | "ticket-cancelled" | "ticket-undone" | "queue-updated" | "queue-retired" | "location-changed";
   "staff": "ticket-joined" | "patient-called" | "patient-recalled" | "consultation-started" | "consultation-completed" | "ticket-no-show" | "ticket-returned" | "ticket-held" | "ticket-transferred" | "ticket-prioritized" | "ticket-cancelled" | "ticket-undone" | "queue-updated" | "queue-retired" | "location-changed" | "device-enrolled" | "device-renamed" | "device-revoked";
   "shown": "boards-shown";
-  "patient": "ticket-changed" | "notice-told" | "notices-seen" | "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "patients-merged";
+  "patient": "ticket-changed" | "notice-told" | "notices-seen" | "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "waitlist-joined" | "waitlist-changed" | "waitlist-left" | "offer-made" | "offer-accepted" | "offer-declined" | "offer-expired" | "offer-withdrawn" | "patients-merged";
+  "waitlist": "waitlist-joined" | "waitlist-changed" | "waitlist-left" | "offer-made" | "offer-accepted" | "offer-declined" | "offer-expired" | "offer-withdrawn";
   "doctor": "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended";
   "slots": "slot-added" | "slot-removed" | "slot-availability-changed";
   "locks": "slot-locked" | "slot-unlocked";

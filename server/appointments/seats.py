@@ -101,6 +101,48 @@ delete from seats where appointment_id = $1 and ($2::bigint[] is null or slot_id
 """
 
 
+async def hold_seats(tx: Tx, offer_id: int, slot_ids: Sequence[int]) -> None:
+    """Take one seat of each slot for an offer to the waitlist; the caller holds the gates of their doctors' slots.
+
+    Raises `SlotFull` where one has none left.
+    """
+    taken = await tx.conn.fetch(HOLD_SEATS, offer_id, list(slot_ids))
+    if len(taken) != len(slot_ids):
+        raise errors.SlotFull()
+    await availability.tell_slots(tx, slot_ids)
+
+
+HOLD_SEATS = """
+insert into seats (slot_id, number, capacity, offer_id)
+select s.id, n.number, s.capacity, $1
+from slots s cross join lateral (
+    select min(g.number) as number from generate_series(1, s.capacity) as g (number)
+    where not exists (select from seats t where t.slot_id = s.id and t.number = g.number)
+) n
+where s.id = any($2::bigint[]) and n.number is not null
+order by s.id
+returning slot_id
+"""
+
+
+async def let_go_of_seats(tx: Tx, offer_id: int) -> None:
+    """Free the seats that an offer holds; the caller holds their gates."""
+    freed = [row["slot_id"] for row in await tx.conn.fetch(LET_GO, offer_id)]
+    if freed:
+        await availability.tell_slots(tx, freed)
+
+
+LET_GO = "delete from seats where offer_id = $1 returning slot_id"
+
+
+async def turn_over(tx: Tx, offer_id: int, appointment_id: int) -> None:
+    """Let the very seats that an offer holds be an appointment's: nobody can take them in between."""
+    await tx.conn.execute(TURN_OVER, offer_id, appointment_id)
+
+
+TURN_OVER = "update seats set appointment_id = $2, offer_id = null where offer_id = $1"
+
+
 async def hand_over(tx: Tx, appointment_id: int, to: int, slot_ids: Sequence[int]) -> None:
     """Let one appointment's seats of these slots be another's: of a visit that moves by less than it is long."""
     await tx.conn.execute(HAND_OVER, appointment_id, to, list(slot_ids))

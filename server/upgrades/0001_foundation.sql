@@ -705,18 +705,102 @@ create index appointments_listed on appointments (doctor_id) where filed_at is n
 create index appointments_to_forget on appointments (institution_id, starts_at) where filed_at is not null and forgotten_at is null;
 create index appointments_to_file on appointments (ended_at) where filed_at is null and ended_at is not null;
 
--- A seat of a slot is taken once, by whatever takes it: a request, an appointment.
+-- Somebody who waits for time that is not free: with a doctor, with any doctor of a specialty, or for a kind of visit.
+create table waitlist (
+    id               bigint      generated always as identity primary key,
+    institution_id   bigint      not null,
+    patient_id       bigint      not null,
+    doctor_id        bigint,
+    specialty_id     bigint,
+    visit_type_id    bigint,
+    location_id      bigint,
+    mode             text        not null default 'both',
+    -- Local days of the place, both included; and the parts of those days, none given for any.
+    first_day        date        not null,
+    last_day         date        not null,
+    parts            text[]      not null default '{}',
+    -- Ten goes first; among equals, who joined first.
+    priority         smallint    not null default 5,
+    priority_reason  text,
+    state            text        not null default 'waiting',
+    joined_at        timestamptz not null,
+    created_by       text        not null,
+    ended_at         timestamptz,
+    -- What came of it.
+    appointment_id   bigint      references appointments,
+    -- Time may have become theirs where nobody could give it to them at once: it is looked for from then on.
+    look_at          timestamptz,
+    constraint waitlist_for_something check (num_nonnulls(doctor_id, specialty_id, visit_type_id) >= 1),
+    constraint waitlist_mode_known check (mode in ('in_person', 'online', 'both')),
+    constraint waitlist_days_in_order check (last_day >= first_day),
+    constraint waitlist_parts_known check (parts <@ array['morning', 'afternoon', 'evening']),
+    constraint waitlist_priority_sane check (priority between 1 and 10),
+    constraint waitlist_state_known check (state in ('waiting', 'offered', 'booked', 'left', 'over')),
+    constraint waitlist_ended_at_some_time check ((state in ('waiting', 'offered')) = (ended_at is null)),
+    constraint waitlist_reason_length check (char_length(priority_reason) <= 500),
+    constraint waitlist_of_institution unique (id, institution_id),
+    constraint waitlist_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id),
+    constraint waitlist_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
+    constraint waitlist_specialty_same_institution foreign key (specialty_id, institution_id) references specialties (id, institution_id),
+    constraint waitlist_visit_type_same_institution foreign key (visit_type_id, institution_id) references visit_types (id, institution_id),
+    constraint waitlist_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id)
+);
+create index waitlist_in_line on waitlist (institution_id, priority desc, joined_at, id) where state in ('waiting', 'offered');
+create index waitlist_by_patient on waitlist (patient_id, id);
+create index waitlist_by_appointment on waitlist (appointment_id) where appointment_id is not null;
+create index waitlist_to_look on waitlist (look_at) where look_at is not null;
+create index waitlist_to_end on waitlist (last_day) where state = 'waiting';
+
+-- A freed time that is held for somebody on the waitlist until they answer: its seats are taken by it, as by a booking.
+create table offers (
+    id              bigint      generated always as identity primary key,
+    institution_id  bigint      not null,
+    entry_id        bigint      not null,
+    doctor_id       bigint      not null,
+    location_id     bigint      not null,
+    slot_ids        bigint[]    not null,
+    mode            text        not null,
+    starts_at       timestamptz not null,
+    ends_at         timestamptz not null,
+    state           text        not null default 'open',
+    offered_at      timestamptz not null,
+    expires_at      timestamptz not null,
+    ended_at        timestamptz,
+    -- Why it was made to them: [{code, …}].
+    reasons         jsonb       not null default '[]',
+    -- The link that answers it by one tap is known only to the patient; here is its SHA-256.
+    secret_hash     bytea,
+    constraint offers_mode_known check (mode in ('in_person', 'online')),
+    constraint offers_times_in_order check (ends_at > starts_at and expires_at > offered_at and expires_at <= starts_at),
+    constraint offers_state_known check (state in ('open', 'accepted', 'declined', 'expired', 'withdrawn')),
+    constraint offers_ended_at_some_time check ((state = 'open') = (ended_at is null)),
+    constraint offers_slots_some check (cardinality(slot_ids) >= 1),
+    constraint offers_secret_unique unique (secret_hash),
+    constraint offers_entry_same_institution foreign key (entry_id, institution_id) references waitlist (id, institution_id),
+    constraint offers_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
+    constraint offers_location_same_institution foreign key (location_id, institution_id) references locations (id, institution_id)
+);
+-- Whoever waits for one time is offered one time.
+create unique index offers_one_open_per_entry on offers (entry_id) where state = 'open';
+create index offers_due on offers (expires_at) where state = 'open';
+create index offers_by_entry on offers (entry_id, id);
+
+-- A seat of a slot is taken once, by whatever takes it: a request, an appointment, an offer to the waitlist.
 create table seats (
     slot_id         bigint   not null,
     number          smallint not null,
     capacity        smallint not null,
-    appointment_id  bigint   not null references appointments,
+    appointment_id  bigint   references appointments,
+    offer_id        bigint   references offers,
     primary key (slot_id, number),
+    -- It is a booking's or an offer's, and goes from one to the other without being free in between.
+    constraint seats_taken_by_one check (num_nonnulls(appointment_id, offer_id) = 1),
     -- There are as many seats as the slot has, also when its capacity is lowered later.
     constraint seats_within_capacity check (number between 1 and capacity),
     constraint seats_of_slot foreign key (slot_id, capacity) references slots (id, capacity) on update cascade
 );
 create index seats_by_appointment on seats (appointment_id);
+create index seats_by_offer on seats (offer_id) where offer_id is not null;
 
 create function count_seats() returns trigger language plpgsql as $$
 begin
