@@ -122,7 +122,7 @@ async def test_notes_keep_every_version_and_history_is_asked_for(browser: Browse
         read = "select count(*) from audit where action = 'medical-notes'"
         assert await world.pool.fetchval(read) == 0
         await sheet.get_by_role("button", name="Show medical history").click()
-        await sheet.get_by_label("Medical history").fill("Penicillin allergy")
+        await sheet.get_by_role("textbox", name="Medical history").fill("Penicillin allergy")
         await sheet.get_by_role("button", name="Save").last.click()
         await expect(sheet.get_by_role("button", name="Save").last).to_be_disabled()
         assert await world.pool.fetchval("select medical_notes from patients") == "Penicillin allergy"
