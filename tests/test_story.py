@@ -256,9 +256,9 @@ async def tells_the_story(house: House, first: int, moved: int) -> None:
         ("reschedule-appointment", first, "Maya Lindgren", "rescheduled"),
         ("check-in", moved, "Maya Lindgren", "checked_in"),
         ("call-next", moved, "Dr. Ames", "called"),
-        # Of the appointment, and of its ticket.
-        ("start", moved, "Dr. Ames", "in_progress"),
+        # Of the ticket, and of the appointment that goes with it.
         ("start", moved, "Dr. Ames", "in_consultation"),
+        ("start", moved, "Dr. Ames", "in_progress"),
         ("complete", moved, "Dr. Ames", "completed"),
         ("complete", moved, "Dr. Ames", "completed"),
     ]
