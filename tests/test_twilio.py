@@ -196,7 +196,7 @@ async def test_what_is_not_signed_changes_nothing(
         case "form":
             form["MessageStatus"] = "failed"
         case "address":
-            url = url.rpartition("-")[0] + "-1"
+            url = url.rpartition("-")[0] + "-99999"
         case "nothing":
             headers = {}
         case "twice":
