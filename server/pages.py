@@ -59,8 +59,17 @@ KINDS: dict[str, str] = {
 PRIVATE = frozenset({"tsconfig.json", "jsconfig.json", "package.json", "package-lock.json"})
 PRIVATE_FOLDERS = frozenset({"node_modules", "__pycache__", "tests"})
 HEAD_MARK = "<!-- callboard:head -->"
+WORKER = "/clients/sw.js"
+SHELL = re.compile(rb"/\* callboard:shell \*/ \{[^}]*\{\}[^}]*\}")
+OFFLINE: dict[str, str] = {
+    "/appointments": "/appointments",
+    "/board": "/board",
+    "/t": "/t/{secret}",
+}
+"""The pages that open without a network, by the first part of their address. They are the same for every ticket."""
 FOR_EVER = "public, max-age=31536000, immutable"
 IMPORTS = re.compile(r"""(?:^|[;}\s])(?:import|export)\s*(?:[\w$*{}\s,]*?\bfrom\s*)?["']([^"'\n]+)["']""")
+KEPT = re.compile(r"""\b(?:src|href)="(/clients/[^"]+\?v=[0-9a-f]+)\"""")
 LOADED = re.compile(r"""\b(src|href)="(/clients/[^"?#]+)\"""")
 ENTRIES = re.compile(r"""<script\b(?=[^>]*\btype="module")[^>]*\bsrc="(/clients/[^"?#]+)\"""")
 HOST = re.compile(r"[A-Za-z0-9.-]{1,255}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
@@ -98,6 +107,18 @@ class Clients:
             for address, name in PAGES.items()
             if (folder / name).is_file()
         }
+        self.worker = self.service_worker()
+
+    def service_worker(self) -> bytes:
+        """The service worker, told which pages and files it keeps: a change in any of them makes it another one."""
+        found = {first: self.pages[address] for first, address in OFFLINE.items() if address in self.pages}
+        files = {path for page in found.values() for path in KEPT.findall(page.content.decode())}
+        files |= {self.hashed(path) for path in self.assets if path.startswith("/clients/i18n/")}
+        pages = {first: OFFLINE[first].replace("{secret}", "-") for first in found}
+        build = digest(b"".join(page.content for page in found.values()))
+        shell = orjson.dumps({"build": build, "pages": pages, "files": sorted(files)})
+        script = self.assets[WORKER].content if WORKER in self.assets else b""
+        return SHELL.sub(lambda _: shell, script)
 
     def hashed(self, path: str) -> str:
         """The address of a file that may be kept for ever; any other text comes back as it is."""
@@ -153,6 +174,19 @@ class Clients:
         if packed:
             headers["Content-Encoding"] = "gzip"
         return Response(packed or found.content, headers=headers, media_type=found.kind)
+
+    async def serve_worker(self, request: Request) -> Response:
+        """The service worker, at an address above all pages; it may fetch from us and run nothing but itself."""
+        if not self.worker:
+            raise errors.NotFound()
+        headers = {
+            "ETag": f'"{digest(self.worker)}"',
+            "Cache-Control": "no-cache",
+            "Content-Security-Policy": "default-src 'none'; connect-src 'self'; base-uri 'none'",
+        }
+        if unchanged(request, digest(self.worker)):
+            return Response(status_code=304, headers=headers)
+        return Response(self.worker, headers=headers, media_type=KINDS[".js"])
 
     async def serve_page(self, request: Request, address: str) -> Response:
         """A page; which ticket it is about only its own script reads, from the address."""

@@ -727,6 +727,7 @@ def build(
         table[path] = {"GET": partial(document, orjson.dumps(content))}
     if clients:
         table["/clients/{path:path}"] = {"GET": clients.serve_asset}
+        table["/sw.js"] = {"GET": clients.serve_worker}
         for address in PAGES:
             table[address] = {"GET": partial(clients.serve_page, address=address)}
     # A path of words goes before a path of fields, so that `/devices/enroll` is never taken for a device's id.

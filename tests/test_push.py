@@ -80,6 +80,9 @@ async def test_a_call_reaches_the_browser_and_nobody_on_the_way(
     assert notice["state"] == "sent" and service.known == {(await push.keys(still.pool, "")).told}
 
 
+AGAIN = "update notices set state = 'pending', sent_at = null, try_at = due_at where channel = 'push'"
+
+
 async def test_a_repeat_replaces_what_is_there(still: World, service: PushService, http: AsyncClient) -> None:
     (browser,) = await called(still, service, "phone")
     for _ in range(2):

@@ -16,6 +16,7 @@ import { serverNow, setServerTime } from "../shared/clock.js";
 import { fileFor, load, loaded, locale, t, use, zone } from "../shared/i18n.js";
 import { useOwn } from "../shared/language.js";
 import { bare } from "../shared/messages.js";
+import { worker } from "../shared/offline.js";
 import { recover, renew } from "../shared/reload.js";
 import { Link } from "../shared/socket.js";
 import { html, mount, store } from "../shared/ui.js";
@@ -293,6 +294,7 @@ async function start() {
     const kept = trimmed(state.calls.peek(), isCurrent, serverNow(), MOST_CALLS);
     if (kept.length < state.calls.peek().length) state.calls.value = kept;
   }, 30_000);
+  void worker();
   await lookAgain();
 }
 

@@ -5,6 +5,7 @@ import { effect } from "@preact/signals";
 import { catalogue, loadCatalogue } from "../book/catalogue.js";
 import { t } from "../shared/i18n.js";
 import { useOwn } from "../shared/language.js";
+import { lookAtPush } from "../shared/push.js";
 import { recover } from "../shared/reload.js";
 import { resume, user } from "../shared/session.js";
 import { html, mount } from "../shared/ui.js";
@@ -30,6 +31,7 @@ async function start() {
     if (id === seated || user.value === undefined) return;
     seated = id;
     end();
+    if (user.peek()?.patient_id) void lookAtPush();
     if (id !== null) void loadCatalogue().then(() => catalogue.peek() && user.peek()?.id === id && begin());
   });
   await resume();

@@ -9,6 +9,7 @@ import { useEffect } from "preact/hooks";
 import { zoneAt } from "../book/catalogue.js";
 import { Shell } from "../book/shell.js";
 import { clockTime, datePart, has, longDate, t } from "../shared/i18n.js";
+import { PushChoice } from "../shared/push.js";
 import { user } from "../shared/session.js";
 import { html, unbroken } from "../shared/ui.js";
 import { Sheets } from "./sheets.js";
@@ -32,6 +33,7 @@ function Whole() {
       ${rest.length > 0 && html`<section aria-labelledby="later-title"><h2 id="later-title">${t("mine.later")}</h2><ul class="cards">${rest.map((one) => html`<li key=${one.appointment}><${Card} one=${one} /></li>`)}</ul></section>`}
       ${list.length > 0 && html`<a class="button more-book" href="/book">${t("book.done.another")}</a>`}
       ${ended.value.length > 0 && html`<section aria-labelledby="ended-title"><h2 id="ended-title">${t("mine.ended")}</h2><ul class="cards">${ended.value.map((one) => html`<li key=${one.appointment}><${Old} one=${one} /></li>`)}</ul></section>`}
+      <${PushChoice} />
       <${Past} />
     </main>
     <${Sheets} />

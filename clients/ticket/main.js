@@ -14,6 +14,7 @@ import { chime, unlock } from "../shared/chime.js";
 import { setServerTime } from "../shared/clock.js";
 import { t, zone } from "../shared/i18n.js";
 import { useOwn } from "../shared/language.js";
+import { lookAtPush } from "../shared/push.js";
 import { recover, renew } from "../shared/reload.js";
 import { Link } from "../shared/socket.js";
 import { html, mount, store } from "../shared/ui.js";
@@ -191,7 +192,7 @@ async function start() {
     if (sound.peek()) void stayAwake();
     if (link) void read();
   });
-  await read();
+  void read().then(() => !unknown.peek() && lookAtPush());
 }
 
 void start();

@@ -28,6 +28,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { now } from "../shared/clock.js";
 import { clockTime, number, span, t, waitRange } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
+import { PushChoice } from "../shared/push.js";
 import { html, unbroken } from "../shared/ui.js";
 import { ahead, waitLeft } from "./place.js";
 
@@ -129,6 +130,7 @@ const Foot = ({ model, info }) => html`
       ${model.sound.value
         ? html`<p role="status">✓ ${t("ticket.sound.on")}</p>`
         : html`<button class="button main" type="button" onClick=${model.soundOn}>${t("ticket.sound")}</button><p class="soft">${t("ticket.sound.text")}</p>`}
+      <${PushChoice} />
     </div>
     <div role="alert">${model.problem.value && html`<p class="problem">${model.problem.value}</p>`}</div>
     <div class="foot-end">
