@@ -326,7 +326,7 @@ class Live:
                         await self._linked.wait()
                     await feed.ready.wait()
                 answer = await self._caught_up(feed, ask.epoch, ask.version)
-            if stream.kind in ("staff", "doctor"):
+            if stream.kind in ("staff", "doctor", "waitlist"):
                 # It shows who waits or has an appointment, now and from now on.
                 await self.store.note_view(socket.actor, "subscribe", ask, people(answer))
         except BaseException:
