@@ -7,7 +7,7 @@
 import { signal } from "@preact/signals";
 
 import { Problem, get } from "../shared/api.js";
-import { money, zone } from "../shared/i18n.js";
+import { money, t, zone } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 
 export const catalogue = signal(/** @type {Catalogue | null} */ (null));
@@ -56,6 +56,17 @@ export const typesOf = (doctors) =>
 
 /** @param {SlotMode} mode @returns {readonly Mode[]} */
 export const modesOf = (mode) => (mode === "both" ? ["in_person", "online"] : [mode]);
+
+/** What a doctor's visits cost, written out: "from" the least, where they differ. @param {CatalogueDoctor} doctor */
+export function feesOf(doctor) {
+  const kinds = typesOf([doctor]);
+  const all = (kinds.length > 0 ? kinds.map((kind) => Number(kind.fee ?? doctor.fee ?? 0)) : [Number(doctor.fee ?? 0)]).sort((a, b) => a - b);
+  const currency = catalogue.value?.institution.currency;
+  const least = all.find((one) => one > 0);
+  if (!currency || least === undefined) return "";
+  const written = money(String(least), currency);
+  return all[0] === all.at(-1) ? written : t("book.fee.from", { fee: written });
+}
 
 /** What a visit costs, written out; "" where nothing is said. @param {number | null} type @param {number | null} doctor */
 export function feeOf(type, doctor) {

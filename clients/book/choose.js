@@ -8,7 +8,7 @@ import { signal } from "@preact/signals";
 
 import { locale, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
-import { catalogue, feeOf, locationBy, specialtyBy } from "./catalogue.js";
+import { catalogue, feesOf, locationBy, specialtyBy } from "./catalogue.js";
 import { moving } from "./moving.js";
 import { go } from "./route.js";
 
@@ -65,7 +65,7 @@ const Group = ({ id, name, doctors }) => html`
 
 /** @param {{doctor: CatalogueDoctor}} props */
 function Doctor({ doctor }) {
-  const fee = feeOf(null, doctor.id);
+  const fee = feesOf(doctor);
   const places = (catalogue.value?.locations.length ?? 0) > 1 ? doctor.location_ids.map((id) => locationBy(id)?.name).filter(Boolean).join(" · ") : "";
   return html`
     <button class="person" type="button" data-testid="choose-doctor" data-doctor=${doctor.id} onClick=${() => go({ step: "times", doctor: doctor.id })}>

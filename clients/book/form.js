@@ -8,6 +8,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import { now } from "../shared/clock.js";
 import { clockTime, longDate, t, timer } from "../shared/i18n.js";
+import { user } from "../shared/session.js";
 import { html } from "../shared/ui.js";
 import { book, fill, form, insistable, mode, others, patient, pick, problem, staff, toggle, type, working } from "./booking.js";
 import { NEEDS, doctorBy, feeOf, locationBy, specialtyBy, typeBy, zoneAt } from "./catalogue.js";
@@ -29,7 +30,9 @@ export function Form() {
   const at = place.value;
   const one = moving.value;
   const lacking = staff.value && patient.value === null && !one;
-  const asks = at.step !== "choose" && !at.doctor;
+  const asks = at.step !== "choose" && (!at.doctor || !(doctorBy(at.doctor)?.confirms || user.value?.doctor_id === at.doctor));
+  const until = held.time.start - (doctorBy(held.time.doctor)?.change_hours ?? 0) * 3_600_000;
+  const inZone = zoneAt(held.time.location);
   const fit = held.state === "held" || held.state === "unheld";
   /** @param {Event} event */
   const submit = (event) => {
@@ -47,8 +50,8 @@ export function Form() {
       <div role="alert">${problem.value && html`<div class="problem"><p>${problem.value}</p>${insistable.value && html`<button class="button danger" type="button" data-testid="insist" onClick=${() => void book({ insist: true })}>${t("book.insist")}</button>`}</div>`}</div>
       ${lacking && html`<p class="note is-warn">${t("book.who.first")}</p>`}
       <div class="last-foot">
-        <button class="button main book" type="submit" data-testid="book" disabled=${working.value || lacking || !fit} aria-busy=${working.value || held.state === "asking"}>${working.value ? t("console.working") : one ? t("mine.move.yes") : asks ? t("book.ask") : t("book.book")}</button>
-        ${fit && html`<p class="soft">${t("book.undoable")}</p>`}
+        <button class="button main book" type="submit" data-testid="book" disabled=${working.value || lacking || !fit} aria-busy=${working.value || held.state === "asking"}>${working.value ? t("console.working") : one && !asks ? t("mine.move.yes") : asks ? t("book.ask") : t("book.book")}</button>
+        ${fit && !staff.value && html`<p class="soft">${until > now.peek() ? t("mine.until", { day: longDate(until, inZone), time: clockTime(until, inZone) }) : t("book.notundoable")}</p>`}
       </div>
     </form>
   `;

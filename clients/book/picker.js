@@ -55,9 +55,9 @@ function Week({ times, day, several, onDay, onWeek }) {
   return html`
     <div class="week">
       <div class="week-head">
-        <button class="button quiet week-turn" type="button" aria-label=${t("book.week.before")} disabled=${first} onClick=${() => onWeek(-1)}><span class="arrow" aria-hidden="true">‹</span></button>
+        <button class="button quiet week-turn" type="button" aria-label=${t("book.week.before")} disabled=${first} onClick=${() => onWeek(-1)}><span aria-hidden="true">‹</span></button>
         <p aria-live="polite">${datePart(from, { month: "long", timeZone: "UTC" }) === datePart(to, { month: "long", timeZone: "UTC" }) ? datePart(from, { month: "long", year: "numeric", timeZone: "UTC" }) : `${datePart(from, { month: "short", timeZone: "UTC" })} – ${datePart(to, { month: "short", year: "numeric", timeZone: "UTC" })}`}</p>
-        <button class="button quiet week-turn" type="button" aria-label=${t("book.week.after")} data-testid="week-after" onClick=${() => onWeek(1)}><span class="arrow" aria-hidden="true">›</span></button>
+        <button class="button quiet week-turn" type="button" aria-label=${t("book.week.after")} data-testid="week-after" onClick=${() => onWeek(1)}><span aria-hidden="true">›</span></button>
       </div>
       <ul class="days" aria-label=${t("book.days")}>
         ${[...days].map(([which, list]) => {

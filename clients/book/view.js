@@ -4,7 +4,7 @@ import { clockTime, longDate, t, timer } from "../shared/i18n.js";
 import { now } from "../shared/clock.js";
 import { html } from "../shared/ui.js";
 import { branch, branches, day, doctors, done, mode, modes, pick, showDay, showTime, showWeek, staff, times, type, types } from "./booking.js";
-import { doctorBy, specialtyBy, zoneAt } from "./catalogue.js";
+import { doctorBy, feeOf, specialtyBy, zoneAt } from "./catalogue.js";
 import { Choose, Face } from "./choose.js";
 import { Done } from "./done.js";
 import { Form } from "./form.js";
@@ -59,7 +59,7 @@ function When() {
         <div><h1 id="when-title"><bdi>${doctor ? doctor.name : t("book.any")}</bdi></h1>${specialty && html`<p class="soft">${specialty}</p>`}</div>
       </header>
       ${!moving.value && html`<${Wishes} />`}
-      ${!doctor && html`<p class="note">${t("book.any.note")}</p>`}
+      ${doctor ? !doctor.confirms && html`<p class="note">${t("book.asks.note")}</p>` : html`<p class="note">${t("book.any.note")}</p>`}
       <${Picker} times=${shown} day=${day.value || shown.from.value} chosen=${hold.value?.time ?? null} several=${!doctor} onDay=${showDay} onWeek=${showWeek} onTime=${pick} onNext=${showTime} />
     </section>
   `;
@@ -70,10 +70,11 @@ function When() {
 /** What for, in person or online, and where: asked only where there is a choice. */
 function Wishes() {
   const kinds = types.value;
+  const doctor = place.value.step === "choose" ? null : (place.value.doctor ?? null);
   return html`
     <div class="wishes">
       ${kinds.length > 1 &&
-      html`<label class="field"><span>${t("book.type")}</span><select data-testid="visit-type" onChange=${(/** @type {Chosen} */ event) => (type.value = Number(event.currentTarget.value))}>${kinds.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === type.value}>${t("book.type.minutes", { name: one.name, n: one.minutes })}</option>`)}</select></label>`}
+      html`<label class="field"><span>${t("book.type")}</span><select data-testid="visit-type" onChange=${(/** @type {Chosen} */ event) => (type.value = Number(event.currentTarget.value))}>${kinds.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === type.value}>${[t("book.type.minutes", { name: one.name, n: one.minutes }), feeOf(one.id, doctor)].filter(Boolean).join(" · ")}</option>`)}</select></label>`}
       ${branches.value.length > 1 &&
       html`<label class="field"><span>${t("book.where")}</span><select onChange=${(/** @type {Chosen} */ event) => (branch.value = Number(event.currentTarget.value) || null)}><option value="" selected=${branch.value === null}>${t("book.where.any")}</option>${branches.value.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === branch.value}>${one.name}</option>`)}</select></label>`}
       ${modes.value.length > 1 &&

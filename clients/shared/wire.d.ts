@@ -186,6 +186,10 @@ export interface CatalogueDoctor {
   photo: string | null;
   location_ids: number[];
   visit_type_ids: number[];
+  /** Whether a booking stands at once, and is no request. */
+  confirms: boolean;
+  /** How long before a visit a patient can still cancel or move it. */
+  change_hours: number;
 }
 
 export interface CatalogueVisitType {

@@ -5,6 +5,7 @@ Invariant: what is retired is offered nowhere from then on, while everything tha
 
 from typing import Annotated, Any, Self
 
+import orjson
 from pydantic import Field, StringConstraints, model_validator
 
 from server import appointments, catalog, errors, events
@@ -23,7 +24,8 @@ from server.administration.rows import (
 from server.asks import Ask, Id, Reply
 from server.catalog import Fee, Label, Visits
 from server.events import AdminSpecialty, AdminVisitType, SlotMode
-from server.store import Command, Query, Read, Tx
+from server.settings import BookingSettings, effective_booking
+from server.store import Command, Connection, Query, Read, Tx
 
 Minutes = Annotated[int, Field(ge=5, le=720)]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$", to_lower=True)]
@@ -292,6 +294,8 @@ class OfferedDoctor(Reply):
     photo: str | None
     location_ids: list[int]
     visit_type_ids: list[int]
+    confirms: bool = Field(description="Whether a booking stands at once, and is no request that has to be answered.")
+    change_hours: int = Field(description="How long before a visit a patient can still cancel or move it.")
 
 
 class OfferedLocation(Reply):
@@ -318,6 +322,7 @@ async def show_catalogue(view: Read, actor: Actor, ask: OfInstitution) -> Catalo
     clinic = await institution_row(view.conn, institution_id)
     if clinic is None:
         raise errors.NotFound("There is no such institution.")
+    terms = await _booking_of_doctors(view.conn, institution_id)
     return Catalogue(
         institution=Clinic(
             id=institution_id, name=clinic.name, zone=clinic.zone, country=clinic.country, currency=clinic.currency
@@ -329,7 +334,9 @@ async def show_catalogue(view: Read, actor: Actor, ask: OfInstitution) -> Catalo
             OfferedVisitType(id=one.visit_type, **one.model_dump(exclude={"visit_type"}))
             for one in await visit_type_rows(view.conn, institution_id)
         ],
-        doctors=[_offered(one) for one in await doctor_rows(view.conn, institution_id) if one.active],
+        doctors=[
+            _offered(one, terms[one.doctor]) for one in await doctor_rows(view.conn, institution_id) if one.active
+        ],
         locations=[
             OfferedLocation(id=one.location, name=one.name, zone=one.zone or clinic.zone)
             for one in await location_rows(view.conn, institution_id)
@@ -337,7 +344,19 @@ async def show_catalogue(view: Read, actor: Actor, ask: OfInstitution) -> Catalo
     )
 
 
-def _offered(doctor: events.AdminDoctor) -> OfferedDoctor:
+async def _booking_of_doctors(conn: Connection, institution_id: int) -> dict[int, BookingSettings]:
+    """On which terms each doctor can be booked."""
+    rows = await conn.fetch(BOOKING_OF_DOCTORS, institution_id)
+    return {row["id"]: effective_booking(orjson.loads(row["whole"]), orjson.loads(row["own"])) for row in rows}
+
+
+BOOKING_OF_DOCTORS = """
+select d.id, d.booking::text as own, i.booking::text as whole
+from doctors d join institutions i on i.id = d.institution_id where i.id = $1
+"""
+
+
+def _offered(doctor: events.AdminDoctor, terms: BookingSettings) -> OfferedDoctor:
     return OfferedDoctor(
         id=doctor.doctor,
         name=doctor.name,
@@ -347,6 +366,8 @@ def _offered(doctor: events.AdminDoctor) -> OfferedDoctor:
         photo=doctor.photo,
         location_ids=doctor.locations,
         visit_type_ids=doctor.visit_types,
+        confirms=terms.auto_confirm_appointments,
+        change_hours=terms.cancellation_deadline_hours,
     )
 
 
