@@ -7,6 +7,7 @@ arithmetic, so that nothing it says can be longer than itself and its facts, or 
 
 import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, Final
 from uuid import uuid4
@@ -21,7 +22,7 @@ from server import errors, events
 from server.access import ADMINS, Actor
 from server.asks import Ask, Id, Reply
 from server.notices import rules, texts
-from server.notices.levels import access_institution
+from server.notices.levels import access_institution, hold
 from server.notices.rules import CHANNELS, KINDS, LANGUAGES, Channel, Kind
 from server.notices.texts import Text, Told
 from server.notices.writing import Wanted, write
@@ -224,7 +225,7 @@ def checked(told: Told, text: Text) -> texts.Message:
         )
     if found:
         raise errors.BadTemplate(problems=found)
-    message = texts.read(told)
+    message = texts.read(replace(told, text=text))
     sizes = {"subject": (message.subject or "", LONGEST_SUBJECT), "body": (message.body, LONGEST[told.channel])}
     for part, (result, most) in sizes.items():
         if len(result) > most:
@@ -347,8 +348,7 @@ async def reset_text(tx: Tx, actor: Actor, ask: OfText) -> TextOf:
 async def _hold(tx: Tx, actor: Actor, ask: OfText) -> None:
     await access_institution(tx.conn, actor, ask.institution_id)
     _carried(ask)
-    await tx.gate(events.admin(ask.institution_id))
-    tx.institution_id = ask.institution_id
+    await hold(tx, ask.institution_id)
 
 
 def _tell(tx: Tx, ask: OfText, before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:

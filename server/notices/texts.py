@@ -48,6 +48,10 @@ FACTS: Final[Mapping[str, frozenset[str]]] = {
     "you-are-next": frozenset({"institution", "token", "location"}),
     "you-are-called": frozenset({"institution", "token", "desk", "location"}),
     "wait-grown": frozenset({"institution", "token", "location", "least", "most"}),
+    **dict.fromkeys(
+        ("waitlist-offer", "waitlist-offer-ended"),
+        frozenset({"institution", "patient", "when", "until", "doctor", "location", "link"}),
+    ),
     "emergency-alert": frozenset({"institution", "location", "link"}),
     "sign-in-code": frozenset({"code", "minutes"}),
 }
