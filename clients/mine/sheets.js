@@ -85,7 +85,7 @@ function Move({ one }) {
   const left = held ? Math.max(0, (held.until - now.value) / 1_000) : 0;
   const inZone = held ? zoneAt(held.time.location) : undefined;
   return html`
-    <div class="move-sheet"><${Sheet} title=${t("mine.move.title")} action=${t("mine.move.yes")} busy=${working.value} disabled=${held?.state !== "held"} problem=${problem.value} onClose=${close} onSubmit=${() => void move(one)}>
+    <div class="move-sheet"><${Sheet} title=${t("mine.move.title")} action=${t("mine.move.yes")} dismiss=${t("mine.cancel.no")} busy=${working.value} disabled=${held?.state !== "held"} problem=${problem.value} onClose=${close} onSubmit=${() => void move(one)}>
       <p>${t("mine.move.text", spoken(one))} <a href=${`/book?move=${one.appointment}`}>${t("mine.move.elsewhere")}</a></p>
       <${Picker} times=${shown} day=${chosen} chosen=${held?.time ?? null} onDay=${showDay} onWeek=${(/** @type {number} */ by) => { byHand = false; shown.turnTo(by); }} onTime=${pick} onNext=${(/** @type {import("../book/days.js").Time} */ time) => { const at = local(time.start, zoneAt(time.location)).day; showDay(at); if (shown.wish) void shown.seek(shown.wish, at); }} />
       ${held &&
