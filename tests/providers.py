@@ -38,27 +38,32 @@ class Postbox:
     answers: list[str] = field(default_factory=list)
     """What it answers to the next messages, in turn; then it takes them."""
     failing: float = 0.0
-    """How often it says that it cannot now."""
+    """How often it fails, by any of `FAILURES`."""
     silent: bool = False
+    delay: float = 0.0
+    """Seconds that it takes over each message."""
     chance: random.Random = field(default_factory=lambda: random.Random(7))
+    failed: Counter[str] = field(default_factory=Counter)
+
+    FAILURES = ("451 Try again later", "421 Closing", "452 Full for now", "accepted-but-lost")
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:  # noqa: N802 (aiosmtpd's name)
         """Take one message, or not."""
         self.tries += 1
         if self.silent:
             await asyncio.sleep(60)
-        if self.answers:
-            answer = self.answers.pop(0)
-            if answer != "lost":
-                return answer
-        elif self.chance.random() < self.failing:
-            return "451 Try again later"
+        answer = self.answers.pop(0) if self.answers else ""
+        if not answer and self.chance.random() < self.failing:
+            answer = self.chance.choice(self.FAILURES)
+        self.failed[answer] += bool(answer)
+        if answer and answer != "accepted-but-lost":
+            return answer
+        await asyncio.sleep(self.delay)
         content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
         mail = message_from_bytes(content, policy=policy.default)
         self.repeats += mail["Message-ID"] in self.mails
         self.mails[str(mail["Message-ID"])] = mail
-        if self.answers[:1] == ["accepted-but-lost"]:
-            self.answers.pop(0)
+        if answer:
             session.transport = None
             server.transport.abort()
         return "250 OK"
@@ -114,6 +119,8 @@ class Twilio:
     """How often it fails, by any of `FAILURES`."""
     slow: float = 30.0
     """Seconds that "silent" lasts."""
+    delay: float = 0.0
+    """Seconds that it takes over each message."""
     chance: random.Random = field(default_factory=lambda: random.Random(7))
     failed: Counter[str] = field(default_factory=Counter)
 
@@ -166,6 +173,7 @@ class Twilio:
         prefix = "SM" if kind == "Messages" else "CA"
         one = Said(f"{prefix}{len(self.accepted) + 1:032x}", kind, form, time.time())
         self.accepted.append(one)
+        await asyncio.sleep(self.delay)
         if answer == "accepted-but-lost":
             return self._cut(request)
         return web.json_response(self._shown(one), status=201)
