@@ -82,6 +82,7 @@ function Bar() {
       </div>
       <h2 aria-live="polite">${title}</h2>
       <label class="agenda-jump"><span class="aside">${t("agenda.jump")}</span><input type="date" value=${day.value} onChange=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => event.currentTarget.value && go({ day: event.currentTarget.value })} /></label>
+      ${waiting.value.length > 0 && html`<button class="button requests-jump" type="button" onClick=${() => document.getElementById("requests")?.focus()}>${t("agenda.requests")} <span class="count">${number(waiting.value.length)}</span></button>`}
       <div class="agenda-spans" role="group" aria-label=${t("agenda.span")}>${span_("day")}${span_("week")}</div>
     </div>
   `;
@@ -169,7 +170,7 @@ function Requests() {
   const list = requests.value;
   return html`
     <aside class="requests" aria-label=${t("agenda.requests")}>
-      <div class="requests-head"><h2>${t("agenda.requests")} <span class="count">${number(waiting.value.length)}</span></h2>${mayNotify.value === "default" && html`<button class="button" type="button" onClick=${allowNotices}>${t("agenda.notify")}</button>`}</div>
+      <div class="requests-head"><h2 id="requests" tabindex="-1">${t("agenda.requests")} <span class="count">${number(waiting.value.length)}</span></h2>${mayNotify.value === "default" && html`<button class="button" type="button" onClick=${allowNotices}>${t("agenda.notify")}</button>`}</div>
       <div class="requests-filters" role="group" aria-label=${t("agenda.requests.show")}>
         ${FILTERS.map((one) => html`<button key=${one} class="button" type="button" aria-pressed=${route.value.requests === one} onClick=${() => go({ requests: one })}>${t(`agenda.requests.${one}`)}</button>`)}
       </div>

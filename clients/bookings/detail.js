@@ -133,7 +133,30 @@ function Story({ id, mark }) {
   return html`
     <details class="story">
       <summary>${t("bookings.story")}</summary>
-      <ol>${(told ?? []).map((one, nth) => html`<li key=${nth}><time datetime=${one.at}>${stamp(Date.parse(one.at))}</time> <strong>${has(`act.${one.action}`) ? t(`act.${one.action}`) : one.action}</strong> <span class="soft"><bdi>${[one.who ?? (has(`role.${one.role}`) ? t(`role.${one.role}`) : one.role), one.address].filter(Boolean).join(" · ")}</bdi></span>${one.after && html`<p class="story-change">${Object.entries(one.after).filter(([name, value]) => value !== null && value !== one.before?.[name]).map(([name, value]) => html`<span key=${name}><span class="soft">${name}</span> <bdi>${one.before && one.before[name] !== undefined && one.before[name] !== null ? `${one.before[name]} → ` : ""}${String(value)}</bdi> </span>`)}</p>`}</li>`)}</ol>
+      <ol>${(told ?? []).map((one, nth) => html`<li key=${nth}><time datetime=${one.at}>${stamp(Date.parse(one.at))}</time> <strong>${has(`act.${one.action}`) ? t(`act.${one.action}`) : one.action}</strong> <span class="soft"><bdi>${[one.who ?? (has(`role.${one.role}`) ? t(`role.${one.role}`) : one.role), one.address].filter(Boolean).join(" · ")}</bdi></span><${Changed} one=${one} /></li>`)}</ol>
     </details>
   `;
+}
+
+/** What of an appointment its story tells, with the texts that name it; what it began with is told of the first few. */
+const TOLD = { number: "agenda.number", state: "bookings.state", doctor: "agenda.doctor", starts_at: "bookings.when", visit_type: "bookings.visit", mode: "bookings.mode", location: "bookings.location", token: "agenda.token", fee: "bookings.fee", payment: "bookings.payment", insurance_verified: "bookings.insurance", answer_reason: "agenda.answer", cancel_reason: "agenda.cancelled", overridden: "bookings.late", insisted: "bookings.insisted", "note version": "agenda.notes.note", "diagnosis version": "agenda.notes.diagnosis", "prescription version": "agenda.notes.prescription" };
+/** Of a new one these go without saying. */
+const BEGUN = new Set(["number", "token", "payment", "location"]);
+
+/** @param {string} name @param {any} value */
+function words(name, value) {
+  if (value === null || value === undefined || value === false) return "–";
+  if (value === true) return t("bookings.yes");
+  if (name === "starts_at") return `${longDate(Date.parse(value))} ${clockTime(Date.parse(value))}`;
+  const family = { state: "stands", mode: "bookings.mode", payment: "bookings.payment" }[name];
+  return family && has(`${family}.${value}`) ? t(`${family}.${value}`) : String(value);
+}
+
+/** What was changed of it, from what to what. @param {{one: Told}} props */
+function Changed({ one }) {
+  const { before, after } = one;
+  if (!after) return null;
+  const names = Object.keys(TOLD).filter((name) => name in after && (before ? after[name] !== before[name] : after[name] && !BEGUN.has(name)));
+  if (names.length === 0) return null;
+  return html`<dl class="story-change">${names.map((name) => html`<div key=${name}><dt>${t(/** @type {Record<string, string>} */ (TOLD)[name] ?? name)}</dt><dd>${before && before[name] ? html`<del><bdi>${words(name, before[name])}</bdi></del> <span class="arrow" aria-hidden="true">→</span><span class="aside">${t("admin.audit.became")}</span> ` : ""}<ins><bdi>${words(name, after[name])}</bdi></ins></dd></div>`)}</dl>`;
 }
