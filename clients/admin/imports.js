@@ -60,7 +60,7 @@ export function Import({ kinds }) {
         ${kinds.length > 1 && html`<${Choice} label=${t("admin.import.kind")} value=${kind} disabled=${under > 0} options=${kinds.map((one) => ({ value: one, text: t(`admin.import.${one}`) }))} onChange=${(/** @type {string} */ next) => (setKind(next), setTold(null), setContent(""))} />`}
         <label class="field"><span>${t("admin.import.file")}</span><input type="file" accept=".csv,text/csv,text/plain" disabled=${under > 0} onChange=${choose} /></label>
       </div>
-      <p><a href=${`/api/v1/imports/${kind}`} download>${t("admin.import.template")}</a></p>
+      <p><a class="entry-link" href=${`/api/v1/imports/${kind}`} download>${t("admin.import.template")}</a></p>
       <div role="status">
         ${under > 0 && html`<label class="import-under"><span>${t("admin.import.under", { n: under })}</span><progress></progress></label>`}
         ${told && under === 0 && html`<p>${t(told.trial ? "admin.import.would" : "admin.import.did", { added: told.added, there: told.there, bad: told.bad.length })}</p>`}
