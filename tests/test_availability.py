@@ -6,6 +6,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from server import catalog, errors
 from server.access import SYSTEM
@@ -173,6 +175,56 @@ async def test_block_taken_back_frees_what_no_other_covers(still: World) -> None
     async with still.verify(f"slots:{still.doctors[0]}"):
         await still.do("end-block", block_id=blocks[0].id)
     assert "03-09T09:00" not in await times(still) and "03-09T09:30" in await times(still)
+
+
+@st.composite
+def periods(draw: st.DrawFn) -> dict[str, Any]:
+    """Time off around the night on which the clocks go forward: of whole days, or of some hours."""
+    whom = draw(st.sampled_from(["doctor", "location", "institution"]))
+    if draw(st.booleans()):
+        first = draw(st.integers(27, 30))
+        return {"of": whom, "first_day": f"2026-03-{first}", "last_day": f"2026-03-{draw(st.integers(first, 31))}"}
+    begins = datetime(2026, 3, 27, 20, tzinfo=UTC) + timedelta(minutes=draw(st.integers(0, 4 * 24 * 60)))
+    return {"of": whom, "starts_at": begins, "ends_at": begins + timedelta(minutes=draw(st.integers(1, 900)))}
+
+
+ROUND_THE_CLOCK = [
+    {"weekday": day, "starts": "22:00", "ends": "06:00", "slot_minutes": 25, "buffer_minutes": 5,
+     "breaks": [{"starts": "02:30", "ends": "03:15"}]} for day in range(7)
+]  # fmt: skip
+COVERED = """
+select s.id, s.block_id is not null as blocked, exists (
+    select from blocks b where b.institution_id = s.institution_id and b.ended_at is null
+        and (b.doctor_id is null or b.doctor_id = s.doctor_id)
+        and (b.location_id is null or b.location_id = s.location_id)
+        and b.starts_at < s.ends_at and b.ends_at > s.starts_at
+) as covered
+from slots s order by s.id
+"""
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(periods(), st.booleans()), min_size=1, max_size=4))
+async def test_blocks_cover_just_what_they_overlap_and_no_slot_vanishes(
+    still: World, blocks: list[tuple[dict[str, Any], bool]]
+) -> None:
+    if not await still.pool.fetchval("select exists (select from slots)"):
+        await schedule(still, ROUND_THE_CLOCK)
+    there = [row["id"] for row in await still.pool.fetch(COVERED)]
+    mine: dict[str, dict[str, Any]] = {
+        "doctor": {"doctor_id": still.doctors[0]}, "location": {"location_id": still.location}, "institution": {}
+    }  # fmt: skip
+    made = []
+    for period, stays in blocks:
+        when = {name: value for name, value in period.items() if name != "of"}
+        done = await still.do("block-time", "admin", kind="leave", bookings="keep", **when, **mine[period["of"]])
+        made.append((done.block.id, stays))
+    for going in (False, True):
+        for id_, _ in (one for one in made if one[1] == going):
+            rows = await still.pool.fetch(COVERED)
+            assert [row["id"] for row in rows] == there and all(row["blocked"] == row["covered"] for row in rows)
+            await still.do("end-block", "admin", block_id=id_)
+    assert not any(row["blocked"] or row["covered"] for row in await still.pool.fetch(COVERED))
 
 
 async def test_bulk_leaves_out_what_is_past_or_meets_another_slot(still: World) -> None:
