@@ -30,7 +30,7 @@ export function Done() {
       </div>
       <dl class="summary">
         <div class="summary-when"><dt class="aside">${t("book.when")}</dt><dd><span>${longDate(start, inZone)}</span><strong>${clockTime(start, inZone)}<span class="soft">–${clockTime(Date.parse(made.ends_at), inZone)}</span></strong></dd></div>
-        ${doctor && html`<div><dt>${t("book.doctor")}</dt><dd><bdi>${doctor}</bdi></dd></div>`}
+        <div><dt>${t("book.doctor")}</dt><dd><bdi>${doctor ?? t("book.any")}</bdi></dd></div>
         ${made.mode === "in_person" ? html`<div><dt>${t("book.where")}</dt><dd><bdi>${made.location_name}</bdi></dd></div>` : html`<div><dt>${t("book.where")}</dt><dd>${t("book.mode.online")}</dd></div>`}
         ${staff.value && html`<div><dt>${t("book.who")}</dt><dd><bdi>${made.patient}</bdi></dd></div>`}
         <div><dt>${t("book.number")}</dt><dd><bdi dir="ltr">${made.number}</bdi></dd></div>

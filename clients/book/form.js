@@ -42,7 +42,7 @@ export function Form() {
   return html`
     <form class="last" aria-labelledby="last-title" onSubmit=${submit} data-testid="booking-form" data-state=${held.state}>
       <button class="button quiet back" type="button" onClick=${() => go({ ...at, step: "times" })}><span class="arrow" aria-hidden="true">←</span> ${t("book.other")}</button>
-      <h2 id="last-title" ref=${ref} tabindex="-1">${one ? t("mine.move.title") : asks ? t("book.ask.title") : t("book.last")}</h2>
+      <h2 id="last-title" ref=${ref} tabindex="-1">${one ? t("mine.move.title") : asks ? t("book.ask.title") : staff.value ? t("bookings.new") : t("book.last")}</h2>
       <${Summary} time=${held.time} />
       <${Clock} />
       ${!one && html`<${Words} />`}
@@ -114,10 +114,14 @@ const Lost = () => html`
 
 function Others() {
   const list = others();
-  if (list.length === 0) return null;
+  const lost = hold.value?.time;
+  if (list.length === 0 || !lost) return null;
+  // The day is said where it is another one.
+  /** @param {Time} time */
+  const day = (time) => longDate(time.start, zoneAt(time.location));
   return html`
     <p>${t("book.others")}</p>
-    <ul class="others">${list.map((time) => html`<li key=${time.key}><button class="slot" type="button" data-testid="alternative" onClick=${() => pick(time)}><strong>${clockTime(time.start, zoneAt(time.location))}</strong><small>${longDate(time.start, zoneAt(time.location))}</small></button></li>`)}</ul>
+    <ul class="others">${list.map((time) => html`<li key=${time.key}><button class="slot" type="button" data-testid="alternative" onClick=${() => pick(time)}><strong>${clockTime(time.start, zoneAt(time.location))}</strong>${day(time) !== day(lost) && html`<small>${day(time)}</small>`}</button></li>`)}</ul>
   `;
 }
 

@@ -29,7 +29,7 @@ export function Shell({ title, current, testid, children }) {
         <a href="/book" aria-current=${current === "book" ? "page" : undefined}>${t("book.way")}</a>
         ${patient
           ? html`<a href="/appointments" aria-current=${current === "mine" ? "page" : undefined}>${t("mine.title")}</a>`
-          : html`<a href="/reception">${t("reception.title")}</a>`}
+          : html`<a href="/bookings">${t("bookings.title")}</a><a href="/reception">${t("reception.title")}</a>`}
       </nav>
       ${stale.value && html`<${Stale} />`}
       ${children}

@@ -37,7 +37,7 @@ const home = () => (staff.value ? "/bookings" : "/appointments");
 function Moved({ one }) {
   const inZone = zoneAt(one.location);
   return html`
-    <section class="for-whom is-known" aria-label=${t("mine.move.title")} data-testid="moved">
+    <section class="for-whom is-moving" aria-label=${t("mine.move.title")} data-testid="moved">
       <p>${one.patient && html`<strong><bdi>${one.patient}</bdi></strong> · `}<bdi>${one.who}</bdi><br />${t("mine.move.text", { day: longDate(one.start, inZone), time: clockTime(one.start, inZone) })}</p>
       <a class="button quiet" href=${home()} onClick=${leave}>${t("book.move.keep")}</a>
     </section>

@@ -97,7 +97,7 @@ function Actions({ one }) {
       ${open && html`<button class="button leave" type="button" data-testid="cancel" onClick=${() => begins("cancel", one)}>${one.state === "pending" ? t("mine.withdraw") : t("mine.cancel")}</button>`}
       ${leavable(one) && html`<button class="button leave" type="button" data-testid="leave" onClick=${() => begins("cancel", one)}>${t("ticket.leave")}</button>`}
       ${near && html`<button class="button leave" type="button" data-testid="help" onClick=${() => begins("help", one)}>${t("mine.help")}</button>`}
-      ${open && one.change_until && html`<p class="soft actions-note">${t("mine.until", { day: longDate(Date.parse(one.change_until), zoneAt(one.location)), time: clockTime(Date.parse(one.change_until), zoneAt(one.location)) })}</p>`}
+      ${open && one.state === "confirmed" && one.change_until && html`<p class="soft actions-note">${t("mine.until", { day: longDate(Date.parse(one.change_until), zoneAt(one.location)), time: clockTime(Date.parse(one.change_until), zoneAt(one.location)) })}</p>`}
       ${!open && one.state === "confirmed" && html`<p class="soft actions-note">${t("mine.toolate")}</p>`}
     </div>
   `;
