@@ -5,6 +5,7 @@ import { effect } from "@preact/signals";
 import { catalogue, loadCatalogue } from "../book/catalogue.js";
 import { t } from "../shared/i18n.js";
 import { useOwn } from "../shared/language.js";
+import { worker } from "../shared/offline.js";
 import { lookAtPush } from "../shared/push.js";
 import { recover } from "../shared/reload.js";
 import { resume, user } from "../shared/session.js";
@@ -34,6 +35,7 @@ async function start() {
     if (user.peek()?.patient_id) void lookAtPush();
     if (id !== null) void loadCatalogue().then(() => catalogue.peek() && user.peek()?.id === id && begin());
   });
+  void worker();
   await resume();
 }
 

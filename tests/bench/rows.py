@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.bench import clinic, harness, records, slots
+from tests.bench import clinic, harness, notices, records, slots
 from tests.bench.wire import EVENT
 
 SERVERS = ("ours", "stock", "node", "picows")
@@ -205,6 +205,23 @@ async def slot_search(quick: bool) -> list[Row]:
     return [row, last]
 
 
+async def notices_sent(quick: bool) -> list[Row]:
+    """Text messages by one worker, from their commit to the provider."""
+    row = Row("notices per second, one worker, text messages", "/s", {"claims and requests": 0.5}, more_is_better=True)
+    count = 40 if quick else 2000
+    row.figures["ours"] = await notices.sent(count)
+    row.figures["claims and requests"] = await notices.bare(count)
+    return [row]
+
+
+async def reminders_due(quick: bool) -> list[Row]:
+    """The last of ten thousand that are due at the same moment."""
+    count = 40 if quick else 10_000
+    row = Row(f"lag of the last of {count:,} reminders due at once, two workers", "s", {"a minute": 1.0})
+    row.figures |= await notices.lag(count)
+    return [row]
+
+
 ROWS: dict[str, Callable[[bool], Awaitable[list[Row]]]] = {
     "fan-out-1000": fan_out_1000,
     "fan-out-5000": fan_out_5000,
@@ -212,4 +229,6 @@ ROWS: dict[str, Callable[[bool], Awaitable[list[Row]]]] = {
     "patient-search": patient_search,
     "slot-locks": slot_locks,
     "slot-search": slot_search,
+    "notices": notices_sent,
+    "reminders": reminders_due,
 }

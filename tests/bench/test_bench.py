@@ -50,3 +50,13 @@ async def test_locks_are_measured_beside_bare_keys() -> None:
 async def test_slot_search_is_measured_beside_its_sql() -> None:
     measured = await rows.slot_search(quick=True)
     assert [set(row.figures) for row in measured] == [{"ours", "the SQL alone"}] * 2
+
+
+async def test_notices_are_measured_beside_their_claims_and_requests() -> None:
+    [row] = await rows.notices_sent(quick=True)
+    assert set(row.figures) == {"ours", "claims and requests"} and row.figures["ours"] > 0
+
+
+async def test_the_lag_of_reminders_is_measured() -> None:
+    [row] = await rows.reminders_due(quick=True)
+    assert 0 < row.figures["ours"] < row.figures["a minute"]
