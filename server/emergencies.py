@@ -424,6 +424,14 @@ async def follow_patient(tx: Tx, stream: events.Stream[Any], event: events.Patie
             tell(tx, case, events.EmergencyAlert(emergency=case.id, level=case.level))
 
 
+async def follow_correction(tx: Tx, stream: events.Stream[Any], event: events.PatientCorrected) -> None:
+    """Where a corrected patient needs help, those who were told read what their record says now."""
+    for row in await tx.conn.fetch(OPEN_OF_PATIENT, event.patient):
+        case = case_of(await tx.conn.fetchrow(CASE_BY_ID, row["id"]))
+        tell(tx, case, events.EmergencyCorrected(emergency=case.id))
+
+
+OPEN_OF_PATIENT = "select id from emergencies where patient_id = $1 and ended_at is null for update"
 MOVE_EMERGENCIES = "update emergencies set patient_id = $2 where patient_id = $1 returning id, ended_at"
 
 
@@ -513,7 +521,10 @@ QUERIES: list[Query[Any, Any]] = [
     Query("list-emergencies", emergencies, OfPlaces, Emergencies, STAFF, "GET /emergencies", patients=_shown),
     Query("show-emergency", emergency, OfEmergency, Alerted, CALLERS, "GET /emergencies/{emergency_id}"),
 ]
-REACTIONS: Reactions = {("admin", events.PatientsMerged): [follow_patient]}
+REACTIONS: Reactions = {
+    ("admin", events.PatientsMerged): [follow_patient],
+    ("admin", events.PatientCorrected): [follow_correction],
+}
 ESCALATE: Command[OfEmergency, Alerted] = Command(
     "escalate-emergency", escalate, OfEmergency, Alerted, frozenset({Role.system}), ""
 )

@@ -1064,12 +1064,25 @@ class EmergencyEnded(EmergencyEvent):
     type = "emergency-ended"
 
 
+class EmergencyCorrected(EmergencyEvent):
+    """The record of whoever needs help was corrected."""
+
+    type = "emergency-corrected"
+
+
 class PatientsMerged(Event):
     """One patient's record went over into another: everything of theirs is the other's."""
 
     type = "patients-merged"
     gone: int
     into: int
+
+
+class PatientCorrected(Event):
+    """A patient's record was corrected: whoever looks at it asks for it anew."""
+
+    type = "patient-corrected"
+    patient: int
 
 
 class CatalogueChanged(Event):
@@ -1190,7 +1203,9 @@ EVENTS: dict[str, type[Event]] = {
         EmergencyAlert,
         EmergencyAcknowledged,
         EmergencyEnded,
+        EmergencyCorrected,
         PatientsMerged,
+        PatientCorrected,
         CatalogueChanged,
         WaitlistJoined,
         WaitlistChanged,
@@ -1214,6 +1229,7 @@ ADMIN_EVENTS: tuple[type[Event], ...] = (
     SettingsChanged,
     CatalogueChanged,
     PatientsMerged,
+    PatientCorrected,
     DeviceEnrolled,
     DeviceRenamed,
     DeviceRevoked,

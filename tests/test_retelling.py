@@ -1,6 +1,7 @@
 """What appointments say of people and things follows a correction, on every stream that shows it."""
 
 import asyncio
+from datetime import timedelta
 
 from server import errors
 from tests.clinic import account_of, book, patient_of, slots_of, specialty_of, visit_type_of
@@ -60,3 +61,16 @@ async def test_correcting_while_somebody_books_leaves_every_stream_right(world: 
         edits = [world.do("correct-patient", patient_id=patient, name=f"Eda {one}") for one in range(4)]
         answers = await asyncio.gather(*books, *edits, return_exceptions=True)
     assert not [one for one in answers if isinstance(one, Exception) and not isinstance(one, errors.Unavailable)]
+
+
+async def test_corrected_patient_who_needs_help_is_told_of_by_the_right_name(world: World) -> None:
+    patient = await patient_of(world, "Ada Biron")
+    await slots_of(world, 0, after=timedelta(hours=-1), minutes=60)
+    streams = [f"doctor:{world.doctors[0]}", f"admin:{world.institution}"]
+    async with world.verify(*streams):
+        await world.do("emergency-request", reason="A fall", location_id=world.location, patient_id=patient)
+        await world.do("correct-patient", patient_id=patient, name="Ada Byron")
+    (row,) = (await world.fresh_rows(streams[0])).values()
+    assert row["patient"]["name"] == "Ada Byron"
+    assert (await world.events(streams[0]))[-1][1] == "emergency-corrected"
+    assert "Byron" not in str([one for one in await world.events(streams[1]) if one[1] == "patient-corrected"])

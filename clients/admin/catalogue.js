@@ -22,11 +22,15 @@ const visitTypes = () => /** @type {AdminVisitType[]} */ (named("visit-type"));
 
 export function Catalogue() {
   const { of, id } = route.value;
+  const [q, setQ] = useState("");
   if (of === "doctor" && id) return html`<${Doctor} key=${id} doctor=${row(`doctor:${id}`)} />`;
   const add = html`<button class="button main" type="button" onClick=${() => ask(() => html`<${NewDoctor} />`)}>${t("admin.doctors.new")}</button>`;
   return html`
     <${Pane} title=${t("admin.catalogue")} lead=${t("admin.catalogue.lead")} actions=${add}>
-      <${Card} title=${t("admin.doctors")}><ul class="entries">${doctors.value.map((one) => html`<${DoctorEntry} key=${one.doctor} doctor=${one} />`)}</ul><//>
+      <${Card} title=${t("admin.doctors")}>
+        ${doctors.value.length > 5 && html`<${Text} label=${t("bookings.find")} type="search" value=${q} required=${false} max=${120} onChange=${setQ} />`}
+        <ul class="entries">${doctors.value.filter((one) => meant(one, q)).map((one) => html`<${DoctorEntry} key=${one.doctor} doctor=${one} />`)}</ul>
+      <//>
       <div class="two"><${Specialties} /><${VisitTypes} /></div>
       <${Card} title=${t("admin.booking")} note=${t("admin.booking.institution")}><${Booking} path=${`/institutions/${chosen.value}/booking`} /><//>
       <${Closures} />
@@ -37,6 +41,9 @@ export function Catalogue() {
 
 /** @param {number | null | undefined} id */
 const specialtyName = (id) => specialties().find((one) => one.specialty === id)?.name ?? "";
+
+/** Whether what is typed stands in a doctor's name, specialty or licence. @param {AdminDoctor} one @param {string} q */
+const meant = (one, q) => q.toLocaleLowerCase().split(/\s+/).every((word) => `${one.name} ${specialtyName(one.specialty)} ${one.licence ?? ""}`.toLocaleLowerCase().includes(word));
 
 /** @param {string | null | undefined} amount */
 const money = (amount) => (amount ? `${number(Number(amount))} ${institution.value?.currency ?? ""}` : "");

@@ -12,7 +12,7 @@ import { html } from "../shared/ui.js";
 import { Others } from "./patientmerge.js";
 import { Card, Check, Choice, Pane, Text } from "./parts.js";
 import { LANGUAGES, languageName } from "./places.js";
-import { change, retry } from "./work.js";
+import { change, patientTurns, retry } from "./work.js";
 
 const GENDERS = ["", "female", "male", "diverse", "unstated"];
 const CHANNELS = ["email", "sms", "whatsapp", "voice", "push"];
@@ -30,7 +30,7 @@ export function Patient({ id }) {
       (error) => (retry(error), current && setProblem(error.message)),
     );
     return () => void (current = false);
-  }, [id]);
+  }, [id, patientTurns.value.get(id)]);
   const more = async () => {
     try {
       const view = await get(`/patients/${id}?cursor=${encodeURIComponent(next)}`);

@@ -30,6 +30,9 @@ export const freshAt = signal(Date.now());
 /** Moves whenever settings changed at any level: whoever shows settings asks for them again. */
 export const settingsTurn = signal(0);
 
+/** How often each patient was corrected while this page looked on: whoever shows one asks for them again. */
+export const patientTurns = signal(/** @type {ReadonlyMap<number, number>} */ (new Map()));
+
 const feed = signal(/** @type {Feed | null} */ (null));
 /** @type {Rows} */
 const NONE = new Map();
@@ -97,7 +100,20 @@ export function follow(id) {
   link ??= connect();
   feed.peek()?.stop();
   chosen.value = id;
-  feed.value = link.follow(`admin:${id}`, (events, how) => (how !== "live" || events.some((event) => event.type === "settings-changed")) && settingsTurn.value++, refused);
+  feed.value = link.follow(`admin:${id}`, happened, refused);
+}
+
+/**
+ * @param {import("../shared/wire.js").Envelope[]} events
+ * @param {import("../shared/socket.js").How} how
+ */
+function happened(events, how) {
+  if (how !== "live" || events.some((event) => event.type === "settings-changed")) settingsTurn.value++;
+  for (const event of events) {
+    if (event.type !== "patient-corrected") continue;
+    const id = Number(/** @type {any} */ (event.data).patient);
+    patientTurns.value = new Map(patientTurns.peek()).set(id, (patientTurns.peek().get(id) ?? 0) + 1);
+  }
 }
 
 /** End: somebody else may sit down here. */

@@ -686,10 +686,20 @@ export interface EmergencyEnded {
   emergency: number;
 }
 
+/** The record of whoever needs help was corrected. */
+export interface EmergencyCorrected {
+  emergency: number;
+}
+
 /** One patient's record went over into another: everything of theirs is the other's. */
 export interface PatientsMerged {
   gone: number;
   into: number;
+}
+
+/** A patient's record was corrected: whoever looks at it asks for it anew. */
+export interface PatientCorrected {
+  patient: number;
 }
 
 /** A specialty or visit type was added, changed or retired. */
@@ -805,7 +815,9 @@ export interface EventFacts {
   "emergency-alert": EmergencyAlert;
   "emergency-acknowledged": EmergencyAcknowledged;
   "emergency-ended": EmergencyEnded;
+  "emergency-corrected": EmergencyCorrected;
   "patients-merged": PatientsMerged;
+  "patient-corrected": PatientCorrected;
   "catalogue-changed": CatalogueChanged;
   "waitlist-joined": WaitlistJoined;
   "waitlist-changed": WaitlistChanged;
@@ -824,10 +836,10 @@ export interface StreamEvents {
   "shown": "boards-shown";
   "patient": "ticket-changed" | "notice-told" | "notices-seen" | "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "waitlist-joined" | "waitlist-changed" | "waitlist-left" | "offer-made" | "offer-accepted" | "offer-declined" | "offer-expired" | "offer-withdrawn" | "patients-merged";
   "waitlist": "waitlist-joined" | "waitlist-changed" | "waitlist-left" | "offer-made" | "offer-accepted" | "offer-declined" | "offer-expired" | "offer-withdrawn";
-  "doctor": "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended";
+  "doctor": "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended" | "emergency-corrected";
   "slots": "slot-added" | "slot-removed" | "slot-availability-changed";
   "locks": "slot-locked" | "slot-unlocked";
-  "admin": "institution-changed" | "location-changed" | "queue-configured" | "queue-retired" | "doctor-changed" | "user-changed" | "settings-changed" | "catalogue-changed" | "patients-merged" | "device-enrolled" | "device-renamed" | "device-revoked" | "devices-seen" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended";
+  "admin": "institution-changed" | "location-changed" | "queue-configured" | "queue-retired" | "doctor-changed" | "user-changed" | "settings-changed" | "catalogue-changed" | "patients-merged" | "patient-corrected" | "device-enrolled" | "device-renamed" | "device-revoked" | "devices-seen" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended" | "emergency-corrected";
 }
 
 /** An event on the wire: its facts, and the rows that it sets and removes. */

@@ -87,6 +87,8 @@ async def correct_patient(tx: Tx, actor: Actor, ask: CorrectPatient) -> PatientR
     rows = await tx.conn.fetch(SEES_PATIENT, ask.patient_id)
     record = await corrected(tx, actor, ask, [events.doctor(row["doctor_id"]) for row in rows])
     await retell(tx, "patient", record.id)
+    assert tx.institution_id is not None
+    tx.append(events.admin(tx.institution_id), events.PatientCorrected(patient=record.id))
     return record
 
 
