@@ -57,11 +57,11 @@ async def test_two_records_are_compared_and_become_one_with_their_history(browse
         await page.get_by_test_id("admin-duplicate").get_by_role("button", name="Compare").click()
         await expect(page.locator(".merge .is-filled")).to_have_text("+442079460958")
         await page.get_by_role("button", name="Merge for good").click()
-        await expect(page.locator(".toast")).to_contain_text("1 visits and 1 appointments")
+        await expect(page.locator(".toast")).to_contain_text("1 ticket and 2 appointments")
     moved = (
         "select (select count(*) from tickets where patient_id = $1), count(*) from appointments where patient_id = $1"
     )
-    assert tuple(await world.pool.fetchrow(moved, stays)) == (1, 1)
+    assert tuple(await world.pool.fetchrow(moved, stays)) == (1, 2)
     assert await world.pool.fetchval("select merged_into from patients where id = $1", goes) == stays
 
 
