@@ -11,6 +11,7 @@ import pytest_asyncio
 from server import access, catalog, errors, events, logs, web
 from server.access import Actor, Role
 from server.app import COMMANDS, QUERIES
+from server.appointments.visits import link_of
 from server.asks import Rotated
 from tests import clinic
 from tests.doors import NUMBERS, STRANGER, Closed, House, Somebody, holder, person, served
@@ -141,6 +142,7 @@ end-emergency              401      404                   yes                   
 list-emergencies           401      403                   yes                   yes                   yes                   yes                   yes                   403   403   403    403          403            403     yes                   yes                   yes                   403         403
 show-emergency             401      404                   yes                   yes                   yes                   yes                   yes                   403   403   404    404          403            403     404                   404                   404                   403         404
 check-in                   401      404                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
+check-in-by-link           yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes yes
 check-in-here              401      403                   403                   403                   403                   403                   403                   403   yes   403    403          403            403     403                   403                   403                   403         403
 start-appointment          401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
 complete-appointment       401      403                   yes                   403                   yes                   yes                   yes                   403   403   403    403          403            403     404                   404                   404                   403         403
@@ -391,6 +393,11 @@ class Town:
                 return {"patient_id": await clinic.patient_of(world), "into": await clinic.patient_of(world)}
             case "check-in" | "start-appointment" | "complete-appointment" | "no-show-appointment":
                 return {"appointment_id": (await self.visit_now(world)).appointment_id}
+            case "check-in-by-link":
+                one = (await self.visit_now(world)).appointment_id
+                secret = await world.pool.fetchval("select arrival_secret from locations where id = $1", world.location)
+                code = (await world.ask("arrival-code", location_id=world.location)).code
+                return {"link": link_of(secret, one), "code": code}
             case "check-in-here":
                 return {"number": (await self.visit_now(world)).number, "birth_date": "1980-05-17"}
         return None

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from tests.clinic import ADD_SLOT, book, now
+from tests.clinic import ADD_SLOT, book, now, patient_of
 from tests.conftest import Postgres, Redis
 from tests.diary import SLOT, open_books, patient, signed_in
 from tests.pages import Served, served, visiting
@@ -139,6 +139,26 @@ async def test_on_the_day_somebody_checks_in_is_called_and_is_done(browser: Brow
         assert await state_of(clinic, made) == "completed"
 
 
+async def test_a_letters_link_checks_in_whoever_is_there_without_signing_in(browser: Browser, clinic: Served) -> None:
+    world = clinic.world
+    who = await patient_of(world, "Sam Carter")
+    await world.pool.execute("update patients set email = 'sam@example.org' where id = $1", who)
+    made = await today(clinic, who)
+    here = await world.pool.fetchval("select facts ->> 'here' from notices where appointment_id = $1 limit 1", made)
+    code = (await world.ask("arrival-code", location_id=world.location)).code
+    async with visiting(browser, "phone") as pocket:
+        page = await pocket.new_page()
+        await page.goto(f"{clinic.url}/appointments#here={here}")
+        await page.fill("input[name=code]", code)
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("A001")
+        assert await state_of(clinic, made) == "checked_in"
+        await page.get_by_role("link", name="See your place").click()
+        await page.wait_for_url("**/t/*")
+        await page.goto(f"{clinic.url}/appointments")
+        await page.wait_for_selector("[data-testid=code-sign-in]")
+
+
 async def test_somebody_who_is_there_calls_for_help_and_sees_who_comes(browser: Browser, clinic: Served) -> None:
     who, token = await patient(clinic.world)
     await today(clinic, who)
@@ -167,7 +187,8 @@ async def test_what_has_been_is_read_a_page_at_a_time(browser: Browser, clinic: 
 
 
 LONG_AGO = """
-update appointments set starts_at = starts_at - $2::interval, ends_at = ends_at - $2::interval, state = 'completed', filed_at = now()
+update appointments set starts_at = starts_at - $2::interval, ends_at = ends_at - $2::interval, state = 'completed',
+    filed_at = now()
 where id = $1
 """
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from server import errors
-from server.access import Actor, Role
+from server.access import ANONYMOUS, Actor, Role
+from server.appointments.visits import link_of
 from server.queue.line import dumps
 from tests.clinic import account_of, book, patient_of, slots_of
 from tests.test_queue import refused
@@ -286,6 +287,37 @@ async def test_the_code_changes_with_the_hour_and_differs_between_places(still: 
     seen.append((await theirs.ask("arrival-code", location_id=theirs.location)).code)
     assert len(set(seen)) >= 3
     await refused(errors.NotFound, still.ask("arrival-code", location_id=theirs.location))
+
+
+async def linked(world: World, appointment: Any, code: str, **more: Any) -> Any:
+    """Somebody who is not signed in checks in by a letter's link."""
+    secret = await world.pool.fetchval("select arrival_secret from locations where id = $1", world.location)
+    link = more.get("link") or link_of(secret, appointment.appointment_id)
+    return await world.do("check-in-by-link", ANONYMOUS, link=link, code=code)
+
+
+async def test_a_letters_link_checks_in_with_the_code_and_opens_nothing_else(still: World) -> None:
+    queue = await still.queue(owner=still.doctors[0])
+    made, other = await booked(still), await booked(still, 50)
+    code = (await still.ask("arrival-code", location_id=still.location)).code
+    await refused(errors.WrongPlaceCode, linked(still, made, f"{(int(code) + 1) % 10_000:04d}"))
+    forged = f"{other.appointment_id}.{link_of(b'', other.appointment_id).partition('.')[2]}"
+    await refused(errors.NotFound, linked(still, other, code, link=forged))
+    await refused(errors.NotFound, linked(still, made, code, link=f"{2**50}.{'0' * 32}"))
+    async with still.verify(*streams(still, queue)):
+        there = await linked(still, made, code)
+    assert (there.appointment_id, there.queue_id) == (made.appointment_id, queue)
+    assert (await at(still, made.appointment_id))["state"] == "checked_in"
+    await refused(errors.AlreadyCheckedIn, linked(still, made, code))
+
+
+async def test_a_letters_link_bears_a_few_wrong_codes(still: World) -> None:
+    await still.queue(owner=still.doctors[0])
+    made = await booked(still)
+    code = (await still.ask("arrival-code", location_id=still.location)).code
+    for _ in range(5):
+        await refused(errors.WrongPlaceCode, linked(still, made, "none"))
+    await refused(errors.TooMany, linked(still, made, code))
 
 
 async def test_a_code_of_a_moment_ago_still_counts_and_a_few_wrong_ones_end_it(still: World) -> None:

@@ -12,10 +12,11 @@ import { clockTime, datePart, has, longDate, t } from "../shared/i18n.js";
 import { PushChoice } from "../shared/push.js";
 import { user } from "../shared/session.js";
 import { html, unbroken } from "../shared/ui.js";
+import { Here, link } from "./here.js";
 import { Sheets } from "./sheets.js";
 import { ahead, arrivable, begins, changeable, ended, help, isToday, leavable, past, pastProblem, readPast, said, ticketLink, tickets, told, wishes } from "./state.js";
 
-export const Mine = () => html`<${Shell} title=${t("mine.signin")} current="mine" testid="mine-page"><${Whole} /><//>`;
+export const Mine = () => (user.value === null && link.value ? html`<${Here} />` : html`<${Shell} title=${t("mine.signin")} current="mine" testid="mine-page"><${Whole} /><//>`);
 
 function Whole() {
   if (!user.value?.patient_id) return html`<main class="mine"><h1>${t("mine.title")}</h1><div class="nothing"><p>${t("mine.staff")}</p><a class="button main" href="/book">${t("book.title")}</a></div></main>`;

@@ -15,14 +15,15 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import orjson
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from server import errors, events, settings
-from server.access import PEOPLE, STAFF, Actor, Role
+from server.access import ANYBODY, PEOPLE, STAFF, Actor, Role
 from server.appointments import life, rules, seats
 from server.appointments.records import (
     APPOINTMENT,
     APPOINTMENT_BY_ID,
+    NO_APPOINTMENT,
     Appointment,
     appointment_as,
     appointment_of,
@@ -269,6 +270,40 @@ async def check_in(tx: Tx, actor: Actor, ask: CheckIn) -> CheckedIn:
     if actor.role is Role.patient:
         await _must_be_there(tx, found, ask.code or "")
     return await _arrive(tx, actor, found, ask.queue_id if actor.role in STAFF else None)
+
+
+class CheckInByLink(Ask):
+    """Whoever has the link of an appointment's letter, and reads the code where it is: no sign-in is needed."""
+
+    link: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}\.[0-9a-f]{32}$")] = Field(repr=False)
+    code: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20)] = Field(repr=False)
+
+
+async def check_in_by_link(tx: Tx, actor: Actor, ask: CheckInByLink) -> CheckedIn:
+    """Check in whom the link is of. It opens nothing else, and tells nothing before the code is right.
+
+    Raises `NotFound`, `WrongPlaceCode`, `TooMany`; and as checking in does.
+    """
+    id_ = int(ask.link.partition(".")[0])
+    secret = await tx.conn.fetchval(SECRET_OF_PLACE, id_)
+    if secret is None or not hmac.compare_digest(ask.link, link_of(secret, id_)):
+        raise errors.NotFound(NO_APPOINTMENT)
+    found = await _read(tx, id_)
+    await _must_be_there(tx, found, ask.code)
+    patient = Actor(Role.patient, institution_id=found.institution_id, patient_id=found.patient.id)
+    return await _arrive(tx, patient, found, None)
+
+
+SECRET_OF_PLACE = """
+select l.arrival_secret from appointments a join locations l on l.id = a.location_id where a.id = $1
+"""
+
+
+def link_of(secret: bytes, appointment_id: int) -> str:
+    """What a letter's link shows of its appointment: its id, and a mark that only the location's secret makes."""
+    return (
+        f"{appointment_id}.{hmac.digest(secret, f'appointment {appointment_id}'.encode(), hashlib.sha256).hex()[:32]}"
+    )
 
 
 class CheckInHere(Ask):
@@ -593,6 +628,7 @@ COMMANDS: list[Command[Any, Any]] = [
         PEOPLE,
         "POST /appointments/{appointment_id}/cancel",
     ),
+    Command("check-in-by-link", check_in_by_link, CheckInByLink, CheckedIn, ANYBODY, "POST /check-in/link", once=True),
     Command("check-in-here", check_in_here, CheckInHere, CheckedIn, KIOSKS, "POST /check-in"),
     Command("start-appointment", start, AtDesk, AppointmentNow, STAFF, "POST /appointments/{appointment_id}/start"),
     Command(

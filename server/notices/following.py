@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from server import events
+from server.appointments.visits import link_of
 from server.events import AppointmentState as State
 from server.notices import rules
 from server.notices.rules import Kind
@@ -109,7 +110,7 @@ with recursive before (id, rescheduled_from, moves) as (
 )
 select a.id, a.institution_id, a.kind, a.state, a.number, a.starts_at, a.ends_at, a.mode, a.answer_reason,
     a.cancel_reason, a.rescheduled_from, a.patient_id, a.doctor_id, a.location_id, l.name as location,
-    d.name as doctor, was.starts_at as was_at, o.id as origin, o.moves
+    l.arrival_secret, d.name as doctor, was.starts_at as was_at, o.id as origin, o.moves
 from appointments a join locations l on l.id = a.location_id
 left join doctors d on d.id = a.doctor_id left join appointments was on was.id = a.rescheduled_from
 cross join lateral (select id, moves from before order by moves desc limit 1) o
@@ -171,7 +172,9 @@ async def _remind(tx: Tx, told: Any, to: Reader) -> None:
 
 def _facts(told: Any, kind: Kind, reason: str | None) -> dict[str, Any]:
     """What notices of a kind say of an appointment; nothing of what it is for."""
+    comes = told["mode"] == "in_person" and told["state"] == State.confirmed
     return {
+        "here": link_of(told["arrival_secret"], told["id"]) if comes else None,
         **{name: told[name] for name in ("number", "location", "doctor", "mode", "origin", "moves")},
         "starts_at": told["starts_at"].isoformat(),
         "ends_at": told["ends_at"].isoformat() if told["ends_at"] else None,

@@ -213,6 +213,9 @@ def _values(told: Told, words: Mapping[str, Any]) -> dict[str, Any]:
             values[spoken] = when(datetime.fromisoformat(values[name]), zone, words["calendar"])
     if "link" in FACTS[told.kind]:
         values["link"] = told.base_url + ENDS_WITH.get(told.kind, ("/appointments", ""))[0].format(token=told.token)
+        if values.get("here"):
+            # By it somebody who is there checks in without signing in; browsers send it nowhere.
+            values["link"] += f"#here={values['here']}"
     values.setdefault("reason", None)
     return values
 
