@@ -16,8 +16,8 @@ import asyncpg
 from server import store
 from server.access import Actor, Role
 from server.embedded import start_postgres
-from server.patients import QUERIES
-from server.patients.records import NewPatient, SearchPatients, found_by
+from server.patients import QUERIES, NewPatient
+from server.patients.records import SearchPatients, found_by
 from server.store import Pool, Store
 from tests.bench.clinic import Nobody, One, Statement
 

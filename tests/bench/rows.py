@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.bench import clinic, harness, notices, records, slots
+from tests.bench import bookings, clinic, harness, notices, records, slots
 from tests.bench.wire import EVENT
 
 SERVERS = ("ours", "stock", "node", "picows")
@@ -222,6 +222,38 @@ async def reminders_due(quick: bool) -> list[Row]:
     return [row]
 
 
+async def last_seats(quick: bool) -> list[Row]:
+    """Two hundred people who want one of twenty slots at once: none twice, everybody answered."""
+    rounds = 1 if quick else 10
+    middle, last = (Row(f"200 people for 20 slots, until answered, {which}", "ms", {}) for which in ("p50", "p99"))
+    async with bookings.fight(rounds + 1) as place:
+        fights = iter(place.rounds)
+        await bookings.booked(place, next(fights))
+        await bookings.barely(place, next(fights))
+        for who, way in (("ours", bookings.booked), ("the bare transaction", bookings.barely)):
+            seconds = sorted([one for _ in range(rounds) for one in await way(place, next(fights))])
+            middle.figures[who] = statistics.median(seconds) * 1000
+            last.figures[who] = seconds[int(len(seconds) * 0.99) - 1] * 1000
+    return [middle, last]
+
+
+async def lists(quick: bool) -> list[Row]:
+    """The lists of appointments that people look at, over a million of them."""
+    found: list[Row] = []
+    async with slots.month(5 if quick else 620) as conn:
+        await bookings.named(conn)
+        count = await conn.fetchval("select count(*) from appointments")
+        for what, (seconds, statements) in (await bookings.listed(conn, 3 if quick else 40)).items():
+            row = Row(f"appointments, {what}, among {count:,}, p50", "ms", {})
+            await records.alone(conn, [statements] * 3)
+            for who, each in (
+                ("ours", seconds[1:]), ("the SQL alone", await records.alone(conn, [statements] * len(seconds)))
+            ):  # fmt: skip
+                row.figures[who] = statistics.median(each) * 1000
+            found.append(row)
+    return found
+
+
 ROWS: dict[str, Callable[[bool], Awaitable[list[Row]]]] = {
     "fan-out-1000": fan_out_1000,
     "fan-out-5000": fan_out_5000,
@@ -231,4 +263,6 @@ ROWS: dict[str, Callable[[bool], Awaitable[list[Row]]]] = {
     "slot-search": slot_search,
     "notices": notices_sent,
     "reminders": reminders_due,
+    "last-seats": last_seats,
+    "lists": lists,
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import rows
+from tests.bench import bookings, rows
 
 
 async def test_fan_out_is_measured_for_us_and_for_the_floor() -> None:
@@ -60,3 +60,14 @@ async def test_notices_are_measured_beside_their_claims_and_requests() -> None:
 async def test_the_lag_of_reminders_is_measured() -> None:
     [row] = await rows.reminders_due(quick=True)
     assert 0 < row.figures["ours"] < row.figures["a minute"]
+
+
+async def test_the_fight_for_the_last_seats_is_measured_beside_the_bare_transaction() -> None:
+    measured = await rows.last_seats(quick=True)
+    assert [set(row.figures) for row in measured] == [{"ours", "the bare transaction"}] * 2
+
+
+async def test_every_list_is_measured_beside_its_sql() -> None:
+    measured = await rows.lists(quick=True)
+    assert len(measured) == len(bookings.LISTS)
+    assert all(set(row.figures) == {"ours", "the SQL alone"} for row in measured)
