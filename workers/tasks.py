@@ -119,7 +119,7 @@ DOCTORS_WITHOUT_SLOTS = """
 select distinct d.id
 from schedules s join doctors d on d.id = s.doctor_id join institutions i on i.id = s.institution_id
     join locations l on l.id = s.location_id
-where d.active and (s.ends_on is null or s.made_until is null or s.made_until <= s.ends_on)
+where d.active and l.retired_at is null and (s.ends_on is null or s.made_until is null or s.made_until <= s.ends_on)
     and coalesce(s.made_until, 'epoch') <= (now() at time zone coalesce(l.zone, i.zone))::date
         + coalesce((d.booking->>'advance_booking_days')::integer, (i.booking->>'advance_booking_days')::integer, $1)
 """

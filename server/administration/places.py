@@ -7,12 +7,12 @@ transaction; a desk or a queue with a patient is never closed. Boards learn that
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from server import access, appointments, catalog, devices, errors, events, queue
+from server import access, appointments, availability, catalog, devices, errors, events, queue
 from server.access import ADMINS, STAFF, Actor, Role
 from server.administration.rows import (
     audit,
@@ -96,9 +96,11 @@ async def edit_institution(tx: Tx, actor: Actor, ask: EditInstitution) -> AdminI
     Raises `NotFound`, `NameTaken`, and `SecondFactorRequired` where the asker has none themselves.
     """
     id_ = await hold(tx, actor, ask.institution_id)
-    await gate_queues(tx, QUEUES_OF_INSTITUTION, id_)
     before = await institution_row(tx.conn, id_)
     assert before is not None
+    moved = [row["id"] for row in await tx.conn.fetch(BY_ITS_CLOCK, id_)] if ask.zone not in (None, before.zone) else []
+    doctors = await availability.doctors_at(tx.conn, moved, tx.now)
+    await gate_queues(tx, QUEUES_OF_INSTITUTION, id_, also=doctors)
     await catalog.change_institution(
         tx.conn,
         id_,
@@ -115,6 +117,8 @@ async def edit_institution(tx: Tx, actor: Actor, ask: EditInstitution) -> AdminI
         if actor.institution_id is not None and not actor.second_factor:
             raise errors.SecondFactorRequired("Set up your own second factor before you require it of others.")
         tx.ended += await access.end_sessions_without_factor(tx.conn, id_, tx.now)
+    for location_id in moved:
+        await availability.follow_clock(tx, location_id, ZoneInfo(before.zone))
     audit(tx, before, after)
     if (before.name, before.zone, before.languages) != (after.name, after.zone, after.languages):
         for row in await tx.conn.fetch(QUEUES_OF_INSTITUTION, id_):
@@ -123,6 +127,7 @@ async def edit_institution(tx: Tx, actor: Actor, ask: EditInstitution) -> AdminI
     return after
 
 
+BY_ITS_CLOCK = "select id from locations where institution_id = $1 and zone is null and retired_at is null order by id"
 QUEUES_OF_INSTITUTION = """
 select id, location_id from queues where institution_id = $1 and retired_at is null order by id
 """
@@ -206,19 +211,26 @@ class EditLocation(Ask):
 
 
 async def edit_location(tx: Tx, actor: Actor, ask: EditLocation) -> AdminLocation:
-    """Rename a location or move it to another zone. Raises `NotFound`, `NameTaken`."""
+    """Rename a location or move it to another zone, whose hours unbooked slots keep. Raises `NotFound`, `NameTaken`."""
     institution_id, before = await access_location(tx, actor, ask.location_id)
     renamed = ask.name is not None and ask.name != before.name
     doctors = await appointments.every_doctor(tx.conn, institution_id) if renamed else []
+    doctors += await availability.doctors_at(tx.conn, [ask.location_id], tx.now)
     queues = await gate_queues(tx, QUEUES_AT, ask.location_id, also=doctors)
     zone = ask.zone if "zone" in ask.model_fields_set else before.zone
+    was = await tx.conn.fetchval(CLOCK, ask.location_id)
     await catalog.change_location(tx.conn, ask.location_id, name=ask.name, zone=zone)
+    if await tx.conn.fetchval(CLOCK, ask.location_id) != was:
+        await availability.follow_clock(tx, ask.location_id, ZoneInfo(was))
     _tell_place(tx, queues, ask.location_id)
     if renamed:
         await appointments.retell(tx, "location", ask.location_id)
     return await _location_changed(tx, institution_id, ask.location_id, before)
 
 
+CLOCK = """
+select coalesce(l.zone, i.zone) from locations l join institutions i on i.id = l.institution_id where l.id = $1
+"""
 QUEUES_AT = "select id from queues where location_id = $1 and retired_at is null order by id"
 
 
@@ -264,7 +276,8 @@ async def retire_location(tx: Tx, actor: Actor, ask: RetireLocation) -> Location
     Raises `NotFound`, and `LocationInUse` while patients wait or are awaited there, or somebody works nowhere else.
     """
     institution_id, before = await access_location(tx, actor, ask.location_id)
-    queues = await gate_queues(tx, QUEUES_AT, ask.location_id)
+    doctors = await availability.doctors_at(tx.conn, [ask.location_id], tx.now)
+    queues = await gate_queues(tx, QUEUES_AT, ask.location_id, also=doctors)
     await _nobody_there(tx, ask.location_id)
     screens = [row["id"] for row in await tx.conn.fetch(SCREENS_AT, ask.location_id)]
     for one in screens:
@@ -275,6 +288,7 @@ async def retire_location(tx: Tx, actor: Actor, ask: RetireLocation) -> Location
             await tell(tx, institution_id, await _close(tx, row.queue), [], drop=[row.key])
     for desk in before.desks:
         await queue.take_desk_away(tx.conn, desk.desk)
+    await availability.leave_location(tx, ask.location_id)
     await catalog.retire_location(tx.conn, ask.location_id, tx.now)
     audit(tx, before, None)
     await tell(tx, institution_id, events.LocationChanged(location=ask.location_id), [], drop=[before.key])

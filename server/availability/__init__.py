@@ -14,7 +14,7 @@ from server.availability.blocks import (
     free_block,
 )
 from server.availability.rules import Period, days_in, instant, local_day
-from server.availability.schedules import GENERATE
+from server.availability.schedules import GENERATE, doctors_at, follow_clock, leave_location
 from server.availability.slots import FILE_DOCTOR, OfDoctor, slot_rows, tell_slots
 from server.store import Command, Query
 
@@ -35,9 +35,12 @@ __all__ = [
     "add_block",
     "blocked_slots",
     "days_in",
+    "doctors_at",
     "doctors_concerned",
+    "follow_clock",
     "free_block",
     "instant",
+    "leave_location",
     "local_day",
     "slot_rows",
     "tell_slots",

@@ -10,7 +10,7 @@ Invariants:
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,7 @@ import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from server import errors, events
-from server.access import Actor
+from server.access import SYSTEM, Actor
 from server.asks import Ask, Id, Reply, wrong
 from server.availability import rules
 from server.availability.blocks import Block, block_of, told
@@ -48,7 +48,7 @@ LATEST_START = timedelta(days=3 * 366)
 
 
 async def schedules_of(conn: Connection, doctor_id: int) -> list[Schedule]:
-    """All schedules of a doctor, ended ones as well."""
+    """All schedules of a doctor at locations that there still are, ended ones as well."""
     return [_schedule(row) for row in await conn.fetch(SCHEDULES, doctor_id)]
 
 
@@ -56,7 +56,7 @@ SCHEDULES = """
 select s.id, s.location_id, s.starts_on, s.ends_on, s.every_weeks, s.week::text as week,
     coalesce(l.zone, i.zone) as zone
 from schedules s join locations l on l.id = s.location_id join institutions i on i.id = s.institution_id
-where s.doctor_id = $1 order by s.location_id, s.starts_on
+where s.doctor_id = $1 and l.retired_at is null order by s.location_id, s.starts_on
 """
 
 
@@ -214,6 +214,61 @@ async def generate_slots(tx: Tx, actor: Actor, ask: OfDoctor) -> Generated:
 
 
 GENERATE: Command[OfDoctor, Generated] = Command("generate-slots", generate_slots, OfDoctor, Generated, frozenset(), "")
+
+
+# Where a location changes
+
+
+async def doctors_at(conn: Connection, location_ids: Sequence[int], now: datetime) -> list[events.Stream[Any]]:
+    """The gates of whoever has working time, or slots to come, at any of these locations."""
+    return [events.slots(row["id"]) for row in await conn.fetch(DOCTORS_AT, list(location_ids), now)]
+
+
+DOCTORS_AT = """
+select d.id from doctors d
+where d.institution_id in (select institution_id from locations where id = any($1::bigint[])) and (
+    exists (select from schedules s where s.doctor_id = d.id and s.location_id = any($1))
+    or exists (
+        select from slots s where s.doctor_id = d.id and s.starts_at > $2 and s.location_id = any($1::bigint[])
+    )
+)
+order by d.id
+"""
+
+
+async def follow_clock(tx: Tx, location_id: int, was: ZoneInfo) -> None:
+    """Let a location's slots keep its local hours now that its clock is another; what is booked stays when it is.
+
+    The caller holds the gates of `doctors_at`, and has stored the new zone.
+    """
+    gates = await doctors_at(tx.conn, [location_id], tx.now)
+    tx.must_hold(*gates)
+    for gate in gates:
+        doctor = await access_doctor(tx.conn, SYSTEM, gate.id)
+        after = await schedules_of(tx.conn, doctor.id)
+        before = [replace(one, zone=was) if one.location_id == location_id else one for one in after]
+        if before != after:
+            course = await plan_change(tx.conn, tx.now, doctor, location_id, before, after)
+            await carry_out(tx, doctor, location_id, course)
+
+
+async def leave_location(tx: Tx, location_id: int) -> None:
+    """Take away the slots to come of a location that is closed for good; the gates of `doctors_at` are held."""
+    gates = await doctors_at(tx.conn, [location_id], tx.now)
+    tx.must_hold(*gates)
+    rows = await tx.conn.fetch(LEAVE, location_id, [gate.id for gate in gates], tx.now)
+    for gate in gates:
+        gone = [row["id"] for row in rows if row["doctor_id"] == gate.id and row["visible"]]
+        if gone:
+            tell_gone(tx, gate.id, gone)
+        else:
+            tell_arranged(tx, gate.id)
+
+
+LEAVE = """
+delete from slots where location_id = $1 and doctor_id = any($2::bigint[]) and starts_at > $3 and taken = 0
+returning id, doctor_id, (open and block_id is null and filed_at is null) as visible
+"""
 
 
 # Arranging them
@@ -547,7 +602,8 @@ async def _spots(conn: Connection, actor: Actor, doctor: Doctor) -> list[Spot]:
 
 SPOTS = """
 select l.id, l.name, coalesce(l.zone, i.zone) as zone from locations l join institutions i on i.id = l.institution_id
-where l.institution_id = $1 and (cardinality($2::bigint[]) = 0 or l.id = any($2)) order by l.name
+where l.institution_id = $1 and l.retired_at is null and (cardinality($2::bigint[]) = 0 or l.id = any($2))
+order by l.name
 """
 
 

@@ -143,7 +143,8 @@ async def access_place(conn: Connection, actor: Actor, doctor: Doctor, location_
 
 PLACE = """
 select l.name, coalesce(l.zone, i.zone) as zone
-from locations l join institutions i on i.id = l.institution_id where l.id = $1 and l.institution_id = $2
+from locations l join institutions i on i.id = l.institution_id
+where l.id = $1 and l.institution_id = $2 and l.retired_at is null
 """
 
 

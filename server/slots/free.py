@@ -321,7 +321,7 @@ doctors_meant as (
         ($7::date + 1)::timestamp at time zone z.zone as ends
     from locations l join institutions i on i.id = l.institution_id
     cross join lateral (select coalesce(l.zone, i.zone) as zone) z
-    where l.institution_id = $4 and ($5::bigint is null or l.id = $5)
+    where l.institution_id = $4 and l.retired_at is null and ($5::bigint is null or l.id = $5)
 ), locked as (
     select slot_id, locks, until
     from unnest($10::bigint[], $11::integer[], $12::timestamptz[]) as l (slot_id, locks, until)
