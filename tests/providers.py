@@ -6,6 +6,7 @@ import hmac
 import random
 import re
 import secrets
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -15,11 +16,12 @@ from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
 from aiohttp import BasicAuth, web
-from aiosmtpd.smtp import SMTP, Envelope
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -44,8 +46,29 @@ class Postbox:
     """Seconds that it takes over each message."""
     chance: random.Random = field(default_factory=lambda: random.Random(7))
     failed: Counter[str] = field(default_factory=Counter)
+    bounces: dict[str, str] = field(default_factory=dict)
+    """What it answers to mail for these addresses, before it has seen any of it."""
+    certificate: Path | None = None
+    signed_in: list[str] = field(default_factory=list)
+    encrypted: list[bool] = field(default_factory=list)
 
     FAILURES = ("451 Try again later", "421 Closing", "452 Full for now", "accepted-but-lost")
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: Any, session: Any, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Take mail for an address, or not."""
+        if address in self.bounces:
+            return self.bounces[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    def let_in(self, server: Any, session: Any, envelope: Envelope, mechanism: str, given: Any) -> AuthResult:
+        """Sign somebody in by `secret`."""
+        right = isinstance(given, LoginPassword) and given.password == b"secret"
+        if right:
+            self.signed_in.append(given.login.decode())
+        return AuthResult(success=right)
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:  # noqa: N802 (aiosmtpd's name)
         """Take one message, or not."""
@@ -59,6 +82,7 @@ class Postbox:
         if answer and answer != "accepted-but-lost":
             return answer
         await asyncio.sleep(self.delay)
+        self.encrypted.append(session.ssl is not None)
         content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
         mail = message_from_bytes(content, policy=policy.default)
         self.repeats += mail["Message-ID"] in self.mails
@@ -75,11 +99,17 @@ class Postbox:
 
 
 @asynccontextmanager
-async def postbox() -> AsyncIterator[Postbox]:
-    """A mail server on a free port."""
-    box = Postbox()
+async def postbox(tls: Path | None = None) -> AsyncIterator[Postbox]:
+    """A mail server on a free port; with a certificate, it takes passwords once the connection is encrypted."""
+    box = Postbox(certificate=tls)
+    more: dict[str, Any] = {}
+    if tls is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(tls)
+        more = {"tls_context": context, "authenticator": box.let_in, "auth_required": True}
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(box, hostname="mail.test", enable_SMTPUTF8=True), "127.0.0.1", 0)
+    make = lambda: SMTP(box, hostname="mail.test", enable_SMTPUTF8=True, **more)  # noqa: E731
+    server = await loop.create_server(make, "127.0.0.1", 0)
     box.port = server.sockets[0].getsockname()[1]
     yield box
     server.close()

@@ -1,5 +1,6 @@
 """Twilio: what is handed to it, what it says of that later, and what people answer."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from tests.doors import House, served
 from tests.letters import written
 from tests.providers import Said, Twilio, signed, twilio
 from tests.test_notices import EMAIL, PHONE, booked
-from tests.world import World
+from tests.world import World, eventually
 from workers.main import post as ways_out
 from workers.notices import Post, send_due
 
@@ -111,6 +112,7 @@ async def test_a_message_whose_answer_was_lost_is_not_sent_twice(
     assert still.clock
     for _ in range(3):
         await send_due(by_twilio(still, provider, http))
+        await eventually(lambda: asyncio.sleep(0, provider.accepted or failure == "lost"))
         still.clock.forward(minutes=1)
     assert len(provider.accepted) == 1
     notice = await one(still)

@@ -150,7 +150,8 @@ async def deliver(post: Post, held: sending.Held) -> None:
         later = failed if isinstance(failed, Later) else Later("no answer in time", down=True)
         await _answered(post, sender, later)
         put_off = timedelta(seconds=later.wait) if later.wait is not None else None
-        await sending.note_failed(pool, held, str(later), now(), put_off=put_off)
+        at_least = timedelta(seconds=later.settles)
+        await sending.note_failed(pool, held, str(later), now(), put_off=put_off, at_least=at_least)
     else:
         post.sent += 1
         await sending.note_sent(pool, held, provider_id, now())

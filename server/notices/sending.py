@@ -179,7 +179,13 @@ where id = $1 and attempts >= $2 and state in ('pending', 'sending')
 
 
 async def note_failed(
-    pool: Pool, held: Held, error: str, now: datetime, for_good: bool = False, put_off: timedelta | None = None
+    pool: Pool,
+    held: Held,
+    error: str,
+    now: datetime,
+    for_good: bool = False,
+    put_off: timedelta | None = None,
+    at_least: timedelta = timedelta(0),
 ) -> None:
     """Try it again after a while; or no more, where that cannot help or has not helped often enough.
 
@@ -188,7 +194,9 @@ async def note_failed(
     """
     wait = put_off or rules.wait_after(held.tries, random.random())  # noqa: S311 (no secret)
     if wait is not None and not for_good:
-        await pool.execute(LATER, held.id, held.attempt, error[:ERROR_KEPT], now + wait, put_off is not None)
+        await pool.execute(
+            LATER, held.id, held.attempt, error[:ERROR_KEPT], now + max(wait, at_least), put_off is not None
+        )
         return
     async with pool.acquire() as borrowed, borrowed.transaction():
         conn = cast(Connection, borrowed)

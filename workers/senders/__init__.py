@@ -14,12 +14,15 @@ class Later(Exception):
     """The provider cannot take it now, or gave no answer: the same message is tried again under the same key.
 
     `down`: it is the provider that is in trouble, or out of reach, and not this message. `wait`: the seconds that it
-    asked for; such a try does not count. `alone`: it asked that of this message's sender alone.
+    asked for; such a try does not count. `alone`: it asked that of this message's sender alone. `settles`: the seconds
+    within which it will have taken what it may have taken: no other try comes before.
     """
 
-    def __init__(self, text: str, *, down: bool = False, wait: float | None = None, alone: bool = False) -> None:
+    def __init__(
+        self, text: str, *, down: bool = False, wait: float | None = None, alone: bool = False, settles: float = 0.0
+    ) -> None:
         super().__init__(text)
-        self.down, self.wait, self.alone = down, wait, alone
+        self.down, self.wait, self.alone, self.settles = down, wait, alone, settles
 
 
 class Sender(Protocol):

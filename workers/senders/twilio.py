@@ -2,8 +2,8 @@
 
 Twilio takes no idempotency key. So a message whose answer was lost, or whose worker died, is looked for before it is
 sent again: one to the same number, with the same text, made since the first try, that is no other notice's and has not
-failed, is this one. What is left is a try whose message Twilio lists only after we have looked: it keeps what it
-accepted at once, and the next try comes seconds later at the earliest.
+failed, is this one. A request without an answer may still be taken after we gave up on it, so nobody looks before it
+has had the time to: what is left is one that Twilio takes later still.
 """
 
 import contextlib
@@ -18,8 +18,10 @@ from server.notices import Message, sending
 from server.store import Store
 from workers.senders import Later, Refused
 
-TIMEOUT = 8.0
+TIMEOUT = 4.5
 """Seconds that each answer may take: a look and a message fit into what one hand-over may take."""
+SETTLES = 15.0
+"""Seconds after which a request that we gave up on has been taken, or never will be."""
 VOICES: Final = {"ar": "arb", "hi": "hi-IN"}
 """The languages of `<Say>` where they are called something else than by us."""
 LOST: Final = frozenset({"failed", "undelivered", "canceled", "busy", "no-answer"})
@@ -83,8 +85,10 @@ class TwilioSender:
             answer = await self.client.request(
                 method, f"{self.url}/{kind}.json", auth=self.auth, timeout=TIMEOUT, follow_redirects=False, **what
             )
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as away:
+            raise Later(type(away).__name__, down=True) from away
         except httpx2.HTTPError as lost:
-            raise Later(type(lost).__name__, down=True) from lost
+            raise Later(type(lost).__name__, down=True, settles=SETTLES) from lost
         told: Any = None
         with contextlib.suppress(ValueError):
             told = answer.json()
@@ -114,7 +118,7 @@ def _meant(answer: httpx2.Response, told: dict[str, Any]) -> Exception:
         return Later(text, wait=waits(answer))
     if answer.status_code == 400 and told.get("code"):
         return Refused(text)
-    return Later(text, down=True)
+    return Later(text, down=True, settles=SETTLES if answer.status_code >= 500 else 0.0)
 
 
 def waits(answer: httpx2.Response) -> float:
