@@ -298,6 +298,48 @@ async def schedule(page: Page, house: House) -> AsyncIterator[str]:
     yield "schedule-session"
 
 
+A_VISIT = """
+update appointments set state = 'completed', ended_at = now() where id = (
+    select min(id) from appointments where kind = 'walk_in' and doctor_id is not null
+) returning id
+"""
+A_NOTICE = """
+insert into notices (institution_id, kind, cause, person, channel, patient_id, appointment_id, due_at, try_at,
+    created_at)
+select a.institution_id, $2, 'round:' || gen_random_uuid(), 'patient:' || a.patient_id, 'email', a.patient_id, a.id,
+    now() + interval '1 year', now() + interval '1 year', now()
+from appointments a where a.id = $1 returning id || '.' || replace(opens::text, '-', '')
+"""
+
+
+async def link_in(house: House, kind: str) -> str:
+    """The end of the links in a message of this kind about a visit that is over."""
+    pool = house.clinic.world.pool
+    visit = await pool.fetchval(A_VISIT)
+    return str(await pool.fetchval(A_NOTICE, visit, kind))
+
+
+async def feedback(page: Page, house: House) -> AsyncIterator[str]:
+    await page.goto(f"{house.clinic.url}/feedback/{await link_in(house, 'thank-you')}")
+    await page.wait_for_selector("[data-testid=feedback]")
+    yield "feedback"
+    await page.locator(".score").nth(3).click()
+    await page.wait_for_selector("[data-testid=feedback-said]:not(:empty)")
+    yield "feedback-said"
+    await page.goto(f"{house.clinic.url}/feedback/1.{'0' * 32}")
+    await page.wait_for_selector(".calm-screen h1")
+    yield "feedback-unknown"
+
+
+async def unsubscribe(page: Page, house: House) -> AsyncIterator[str]:
+    await page.goto(f"{house.clinic.url}/unsubscribe/{await link_in(house, 'reminder')}")
+    await page.wait_for_selector("[data-testid=unsubscribe][data-subscribed=true]")
+    yield "unsubscribe"
+    await page.get_by_test_id("end").click()
+    await page.wait_for_selector("[data-testid=unsubscribe][data-subscribed=false]")
+    yield "unsubscribe-done"
+
+
 async def invite(page: Page, house: House) -> AsyncIterator[str]:
     await page.goto(house.invitation)
     await page.wait_for_selector("[data-testid=invitation]")
@@ -327,14 +369,23 @@ ROUNDS: dict[str, Callable[[Page, House], AsyncIterator[str]]] = {
     "/bookings": bookings,
     "/console": console,
     "/mailbox": mailbox,
+    "/feedback/{secret}": feedback,
     "/invite/{secret}": invite,
     "/reception": reception,
     "/schedule": schedule,
     "/t/{secret}": ticket,
+    "/unsubscribe/{secret}": unsubscribe,
 }
 """The way through each page of `server.pages.PAGES`; it yields at each state, by its name."""
 
-SIZE = {"/appointments": "phone", "/board": "tv", "/book": "phone", "/t/{secret}": "phone"}
+SIZE = {
+    "/appointments": "phone",
+    "/board": "tv",
+    "/book": "phone",
+    "/feedback/{secret}": "phone",
+    "/t/{secret}": "phone",
+    "/unsubscribe/{secret}": "phone",
+}
 """The size at which a page is mostly seen; a desktop's where none is told."""
 
 

@@ -1,0 +1,84 @@
+// @ts-check
+/**
+ * Owns the page behind the link in the thanks for a visit: one question, one answer, which may be given anew.
+ *
+ * Invariant: what the link ends with goes to the server in a request's body alone.
+ *
+ * @typedef {{institution: string, doctor: string | null, started_at: string, zone: string, language: string, score: number | null}} Visit
+ */
+import { signal } from "@preact/signals";
+
+import { Problem, request } from "../shared/api.js";
+import { longDate, t } from "../shared/i18n.js";
+import { LanguageChoice, useOwn } from "../shared/language.js";
+import { html, mount } from "../shared/ui.js";
+
+const token = decodeURIComponent(location.pathname.split("/").pop() ?? "");
+const SCORES = [1, 2, 3, 4, 5];
+
+const visit = signal(/** @type {Visit | null} */ (null));
+const unknown = signal(false);
+const said = signal("");
+const problem = signal("");
+
+async function load() {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return void (visit.value = await request("POST", "/feedback/show", { body: { token } }));
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (!error.retryable) return void (unknown.value = true);
+      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+    }
+  }
+}
+
+/** @param {number} score */
+async function answer(score) {
+  const before = visit.peek();
+  if (before) visit.value = { ...before, score };
+  problem.value = said.value = "";
+  try {
+    visit.value = await request("POST", "/feedback", { body: { token, score } });
+    said.value = t("feedback.thanks");
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    visit.value = before;
+    problem.value = error.message;
+  }
+}
+
+function Page() {
+  if (unknown.value) return html`<main class="calm-screen"><h1>${t("feedback.unknown")}</h1><p>${t("feedback.unknown.text")}</p></main>`;
+  const one = visit.value;
+  if (!one) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
+  const day = longDate(Date.parse(one.started_at), one.zone);
+  return html`
+    <main class="gate">
+      <form class="gate-card" data-testid="feedback" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
+        <img src="/clients/shared/icon.svg" alt="" width="48" height="48" />
+        <h1>${t("feedback.title")}</h1>
+        <p>${one.doctor ? t("feedback.visit.doctor", { institution: one.institution, doctor: one.doctor, day }) : t("feedback.visit", { institution: one.institution, day })}</p>
+        <fieldset class="scores">
+          <legend>${t("feedback.question")}</legend>
+          ${SCORES.map((score) => html`<label key=${score} class="score"><input type="radio" name="score" value=${score} checked=${one.score === score} onChange=${() => answer(score)} /><strong>${score}</strong><small>${t(`feedback.score.${score}`)}</small></label>`)}
+        </fieldset>
+        <p role="status" data-testid="feedback-said">${said.value}</p>
+        <div role="alert">${problem.value && html`<p class="problem">${problem.value}</p>`}</div>
+        <p class="soft"><small>${t("feedback.use")}</small></p>
+        <${LanguageChoice} />
+      </form>
+    </main>
+  `;
+}
+
+async function start() {
+  addEventListener("unhandledrejection", (event) => console.error(event.reason));
+  await useOwn();
+  document.title = `${t("feedback.title")} · ${t("app.name")}`;
+  mount(html`<${Page} />`, { fallback: html`<main class="calm-screen"><p>${t("fault.page")}</p></main>`, onError: console.error });
+  document.documentElement.dataset.started = "yes";
+  await load();
+}
+
+void start();
