@@ -147,7 +147,7 @@ async def deliver(post: Post, held: sending.Held) -> None:
         await _answered(post, sender, None)
         await sending.note_failed(pool, held, str(refused), now(), for_good=True)
     except (Later, TimeoutError) as failed:
-        later = failed if isinstance(failed, Later) else Later("no answer in time", down=True)
+        later = failed if isinstance(failed, Later) else Later("no answer in time", down=True, settles=WITHIN)
         await _answered(post, sender, later)
         put_off = timedelta(seconds=later.wait) if later.wait is not None else None
         at_least = timedelta(seconds=later.settles)
