@@ -284,6 +284,7 @@ create table sessions (
     constraint sessions_token_unique unique (token_hash)
 );
 create index sessions_by_user on sessions (user_id) where revoked_at is null;
+create index sessions_by_expiry on sessions (expires_at);
 
 -- The locations that a doctor or receptionist is limited to; without a row, all of the institution.
 create table user_locations (
