@@ -253,10 +253,28 @@ async def book(page: Page, house: House) -> AsyncIterator[str]:
     yield "book-last"
     await page.locator(".more summary").click()
     yield "book-more"
+    await page.clock.install()
+    await page.reload()
+    await page.wait_for_selector("[data-testid=booking-form][data-state=held]")
+    await page.clock.fast_forward("04:20")
+    await page.wait_for_selector(".clock.is-soon")
+    yield "book-soon"
+    await page.clock.fast_forward("01:00")
+    await page.wait_for_selector("[data-testid=alternative]")
+    yield "book-over"
+    moved = await house.clinic.world.pool.fetchval("select min(id) from appointments where state = 'confirmed'")
+    await page.goto(f"{house.clinic.url}/book?move={moved}")
+    await page.wait_for_selector("[data-testid=moved]")
+    await page.wait_for_selector("[data-testid=slot]")
+    yield "book-move"
 
 
 async def mine(page: Page, house: House) -> AsyncIterator[str]:
+    await page.goto(f"{house.clinic.url}/appointments#here=1.{'0' * 32}")
+    await page.wait_for_selector("[data-testid=here]")
+    yield "mine-here"
     await house.sign_in(page.context, "patient")
+    await page.goto("about:blank")
     await page.goto(f"{house.clinic.url}/appointments")
     await page.wait_for_selector("[data-testid=appointment]")
     yield "mine"
