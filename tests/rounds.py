@@ -278,6 +278,9 @@ async def mine(page: Page, house: House) -> AsyncIterator[str]:
     await page.goto(f"{house.clinic.url}/appointments")
     await page.wait_for_selector("[data-testid=appointment]")
     yield "mine"
+    await page.get_by_test_id("preferences").locator("summary").click()
+    await page.wait_for_selector("[data-testid=wishes]")
+    yield "mine-preferences"
     await page.get_by_test_id("cancel").first.click()
     await page.wait_for_selector("dialog[open]")
     yield "mine-cancel"

@@ -6,6 +6,7 @@
  * Invariant: an appointment is shown as the stream tells it; a step's answer changes nothing here by itself.
  *
  * @import {Booked, PatientAppointment, PatientTicket, Row} from "../shared/wire.js"
+ * @import {PatientNotice} from "../shared/events.js"
  * @import {Feed, Link} from "../shared/socket.js"
  * @import {Time} from "../book/days.js"
  * @typedef {{kind: "cancel" | "move" | "check-in" | "help", appointment: PatientAppointment}} Doing
@@ -51,6 +52,8 @@ export const ahead = computed(() => all.value.filter((one) => AHEAD.has(one.stat
 /** What has ended today or was called off for a day to come: told apart, and then forgotten. */
 export const ended = computed(() => all.value.filter((one) => !AHEAD.has(one.state) && one.rescheduled_to === null && Date.parse(one.starts_at) > coarse.value - FRESH_MS).sort(byStart));
 export const tickets = computed(() => /** @type {PatientTicket[]} */ (rows.value.filter(([key, row]) => key.startsWith("t:") && ["waiting", "called", "in_consultation", "on_hold"].includes(row.state)).map(([, row]) => row)));
+/** What was told and not seen yet, oldest first. */
+export const notices = computed(() => /** @type {PatientNotice[]} */ (rows.value.filter(([key]) => key.startsWith("n:")).map(([, row]) => row)).sort((a, b) => a.notice - b.notice));
 
 /** @param {PatientAppointment} a @param {PatientAppointment} b */
 const byStart = (a, b) => Date.parse(a.starts_at) - Date.parse(b.starts_at) || a.appointment - b.appointment;

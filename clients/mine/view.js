@@ -13,6 +13,7 @@ import { PushChoice } from "../shared/push.js";
 import { user } from "../shared/session.js";
 import { html, unbroken } from "../shared/ui.js";
 import { Here, link } from "./here.js";
+import { Preferences, Toasts } from "./preferences.js";
 import { Sheets } from "./sheets.js";
 import { ahead, arrivable, begins, changeable, ended, help, isToday, leavable, past, pastProblem, readPast, said, ticketLink, tickets, told, wishes } from "./state.js";
 
@@ -25,6 +26,7 @@ function Whole() {
   return html`
     <main class="mine">
       <h1>${t("mine.title")}</h1>
+      <${Toasts} />
       <p class="said" role="status" data-testid="said">${said.value}</p>
       ${help.value && html`<${Helped} />`}
       ${tickets.value.map((one) => html`<${Ticket} key=${one.ticket} ticket=${one} />`)}
@@ -36,6 +38,7 @@ function Whole() {
       ${ended.value.length > 0 && html`<section aria-labelledby="ended-title"><h2 id="ended-title">${t("mine.ended")}</h2><ul class="cards">${ended.value.map((one) => html`<li key=${one.appointment}><${Old} one=${one} /></li>`)}</ul></section>`}
       <${PushChoice} />
       <${Past} />
+      <${Preferences} />
     </main>
     <${Sheets} />
   `;
