@@ -154,6 +154,7 @@ export function CodeSignIn({ title, lead }) {
           )}
         </ul>
         ${trouble}
+        <button class="button quiet" type="button" disabled=${busy} onClick=${() => setStep("register")}>${t("code.register.another")}</button>
         ${back}
       </div>`,
     unknown: () => html`
