@@ -3,9 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
-from server import waitlist
+import pytest
+
+from server import access, errors, notices, waitlist
 from server.access import Actor
 from tests.clinic import book, left_of, now, patient_of, slots_of
+from tests.letters import written
 from tests.world import World
 
 
@@ -93,3 +96,58 @@ async def test_an_offer_expires_to_the_next_and_at_last_the_seat_is_free(still: 
     await waitlist.expire_offers(still.store)
     assert await left_of(still, slots[0]) == 1 and await waitlist.look_for_marked(still.store) == 0
     assert (await still.ask("find-slots", doctor_id=[still.doctors[0]])).items
+
+
+# What they are told
+
+
+async def linked(world: World, entry: Any) -> str:
+    """The secret of the link in the message that told of an offer."""
+    row = await world.pool.fetchrow(
+        "select secret from notices where kind = 'waitlist-offer' and cause like $1 order by id desc limit 1",
+        f"waitlist:{entry.entry_id}/offer-%",
+    )
+    return notices.unmasked(row["secret"], world.store.secret_key)
+
+
+async def someone(world: World) -> int:
+    """A patient who can be reached."""
+    new = {"name": "Sam Carter", "email": "sam@example.org", "phone": "+442079460958"}
+    return int((await world.do("register-patient", confirm_new=True, **new)).patient.id)
+
+
+async def test_an_offer_is_told_in_its_transaction_and_answered_by_its_link_alone(still: World) -> None:
+    await slots_of(still)
+    entry = await waiting(still, await someone(still))
+    (notice,) = await written(still, kind="waitlist-offer")
+    assert notice["channel"] == "email" and notice["worthless_at"] == (await offer_to(still, entry))["expires_at"]
+    secret = await linked(still, entry)
+    shown = await still.ask("offer-by-link", access.ANONYMOUS, secret=secret)
+    assert shown.state == "open" and "Sam" not in shown.model_dump_json()
+    booked = await still.do("accept-by-link", access.ANONYMOUS, secret=secret)
+    assert booked.state == "confirmed" and (await written(still, kind="waitlist-offer"))[0]["state"] == "cancelled"
+    with pytest.raises(errors.OfferAnswered):
+        await still.do("accept-by-link", access.ANONYMOUS, secret=secret)
+    assert (await still.ask("offer-by-link", access.ANONYMOUS, secret=secret)).state == "accepted"
+
+
+async def test_a_secret_that_no_message_holds_opens_nothing(still: World) -> None:
+    for name in ("accept-by-link", "decline-by-link"):
+        with pytest.raises(errors.NotFound):
+            await still.do(name, access.ANONYMOUS, secret="x" * 32)
+
+
+async def test_accepting_after_the_end_gets_a_plain_answer_and_keeps_the_place(still: World) -> None:
+    await slots_of(still)
+    entry, other = await waiting(still, await someone(still)), await waiting(still)
+    secret = await linked(still, entry)
+    assert still.clock
+    still.clock.forward(minutes=31)
+    for _ in range(2):  # before the worker comes, and after
+        with pytest.raises(errors.OfferExpired):
+            await still.do("accept-by-link", access.ANONYMOUS, secret=secret)
+        await waitlist.expire_offers(still.store)
+    assert await state_of(still, entry) == "waiting" and await offer_to(still, other)
+    assert [one["state"] for one in await written(still, kind="waitlist-offer-ended")] == ["pending"]
+    line = (await still.ask("search-waitlist", states=["waiting"])).items
+    assert [one.entry for one in line] == [entry.entry_id]

@@ -12,6 +12,7 @@ from server.notices import (
     levels,
     mailbox,
     merging,
+    offers,
     oneclick,
     preferences,
     push,
@@ -44,7 +45,9 @@ QUERIES: list[Query[Any, Any]] = [
     *templates.QUERIES,
     *story.QUERIES,
 ]
-REACTIONS: Reactions = reactions(following.REACTIONS, waiting.REACTIONS, alarming.REACTIONS, merging.REACTIONS)
+REACTIONS: Reactions = reactions(
+    following.REACTIONS, waiting.REACTIONS, offers.REACTIONS, alarming.REACTIONS, merging.REACTIONS
+)
 
 __all__ = [
     "COMMANDS",

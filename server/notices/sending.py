@@ -88,6 +88,8 @@ class Letter:
         """Where a tap on it leads: a page, or a ticket, whose link its holder's browser alone knows."""
         if self.kind == "thank-you":
             return f"/feedback/{self.held.id}.{self.proof}"
+        if self.kind == "waitlist-offer" and self.secret:
+            return f"/offer/{self.secret}"
         kind, _, rest = self.cause.partition(":")
         if kind == "ticket":
             return f"ticket:{rest.partition('/')[0]}"

@@ -116,6 +116,7 @@ async def tell(
     at: datetime | None = None,
     until: datetime | None = None,
     appointment_id: int | None = None,
+    secret: str | None = None,
 ) -> None:
     """Tell a patient of something now or at a time, over the channels by which they are told of it.
 
@@ -134,6 +135,7 @@ async def tell(
             appointment_id=appointment_id,
             language=to.language,
             facts={"institution": to.institution, "patient": to.name, "zone": to.zone, **facts},
+            secret=secret,
             worthless_at=until,
         )
         for channel in rules.told_over(kind, to.reach, to.settings.channels)

@@ -30,6 +30,7 @@ ENDS_WITH: Final[Mapping[str, tuple[str, str]]] = {
     "no-show": ("/book", "book"),
     "thank-you": ("/feedback/{token}", "feedback"),
     "emergency-alert": ("/agenda", "agenda"),
+    "waitlist-offer": ("/offer/{secret}", "answer"),
 }
 ENTRIES: Final = frozenset({"booking-confirmed", "request-accepted", "rescheduled", "cancelled"})
 """Kinds that put an entry into the reader's calendar, or change the one that is there."""
@@ -212,7 +213,8 @@ def _values(told: Told, words: Mapping[str, Any]) -> dict[str, Any]:
         if values.get(name):
             values[spoken] = when(datetime.fromisoformat(values[name]), zone, words["calendar"])
     if "link" in FACTS[told.kind]:
-        values["link"] = told.base_url + ENDS_WITH.get(told.kind, ("/appointments", ""))[0].format(token=told.token)
+        page = ENDS_WITH.get(told.kind, ("/appointments", ""))[0]
+        values["link"] = told.base_url + page.format(token=told.token, secret=told.secret or "…")
         if values.get("here"):
             # By it somebody who is there checks in without signing in; browsers send it nowhere.
             values["link"] += f"#here={values['here']}"
