@@ -120,11 +120,16 @@ async def _anonymise(tx: Tx, institution_id: int, before: datetime) -> int:
     return len(gone)
 
 
+# Patient by patient, along the index: joined as a whole, it would be all visits of years.
 HOLD_UNSEEN = """
 select p.id from patients p
-where p.institution_id = $1 and p.created_at < $2 and p.anonymised_at is null
-    and not exists (select from tickets t where t.patient_id = p.id and coalesce(t.ended_at, 'infinity') >= $2)
-    and not exists (select from appointments a where a.patient_id = p.id and a.starts_at >= $2)
+left join lateral (
+    select true as seen from appointments a where a.patient_id = p.id and a.starts_at >= $2 limit 1
+) a on true
+left join lateral (
+    select true as seen from tickets t where t.patient_id = p.id and coalesce(t.ended_at, 'infinity') >= $2 limit 1
+) t on a.seen is null
+where p.institution_id = $1 and p.created_at < $2 and p.anonymised_at is null and a.seen is null and t.seen is null
 order by p.created_at limit $3
 for update of p skip locked
 """

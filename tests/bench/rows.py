@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.bench import bookings, clinic, harness, notices, records, slots
+from tests.bench import bookings, clinic, harness, notices, records, scans, slots
 from tests.bench.wire import EVENT
 
 SERVERS = ("ours", "stock", "node", "picows")
@@ -254,6 +254,19 @@ async def lists(quick: bool) -> list[Row]:
     return found
 
 
+async def cron_scans(quick: bool) -> list[Row]:
+    """What each of the worker's jobs looks for, in a million records of each kind."""
+    count = 2_000 if quick else 1_000_000
+    rows = []
+    async with scans.years(count) as conn:
+        for name, (sql, args) in scans.scans(scans.this_instant()).items():
+            row = Row(f"scan of {name}, {count:,} records", "ms", {})
+            await scans.timed(conn, sql, args)
+            row.figures["ours"] = statistics.median([await scans.timed(conn, sql, args) for _ in range(5)]) * 1000
+            rows.append(row)
+    return rows
+
+
 ROWS: dict[str, Callable[[bool], Awaitable[list[Row]]]] = {
     "fan-out-1000": fan_out_1000,
     "fan-out-5000": fan_out_5000,
@@ -261,6 +274,7 @@ ROWS: dict[str, Callable[[bool], Awaitable[list[Row]]]] = {
     "patient-search": patient_search,
     "slot-locks": slot_locks,
     "slot-search": slot_search,
+    "cron-scans": cron_scans,
     "notices": notices_sent,
     "reminders": reminders_due,
     "last-seats": last_seats,
