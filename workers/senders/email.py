@@ -6,6 +6,7 @@ SMTP knows no keys: a repeat after a lost answer carries the same Message-ID, by
 import contextlib
 import ssl
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -83,7 +84,7 @@ class EmailSender:
 
 
 def _address(recipient: str) -> Address:
-    with contextlib.suppress(ValueError, IndexError):
+    with contextlib.suppress(ValueError, IndexError, MessageError):
         return Address(addr_spec=recipient)
     raise Refused("no such address")
 
