@@ -214,7 +214,7 @@ async def _moved(tx: Tx, actor: Actor, one: Appointment, after: datetime, reason
     for tried, wanted in enumerate(_runs(free, one.ends_at - one.starts_at)):
         if tried == TRIES:
             break
-        terms = await terms_of(tx, place, wanted, one.doctor_id, None, [one.doctor_id])
+        terms = terms_of(place, wanted, one.doctor_id, None, [one.doctor_id])
         try:
             await refuse_elsewhere(tx, one.patient.id, terms, but=one.id)
         except errors.PatientElsewhere:

@@ -108,7 +108,7 @@ async def book(tx: Tx, actor: Actor, ask: BookAppointment) -> Booked:
     `LockNeeded`, `LockLost`, `SlotLocked`, `TooSoon`, `TooFarAhead`, `TooManyOpen`, `ModeMismatch`,
     `VisitTypeNotOffered`, `VisitTooLong`, `DoctorInactive` and `PatientElsewhere`.
     """
-    terms = await open_terms(tx, actor, ask.slot_ids, ask.doctor_id, ask.specialty_id)
+    terms = await open_terms(tx, actor, ask.slot_ids, ask.doctor_id, ask.specialty_id, refusing_full=True)
     person = await _person(tx, actor, ask, terms)
     await check_times(tx, actor, terms, ask.mode, ask.visit_type_id, ask.token, ask.insist)
     await _check_patient(tx, actor, terms, person, ask.insist)
@@ -183,10 +183,13 @@ async def open_terms(
     specialty_id: int | None,
     also: Sequence[events.Stream[Any]] = (),
     moves: Sequence[int] = (),
+    refusing_full: bool = False,
 ) -> Terms:
     """Take the gates of everybody whom a booking of these slots may concern (and the `also` ones), and read its terms.
 
-    `moves`: slots that the appointment to be moved holds. Raises `NotFound`, `NotAllowed` at another location.
+    `moves`: slots that the appointment to be moved holds. `refusing_full`: the caller refuses a slot that is taken by
+    these terms (`check_times`), so nobody is waited for where one is already: of many who want the last seat, all but
+    the first few are answered at once. Raises `NotFound`, `NotAllowed` at another location.
     """
     wanted = await seats.times(tx.conn, list(dict.fromkeys(slot_ids)))
     first = wanted[0]
@@ -198,24 +201,25 @@ async def open_terms(
         raise errors.NotAllowed("That time is not at one of your locations.")
     if doctor_id is not None and any(one.doctor_id != doctor_id for one in wanted):
         raise wrong(("/doctor_id", "Should be the doctor whose slots these are."))
-    await tx.gate(*streams_of({*concerned, *(one.doctor_id for one in wanted)}), *also)
     tx.institution_id = place["institution_id"]
-    return await terms_of(tx, place, wanted, doctor_id, specialty_id, concerned, moves)
+    if not refusing_full or all(one.left > 0 for one in wanted):
+        await tx.gate(*streams_of({*concerned, *(one.doctor_id for one in wanted)}), *also)
+        wanted = await seats.times(tx.conn, [one.id for one in wanted])
+    return terms_of(place, wanted, doctor_id, specialty_id, concerned, moves)
 
 
-async def terms_of(
-    tx: Tx,
+def terms_of(
     place: asyncpg.Record,
-    wanted: Sequence[Time],
+    times: Sequence[Time],
     doctor_id: int | None,
     specialty_id: int | None,
     concerned: list[int],
     moves: Sequence[int] = (),
 ) -> Terms:
-    """What holds for these slots, whose gates are held, by a row of `TERMS`."""
+    """What holds for these slots, as they are now that their gates are held, by a row of `TERMS`."""
     return Terms(
         institution_id=place["institution_id"],
-        times=await seats.times(tx.conn, [one.id for one in wanted]),
+        times=list(times),
         doctor_id=doctor_id,
         specialty_id=specialty_id or place["specialty_id"],
         concerned=concerned if doctor_id is None else [doctor_id],

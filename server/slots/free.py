@@ -29,7 +29,7 @@ from server.store import Connection, Query, Read
 
 DAYS = 92
 """How many days one search covers at most, and where it ends if it is not said."""
-AROUND = (timedelta(days=1), timedelta(days=14))
+AROUND = (timedelta(hours=3), timedelta(days=2), timedelta(days=14))
 """How far from a wanted time the nearest free ones are looked for: near by first, where there mostly are some."""
 
 
