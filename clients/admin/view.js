@@ -16,6 +16,7 @@ import { Catalogue } from "./catalogue.js";
 import { Devices } from "./devices.js";
 import { Institutions, NoneYet } from "./institutions.js";
 import { close, sheet } from "./parts.js";
+import { Messages } from "./messages.js";
 import { Patients } from "./patients.js";
 import { People } from "./people.js";
 import { Places } from "./places.js";
@@ -28,6 +29,7 @@ const SECTIONS = [
   { name: "places", title: "admin.places", View: Places },
   { name: "catalogue", title: "admin.catalogue", View: Catalogue },
   { name: "patients", title: "admin.patients", View: Patients },
+  { name: "messages", title: "admin.messages", View: Messages },
   { name: "people", title: "admin.people", View: People },
   { name: "devices", title: "admin.devices", View: Devices },
   { name: "audit", title: "admin.audit", View: Trail },

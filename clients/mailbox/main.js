@@ -9,19 +9,17 @@
  *   html: string | null, calendar: string | null, at: string}} Mail
  */
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
 
 import { Problem, request } from "../shared/api.js";
 import { stamp, t } from "../shared/i18n.js";
 import { LanguageChoice, useOwn } from "../shared/language.js";
 import { resume, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
+import { Paper } from "../shared/paper.js";
 import { html, mount } from "../shared/ui.js";
 
 const EVERY_MS = 2_000;
 const RIGHT_TO_LEFT = new Set(["ar"]);
-/** What letters are made of; a heading of theirs stands below the page's own. */
-const PARTS = new Map([["DIV", "div"], ["P", "p"], ["H1", "h3"], ["TABLE", "table"], ["TBODY", "tbody"], ["TR", "tr"], ["TD", "td"], ["A", "a"]]);
 
 const mails = signal(/** @type {readonly Mail[] | null} */ (null));
 const more = signal(false);
@@ -86,50 +84,17 @@ function Letter({ mail }) {
   return html`
     <article class="mail" aria-labelledby=${name} data-testid="mail" data-channel=${mail.channel}>
       <header>
-        <h2 id=${name}>${mail.subject ? html`<bdi lang=${mail.language}>${mail.subject}</bdi>` : t("mailbox.channel.sms")}</h2>
+        <h2 id=${name}>${mail.subject ? html`<bdi lang=${mail.language}>${mail.subject}</bdi>` : t(`channel.${mail.channel}`)}</h2>
         <dl>
           <div><dt>${t("mailbox.to")}</dt><dd><bdi>${mail.recipient}</bdi></dd></div>
-          <div><dt>${t("mailbox.over")}</dt><dd>${mail.channel === "email" ? t("mailbox.channel.email") : t("mailbox.channel.sms")}</dd></div>
+          <div><dt>${t("mailbox.over")}</dt><dd>${t(`channel.${mail.channel}`)}</dd></div>
           <div><dt>${t("mailbox.at")}</dt><dd><time datetime=${mail.at}>${stamp(Date.parse(mail.at))}</time></dd></div>
         </dl>
       </header>
-      ${mail.html ? html`<${Paper} mail=${mail} direction=${direction} />` : html`<p class="bubble" lang=${mail.language} dir=${direction}>${mail.body}</p>`}
+      ${mail.html ? html`<${Paper} markup=${mail.html} language=${mail.language} direction=${direction} />` : html`<p class="bubble" lang=${mail.language} dir=${direction}>${mail.body}</p>`}
       ${mail.calendar && html`<${Entry} calendar=${mail.calendar} number=${mail.id} />`}
     </article>
   `;
-}
-
-/** A letter's own look, apart from the page's. @param {{mail: Mail, direction: string}} props */
-function Paper({ mail, direction }) {
-  const host = useRef(/** @type {HTMLElement | null} */ (null));
-  useEffect(() => {
-    if (!host.current) return;
-    const root = host.current.shadowRoot ?? host.current.attachShadow({ mode: "open" });
-    const apart = new DOMParser().parseFromString(mail.html ?? "", "text/html");
-    const body = document.createElement("div");
-    body.style.cssText = `${apart.body.style.cssText};border-radius:10px`;
-    body.append(...[...apart.body.childNodes].flatMap(built));
-    root.replaceChildren(body);
-  }, [mail.html]);
-  return html`<div class="paper" ref=${host} lang=${mail.language} dir=${direction}></div>`;
-}
-
-/** @param {Node} node @returns {Node[]} */
-function built(node) {
-  if (node.nodeType === Node.TEXT_NODE) return [document.createTextNode(node.textContent ?? "")];
-  if (!(node instanceof HTMLElement)) return [];
-  const name = PARTS.get(node.tagName);
-  if (!name) return [];
-  const copy = document.createElement(name);
-  copy.style.cssText = node.style.cssText;
-  if (node instanceof HTMLAnchorElement && /^https?:/.test(node.href)) {
-    const link = /** @type {HTMLAnchorElement} */ (copy);
-    link.href = node.href;
-    link.target = "_blank";
-    link.rel = "noopener";
-  }
-  copy.append(...[...node.childNodes].flatMap(built));
-  return [copy];
 }
 
 /** @param {{calendar: string, number: number}} props */
