@@ -207,7 +207,7 @@ create index patients_by_key on patients using gin (found_by) with (fastupdate =
 alter table patients alter column found_by set statistics 0;
 create index patients_by_phone on patients (institution_id, phone) where merged_into is null;
 create index patients_by_email on patients (lower(email)) where merged_into is null;
-create index patients_to_anonymise on patients (institution_id, created_at) where anonymised_at is null;
+create index patients_to_anonymise on patients (institution_id, id) where anonymised_at is null;
 create index patients_by_birth on patients (institution_id, birth_year, birth_date);
 
 -- The last number given to a patient of each institution.

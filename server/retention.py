@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
+from pydantic import Field
 
 from server import appointments, catalog, emergencies, errors, events, patients, publish, queue
 from server.access import ADMINS, Actor
@@ -23,6 +24,8 @@ from server.store import Command, Pool, Query, Read, Tx
 
 AT_ONCE = 500
 """Records of one kind in one transaction: as many as can be held without anybody noticing."""
+PATIENTS_AT_ONCE = 2000
+"""Patients that one transaction looks at; few of them have not been seen for long."""
 
 
 # What is wanted
@@ -61,9 +64,10 @@ async def set_retention(tx: Tx, actor: Actor, ask: Any) -> RetentionSettings:
 
 
 class Forget(Ask):
-    """An institution, some of whose records may have become too old."""
+    """An institution, some of whose records may have become too old; of its patients, those behind this one."""
 
     institution_id: Id
+    behind_patient: int | None = Field(default=0, description="None looks at no patients.")
 
 
 class Forgotten(Reply):
@@ -75,6 +79,7 @@ class Forgotten(Reply):
     notices: int = 0
     events: int = 0
     patients: int = 0
+    last_patient: int | None = Field(default=None, description="The one that was looked at last, if more may follow.")
 
 
 async def forget(tx: Tx, actor: Actor, ask: Forget) -> Forgotten:
@@ -95,20 +100,23 @@ async def forget(tx: Tx, actor: Actor, ask: Forget) -> Forgotten:
     if wanted.events_days is not None:
         before = tx.now - timedelta(days=wanted.events_days)
         told["events"] = await publish.forget_events(tx.conn, id_, before, AT_ONCE)
-    if wanted.patients_days is not None:
-        told["patients"] = await _anonymise(tx, id_, tx.now - timedelta(days=wanted.patients_days))
+    last: int | None = None
+    if wanted.patients_days is not None and ask.behind_patient is not None:
+        looked = [row["id"] for row in await tx.conn.fetch(WALK, id_, ask.behind_patient, PATIENTS_AT_ONCE)]
+        told["patients"] = await _anonymise(tx, looked, tx.now - timedelta(days=wanted.patients_days))
+        last = looked[-1] if len(looked) == PATIENTS_AT_ONCE else None
     tx.institution_id = id_
     if any(told.values()):
         tx.about(f"forgotten:{id_}", None, {name: count for name, count in told.items() if count})
-    return Forgotten(**told)
+    return Forgotten(**told, last_patient=last)
 
 
-async def _anonymise(tx: Tx, institution_id: int, before: datetime) -> int:
-    """Forget who those patients are who have not been seen since then, nor are expected; answers how many.
+async def _anonymise(tx: Tx, looked: list[int], before: datetime) -> int:
+    """Forget who those of these patients are who have not been seen since then, nor are expected; answers how many.
 
     Their records are held before it is looked again: whoever joins or books meanwhile waits, and stays who they are.
     """
-    held = [row["id"] for row in await tx.conn.fetch(HOLD_UNSEEN, institution_id, before, AT_ONCE)]
+    held = [row["id"] for row in await tx.conn.fetch(HOLD_UNSEEN, looked, before)]
     gone = [row["id"] for row in await tx.conn.fetch(STILL_UNSEEN, held, before)]
     if gone:
         await patients.anonymise(tx.conn, gone, tx.now)
@@ -120,17 +128,15 @@ async def _anonymise(tx: Tx, institution_id: int, before: datetime) -> int:
     return len(gone)
 
 
-# Patient by patient, along the index: joined as a whole, it would be all visits of years.
+WALK = """
+select id from patients where institution_id = $1 and anonymised_at is null and id > $2 order by id limit $3
+"""
 HOLD_UNSEEN = """
 select p.id from patients p
-left join lateral (
-    select true as seen from appointments a where a.patient_id = p.id and a.starts_at >= $2 limit 1
-) a on true
-left join lateral (
-    select true as seen from tickets t where t.patient_id = p.id and coalesce(t.ended_at, 'infinity') >= $2 limit 1
-) t on a.seen is null
-where p.institution_id = $1 and p.created_at < $2 and p.anonymised_at is null and a.seen is null and t.seen is null
-order by p.created_at limit $3
+where p.id = any($1::bigint[]) and p.created_at < $2
+    and not exists (select from tickets t where t.patient_id = p.id and coalesce(t.ended_at, 'infinity') >= $2)
+    and not exists (select from appointments a where a.patient_id = p.id and a.starts_at >= $2)
+order by p.id
 for update of p skip locked
 """
 STILL_UNSEEN = """

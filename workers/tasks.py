@@ -97,10 +97,15 @@ async def forget(ctx: dict[str, Any]) -> None:
     """Forget what institutions want forgotten, a few records at a time until nothing is left to forget."""
     things: Store = ctx["store"]
     for id_ in await retention.forgetful(things.pool):
-        while any(
-            (told := await things.execute(FORGET, access.SYSTEM, Forget(institution_id=id_))).model_dump().values()
-        ):
-            log.info("forgotten", institution=id_, **told.model_dump())
+        ask = Forget(institution_id=id_)
+        while True:
+            told = await things.execute(FORGET, access.SYSTEM, ask)
+            counts = told.model_dump(exclude={"last_patient"})
+            if any(counts.values()):
+                log.info("forgotten", institution=id_, **counts)
+            elif told.last_patient is None:
+                break
+            ask = Forget(institution_id=id_, behind_patient=told.last_patient)
 
 
 async def file_appointments(ctx: dict[str, Any]) -> None:
