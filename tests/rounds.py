@@ -177,6 +177,11 @@ async def admin(page: Page, house: House) -> AsyncIterator[str]:
         await page.wait_for_selector(f".side a[aria-current=page][href$='{name}']")
         await page.wait_for_load_state("networkidle")
         yield f"admin-{name}"
+    for name in ("settings", "failed", "satisfaction"):
+        await page.goto(f"{house.clinic.url}/admin#/messages/{name}")
+        await page.wait_for_selector(f".tabs a[aria-current][href$={name}]")
+        await page.wait_for_load_state("networkidle")
+        yield f"admin-messages-{name}"
     queue, person = house.queues[0], await house.clinic.world.pool.fetchval("select min(id) from users")
     deeper = {"location": f"places/location/{house.clinic.world.location}", "queue": f"places/queue/{queue}"}
     known = await house.clinic.world.pool.fetchval("select min(id) from patients")
@@ -230,6 +235,7 @@ async def bookings(page: Page, house: House) -> AsyncIterator[str]:
     yield "bookings"
     await page.locator(".as-link").first.click()
     await page.wait_for_selector("dialog[open] .story")
+    await page.get_by_test_id("notices").locator("summary").click()
     await page.locator(".story summary").click()
     await page.wait_for_selector(".story li")
     yield "bookings-visit"
@@ -336,11 +342,13 @@ from appointments a where a.id = $1 returning id || '.' || replace(opens::text, 
 async def link_in(house: House, kind: str) -> str:
     """The end of the links in a message of this kind about a visit that is over."""
     pool = house.clinic.world.pool
+    await pool.execute("delete from preferences")
     visit = await pool.fetchval(A_VISIT)
     return str(await pool.fetchval(A_NOTICE, visit, kind))
 
 
 async def feedback(page: Page, house: House) -> AsyncIterator[str]:
+    await house.clinic.world.pool.execute("delete from feedback")
     await page.goto(f"{house.clinic.url}/feedback/{await link_in(house, 'thank-you')}")
     await page.wait_for_selector("[data-testid=feedback]")
     yield "feedback"

@@ -11,6 +11,7 @@ import { Problem, get } from "../shared/api.js";
 import { clockTime, fullDate, has, longDate, stamp, t } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { html } from "../shared/ui.js";
+import { Notices } from "./notices.js";
 import { bulk, found, hush, pending, step, take, toast } from "./work.js";
 
 /** The sheet that is open, as a function that draws it. */
@@ -108,6 +109,7 @@ export function Detail({ id }) {
         </label>
         <label class="check"><input type="checkbox" checked=${one.insurance_verified} disabled=${busy} onChange=${() => step("insurance", `/appointments/${id}/insurance`, { verified: !one.insurance_verified })} /><span>${t("bookings.insurance")}</span></label>
       </div>
+      <${Notices} key=${`notices ${id}`} id=${id} />
       <${Story} key=${id} id=${id} mark=${JSON.stringify(one)} />
     <//>
   `;
