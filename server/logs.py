@@ -96,8 +96,9 @@ def configure(*, level: str = "info", json: bool = True, stream: TextIO | None =
         logging.getLogger(name).propagate = True
         # Their debug lines hold whole frames, and frames hold patients and credentials.
         logging.getLogger(name).setLevel(max(root.level, logging.INFO))
-    # It tells of every job that begins and ends, several a second.
-    logging.getLogger("arq.worker").setLevel(max(root.level, logging.WARNING))
+    # It tells of every job that begins and ends, several a second; the others tell whom we ask, by number and address.
+    for name in ("arq.worker", "httpx2", "httpcore2", "aiosmtplib"):
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     # uvicorn's own access lines hold raw paths; the edge writes one with the route's template instead.
     logging.getLogger("uvicorn.access").handlers.clear()
     logging.getLogger("uvicorn.access").propagate = False

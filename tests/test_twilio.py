@@ -1,6 +1,8 @@
 """Twilio: what is handed to it, what it says of that later, and what people answer."""
 
 import asyncio
+import io
+import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 import pytest_asyncio
 from httpx2 import AsyncClient, Response
 
+from server import logs
 from server.notices import callbacks
 from tests.doors import House, served
 from tests.letters import written
@@ -138,6 +141,19 @@ insert into notices (institution_id, kind, cause, person, channel, patient_id, a
 select institution_id, kind, cause || '/copy', person, channel, patient_id, appointment_id, facts, due_at, due_at,
     worthless_at, created_at from notices where id = $1
 """
+
+
+async def test_no_number_is_logged(still: World, provider: Twilio, http: AsyncClient) -> None:
+    log = io.StringIO()
+    logs.configure(level="debug", stream=log)
+    provider.answers = ["lost", "500", "21211"]
+    await sms(still)
+    assert still.clock
+    for _ in range(4):
+        await send_due(by_twilio(still, provider, http))
+        still.clock.forward(minutes=1)
+    logging.getLogger().handlers.clear()
+    assert provider.asked == 3 and PHONE[1:] not in log.getvalue()
 
 
 # What Twilio tells
