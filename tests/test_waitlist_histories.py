@@ -125,7 +125,7 @@ class History:
         slot = await self.pick(a, SLOTS)
         patient = self.patients[b % 5]
         await set_booking(self.world, auto_confirm_appointments=c % 2 == 0)
-        whom = {"specialty_id": self.specialty} if c % 4 == 3 else {"doctor_id": slot["doctor_id"]}
+        whom: dict[str, Any] = {"specialty_id": self.specialty} if c % 4 == 3 else {"doctor_id": slot["doctor_id"]}
         await self.world.do("book-appointment", slot_ids=[slot["id"]], patient_id=patient, **whom)
 
     async def cancel(self, a: int, b: int, c: int) -> None:
@@ -242,7 +242,7 @@ class History:
         shown = await locks.shown(self.world.doctors)
         held = {str(slot): len(until) for one in shown.values() for slot, until in one.slots.items()}
         args = (self.world.institution, dumps(held), now(self.world))
-        return await self.world.pool.fetch(FORGOTTEN, *args)
+        return list(await self.world.pool.fetch(FORGOTTEN, *args))
 
     async def check(self, step: "tuple[str, int, int, int]") -> None:
         """In the same transaction already, but for those that had to be marked; a moment later for all."""
