@@ -1109,6 +1109,12 @@ class WaitlistChanged(WaitlistEvent):
     type = "waitlist-changed"
 
 
+class WaitlistCorrected(WaitlistEvent):
+    """Something that a place shows says otherwise: a name was corrected. What it says now follows."""
+
+    type = "waitlist-corrected"
+
+
 class WaitlistLeft(WaitlistEvent):
     """Somebody waits no more: they left, or the days that they waited for are over."""
 
@@ -1209,6 +1215,7 @@ EVENTS: dict[str, type[Event]] = {
         CatalogueChanged,
         WaitlistJoined,
         WaitlistChanged,
+        WaitlistCorrected,
         WaitlistLeft,
         OfferMade,
         OfferAccepted,

@@ -163,11 +163,7 @@ class History:
         await self.world.do("add-slot", starts_at=begins.isoformat(), minutes=30, capacity=1 + c % 2, **where)
 
     async def remove(self, a: int, b: int, c: int) -> None:
-        if (
-            await self.world.pool.fetchval(
-                "select count(*) from slots where institution_id = $1", self.world.institution
-            )
-        ) > 3:
+        if await self.world.pool.fetchval(HOW_MANY_SLOTS, self.world.institution) > 3:
             await self.world.do("remove-slot", slot_id=(await self.pick(a, SLOTS))["id"])
 
     async def block(self, a: int, b: int, c: int) -> None:
@@ -259,6 +255,7 @@ class History:
 MAY_MARK = frozenset({"unlock", "wait"})
 """A lock that ended is told by nobody in PostgreSQL: whoever waits for it was marked when it was seen, or is now."""
 SLOTS = "select id, doctor_id, starts_at, ends_at from slots where institution_id = $1 order by id"
+HOW_MANY_SLOTS = "select count(*) from slots where institution_id = $1"
 STANDING = """
 select id, patient_id from appointments where institution_id = $1 and state in ('pending', 'confirmed') order by id
 """

@@ -716,6 +716,11 @@ export interface WaitlistChanged {
   entry: number;
 }
 
+/** Something that a place shows says otherwise: a name was corrected. What it says now follows. */
+export interface WaitlistCorrected {
+  entry: number;
+}
+
 /** Somebody waits no more: they left, or the days that they waited for are over. */
 export interface WaitlistLeft {
   entry: number;
@@ -821,6 +826,7 @@ export interface EventFacts {
   "catalogue-changed": CatalogueChanged;
   "waitlist-joined": WaitlistJoined;
   "waitlist-changed": WaitlistChanged;
+  "waitlist-corrected": WaitlistCorrected;
   "waitlist-left": WaitlistLeft;
   "offer-made": OfferMade;
   "offer-accepted": OfferAccepted;
@@ -834,8 +840,8 @@ export interface StreamEvents {
   "board": "ticket-joined" | "patient-called" | "patient-recalled" | "consultation-started" | "consultation-completed" | "ticket-no-show" | "ticket-returned" | "ticket-held" | "ticket-transferred" | "ticket-prioritized" | "ticket-cancelled" | "ticket-undone" | "queue-updated" | "queue-retired" | "location-changed";
   "staff": "ticket-joined" | "patient-called" | "patient-recalled" | "consultation-started" | "consultation-completed" | "ticket-no-show" | "ticket-returned" | "ticket-held" | "ticket-transferred" | "ticket-prioritized" | "ticket-cancelled" | "ticket-undone" | "queue-updated" | "queue-retired" | "location-changed" | "device-enrolled" | "device-renamed" | "device-revoked";
   "shown": "boards-shown";
-  "patient": "ticket-changed" | "notice-told" | "notices-seen" | "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "waitlist-joined" | "waitlist-changed" | "waitlist-left" | "offer-made" | "offer-accepted" | "offer-declined" | "offer-expired" | "offer-withdrawn" | "patients-merged";
-  "waitlist": "waitlist-joined" | "waitlist-changed" | "waitlist-left" | "offer-made" | "offer-accepted" | "offer-declined" | "offer-expired" | "offer-withdrawn";
+  "patient": "ticket-changed" | "notice-told" | "notices-seen" | "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "waitlist-joined" | "waitlist-changed" | "waitlist-corrected" | "waitlist-left" | "offer-made" | "offer-accepted" | "offer-declined" | "offer-expired" | "offer-withdrawn" | "patients-merged";
+  "waitlist": "waitlist-joined" | "waitlist-changed" | "waitlist-corrected" | "waitlist-left" | "offer-made" | "offer-accepted" | "offer-declined" | "offer-expired" | "offer-withdrawn";
   "doctor": "new-appointment" | "appointment-confirmed" | "appointment-accepted" | "appointment-rejected" | "appointment-cancelled" | "appointment-rescheduled" | "appointment-status-changed" | "appointment-updated" | "appointments-filed" | "appointments-corrected" | "emergency-request" | "emergency-alert" | "emergency-acknowledged" | "emergency-ended" | "emergency-corrected";
   "slots": "slot-added" | "slot-removed" | "slot-availability-changed";
   "locks": "slot-locked" | "slot-unlocked";

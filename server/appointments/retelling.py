@@ -44,8 +44,21 @@ async def retell(tx: Tx, subject: Subject, id_: int) -> None:
         _tell_doctors(tx, shown)
     if subject != "patient":
         _tell_patients(tx, shown)
+    for row in await tx.conn.fetch(WAITS_FOR, subject, id_):
+        tx.append(events.waitlist(row["institution_id"]), events.WaitlistCorrected(entry=row["id"]))
 
 
+# Whose rows say it as well: the waitlist follows, and tells what it says now.
+WAITS_FOR = """
+select w.id, w.institution_id from waitlist w left join offers o on o.entry_id = w.id and o.state = 'open'
+where w.state in ('waiting', 'offered') and case $1::text
+    when 'patient' then w.patient_id = $2
+    when 'visit-type' then w.visit_type_id = $2
+    when 'specialty' then w.specialty_id = $2
+    when 'doctor' then $2 in (w.doctor_id, o.doctor_id)
+    else $2 in (w.location_id, o.location_id)
+end order by w.id
+"""
 SHOWS = (
     APPOINTMENT
     + """

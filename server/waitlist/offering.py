@@ -375,6 +375,13 @@ async def follow_terms(tx: Tx, stream: "events.Stream[Any]", event: events.Event
 ALL_WAITING = "select id from waitlist where institution_id = $1 and state = 'waiting'"
 
 
+async def follow_corrected(tx: Tx, stream: "events.Stream[Any]", event: events.WaitlistCorrected) -> None:
+    """A name that a place shows was corrected: tell what it says now."""
+    await hold_line(tx, stream.id)
+    after = await place(tx.conn, event.entry)
+    tell(tx, after, events.WaitlistChanged(entry=after.id))
+
+
 async def follow_merged(tx: Tx, stream: "events.Stream[Any]", event: events.PatientsMerged) -> None:
     """What one record waited for, the record waits for that it went into."""
     rows = await tx.conn.fetch(ALL_OF_PATIENT, event.gone)
@@ -412,5 +419,6 @@ REACTIONS: Reactions = {
     ("admin", events.CatalogueChanged): [follow_terms],
     ("admin", events.LocationChanged): [follow_terms],
     ("admin", events.PatientsMerged): [follow_merged],
+    ("waitlist", events.WaitlistCorrected): [follow_corrected],
 }
 """Whatever frees a seat tells of it on its doctor's stream of slots, under its gate: no way to do so is forgotten."""
