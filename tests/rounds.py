@@ -236,6 +236,7 @@ async def bookings(page: Page, house: House) -> AsyncIterator[str]:
     await page.locator(".as-link").first.click()
     await page.wait_for_selector("dialog[open] .story")
     await page.get_by_test_id("notices").locator("summary").click()
+    await page.wait_for_selector(".noticed li, .noticed p")
     await page.locator(".story summary").click()
     await page.wait_for_selector(".story li")
     yield "bookings-visit"

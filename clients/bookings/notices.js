@@ -37,10 +37,10 @@ export function Notices({ id }) {
     };
   }, [id, open]);
   return html`
-    <details class="story" data-testid="notices" onToggle=${(/** @type {{currentTarget: HTMLDetailsElement}} */ event) => setOpen(event.currentTarget.open)}>
+    <details class="noticed" data-testid="notices" onToggle=${(/** @type {{currentTarget: HTMLDetailsElement}} */ event) => setOpen(event.currentTarget.open)}>
       <summary>${t("bookings.notices")}</summary>
       ${told?.length === 0 && html`<p class="soft">${t("bookings.notices.none")}</p>`}
-      <ol>${(told ?? []).map((one) => html`<li key=${one.id} data-state=${one.state}><time datetime=${at(one)}>${stamp(Date.parse(at(one)))}</time> <strong>${t(`notice.${one.kind}`)}</strong> <span class="soft">${t(`channel.${one.channel}`)} · ${t(`notice-state.${one.state}`)}${one.instead_of !== null ? ` · ${t("bookings.notices.instead")}` : ""}</span>${one.error && one.state !== "sent" && one.state !== "delivered" && html`<p class="story-change"><bdi dir="ltr">${one.error}</bdi> <span class="soft">${t("admin.failed.tries", { n: one.attempts })}</span></p>`}</li>`)}</ol>
+      <ol>${(told ?? []).map((one) => html`<li key=${one.id} data-state=${one.state}><time datetime=${at(one)}>${stamp(Date.parse(at(one)))}</time> <strong>${t(`notice.${one.kind}`)}</strong> <span class="soft">${t(`channel.${one.channel}`)} · ${t(`notice-state.${one.state}`)}${one.instead_of !== null ? ` · ${t("bookings.notices.instead")}` : ""}</span>${one.error && one.state !== "sent" && one.state !== "delivered" && html`<p class="soft"><bdi dir="ltr">${one.error}</bdi> <span class="soft">${t("admin.failed.tries", { n: one.attempts })}</span></p>`}</li>`)}</ol>
     </details>
   `;
 }
