@@ -255,19 +255,23 @@ async def book(page: Page, house: House) -> AsyncIterator[str]:
     yield "book-any"
     await page.goto(f"{house.clinic.url}/book#/doctor/{house.clinic.world.doctors[1]}")
     await page.wait_for_selector("[data-testid=picker][data-state=ready]")
-    await page.locator("[data-testid=slot]").nth(3).click()
+    await page.locator("[data-testid=slot][data-free='1']").nth(3).click()
     await page.wait_for_selector("[data-testid=booking-form][data-state=held]")
     yield "book-last"
     await page.locator(".more summary").click()
     yield "book-more"
+    await page.get_by_test_id("booking-form").locator(".back").click()
+    await page.wait_for_selector("[data-testid=going]")
+    yield "book-going"
+    await set_booking(house.clinic.world, lock_minutes=1)
     await page.clock.install()
-    await page.reload()
-    await page.wait_for_selector("[data-testid=booking-form][data-state=held]")
-    await page.clock.fast_forward("04:20")
+    await page.get_by_test_id("let-go").click()
+    await page.locator("[data-testid=slot][data-free='1']").nth(5).click()
     await page.wait_for_selector(".clock.is-soon")
     yield "book-soon"
-    await page.clock.fast_forward("01:00")
+    await page.clock.fast_forward("01:10")
     await page.wait_for_selector("[data-testid=alternative]")
+    await set_booking(house.clinic.world, lock_minutes=5)
     yield "book-over"
     moved = await house.clinic.world.pool.fetchval("select min(id) from appointments where state = 'confirmed'")
     await page.goto(f"{house.clinic.url}/book?move={moved}")

@@ -205,7 +205,7 @@ async def test_a_doctor_who_confirms_by_hand_may_say_no_and_why(browser: Browser
 async def test_a_longer_visit_takes_times_that_follow_one_another(browser: Browser, clinic: Served) -> None:
     async with visiting(browser) as office:
         page = await times(office, clinic)
-        await page.get_by_test_id("visit-type").select_option(label="Long visit · 60 minutes")
+        await page.get_by_test_id("visit-type").select_option(label="Long visit · 60 minutes · €80")
         await page.wait_for_selector("[data-testid=picker][data-state=ready]")
         await hold(page, await first_slot(page))
         await page.get_by_test_id("book").click()
