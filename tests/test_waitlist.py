@@ -12,7 +12,7 @@ from tests.letters import written
 from tests.world import World
 
 
-def days(world: World, first: int = 0, last: int = 30) -> dict[str, str]:
+def days(world: World, first: int = 0, last: int = 30) -> dict[str, Any]:
     """From so many days from now to so many."""
     today = now(world).date()
     return {"first_day": str(today + timedelta(days=first)), "last_day": str(today + timedelta(days=last))}

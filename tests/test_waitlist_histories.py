@@ -159,7 +159,7 @@ class History:
 
     async def add(self, a: int, b: int, c: int) -> None:
         begins = now(self.world).replace(minute=0, second=0, microsecond=0) + timedelta(days=2, minutes=30 * (a % 16))
-        where = {"doctor_id": self.world.doctors[b % 2], "location_id": self.world.location}
+        where: dict[str, Any] = {"doctor_id": self.world.doctors[b % 2], "location_id": self.world.location}
         await self.world.do("add-slot", starts_at=begins.isoformat(), minutes=30, capacity=1 + c % 2, **where)
 
     async def remove(self, a: int, b: int, c: int) -> None:

@@ -60,7 +60,7 @@ async def test_time_that_is_opened_added_or_made_roomier_is_offered(still: World
     await still.do("change-slot", slot_id=slot, capacity=2)
     assert await offer_to(still, two) and await left_of(still, slot) == 0
     begins = (now(still) + timedelta(days=3)).isoformat()
-    where = {"doctor_id": still.doctors[0], "location_id": still.location}
+    where: dict[str, Any] = {"doctor_id": still.doctors[0], "location_id": still.location}
     await still.do("add-slot", starts_at=begins, minutes=30, **where)
     assert await offer_to(still, three)
 
