@@ -221,6 +221,8 @@ async def exercise_visits(ward: Ward) -> None:
             await ward.do(step, **appointment, reason=words)
     days = {"first_day": "2031-01-01", "last_day": "2031-01-02"}
     await ward.do("block-time", doctor_id=home.doctors[0], kind="other", reason=words, **days)
+    wishes = {"choices": [{"kind": "reminder", "channel": "sms", "allowed": False}]}
+    await ward.do("set-patient-preferences", patient_id=people[1], **wishes)
     await ward.do("merge-patients", patient_id=people[1], into=people[0])
 
 
