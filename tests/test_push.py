@@ -14,14 +14,14 @@ from httpx2 import AsyncClient
 from server import errors
 from server.access import Actor, Role
 from server.config import Config
-from server.notices import addresses, push
+from server.notices import Message, addresses, push
 from tests.letters import written
 from tests.providers import Browser, PushService, push_service
 from tests.test_notices import booked
 from tests.world import World
 from workers.main import post as ways_out
 from workers.notices import Post, send_due
-from workers.senders.push import encrypted
+from workers.senders.push import encrypted, payload
 
 
 @pytest_asyncio.fixture
@@ -269,6 +269,13 @@ def test_messages_are_of_one_length() -> None:
     sizes = {len(encrypted(b"x" * size, browser.point, browser.auth)) for size in (1, 100, 900)}
     assert len(sizes) == 1
     assert browser.read(encrypted(b"you are called", browser.point, browser.auth)) == b"you are called"
+
+
+def test_a_text_of_any_length_fits_into_one_record() -> None:
+    browser = Browser("phone")
+    message = Message("reminder", "push", "patient:1", "hi", "क" * 9000, subject="ख" * 900, opens="/appointments")
+    body = encrypted(payload(message, "notice-1"), browser.point, browser.auth)
+    assert len(body) <= 4096 and b"/appointments" in browser.read(body)
 
 
 async def test_the_keys_stay_until_the_secret_changes(still: World, service: PushService) -> None:

@@ -36,6 +36,8 @@ PADDED: Final = 1024
 """Every message is as long as any other, up to this: its length would tell which it is. 4096 is a record's most."""
 URGENT: Final = frozenset({"you-are-next", "you-are-called", "emergency-alert", "waitlist-offer", "wait-grown"})
 """Kinds that a sleeping telephone is woken for, and that are stale soon."""
+LONGEST_TITLE, LONGEST_BODY = 100, 500
+"""Letters that a browser shows at the very most; four bytes each, they fit into one record."""
 SHORT, LONG = 600, 12 * 3600
 """Seconds for which a push service keeps what it cannot deliver at once."""
 
@@ -109,8 +111,8 @@ class PushSender:
 def payload(message: Message, key: str) -> bytes:
     """What the browser shows: nothing that a locked telephone may not."""
     told = {
-        "title": message.subject or "Callboard",
-        "body": message.body,
+        "title": (message.subject or "Callboard")[:LONGEST_TITLE],
+        "body": message.body[:LONGEST_BODY],
         "opens": message.opens,
         "tag": key,
         "language": message.language,
