@@ -291,6 +291,7 @@ async def mine(page: Page, house: House) -> AsyncIterator[str]:
     yield "mine"
     await page.get_by_test_id("preferences").locator("summary").click()
     await page.wait_for_selector("[data-testid=wishes]")
+    await page.get_by_test_id("preferences").evaluate("part => part.scrollIntoView()")
     yield "mine-preferences"
     await page.get_by_test_id("cancel").first.click()
     await page.wait_for_selector("dialog[open]")

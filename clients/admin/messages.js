@@ -17,7 +17,7 @@ import { html } from "../shared/ui.js";
 import { NoticeSettings } from "./noticesettings.js";
 import { Card, Choice, Confirm, Pane, Text as Field, ask } from "./parts.js";
 import { route } from "./route.js";
-import { change, chosen, pending, retry, settingsTurn } from "./work.js";
+import { change, chosen, doctors, institution, pending, retry, settingsTurn } from "./work.js";
 
 const PARTS = ["texts", "settings", "failed", "satisfaction"];
 const TITLED = new Set(["email", "push", "app"]);
@@ -171,7 +171,16 @@ function usePreview(one, tag, subject, body) {
 
 // The settings
 
-const Settings = () => html`<${Card} title=${t("admin.messages.settings")} note=${t("admin.messages.settings.text")}><${NoticeSettings} level="institution" id=${chosen.value} above=${null} /><//>`;
+function Settings() {
+  const [whose, setWhose] = useState("");
+  const options = [{ value: "", text: institution.value?.name ?? "" }, ...doctors.value.map((one) => ({ value: String(one.doctor), text: one.name }))];
+  return html`
+    <${Card} title=${t("admin.messages.settings")} note=${t("admin.messages.settings.text")}>
+      <div class="words-choice"><${Choice} label=${t("admin.messages.whose")} value=${whose} options=${options} onChange=${setWhose} /></div>
+      <${NoticeSettings} key=${whose} level=${whose ? "doctor" : "institution"} id=${whose ? Number(whose) : chosen.value} />
+    <//>
+  `;
+}
 
 // What could not be sent
 
@@ -205,12 +214,12 @@ function Satisfaction() {
   const answer = useAnswer(() => (first <= last ? get(`/institutions/${chosen.peek()}/satisfaction?first_day=${first}&last_day=${last}`) : Promise.resolve(null)), [first, last]);
   /** @param {string} label @param {string} value @param {(day: string) => void} set */
   const day = (label, value, set) => html`<label class="field"><span>${label}</span><input type="date" value=${value} required onChange=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => event.currentTarget.value && set(event.currentTarget.value)} /></label>`;
-  const doctors = /** @type {Figure[]} */ (answer?.doctors ?? []);
+  const each = /** @type {Figure[]} */ (answer?.doctors ?? []);
   return html`
     <${Card} title=${t("admin.messages.satisfaction")} note=${t("admin.satisfaction.text")}>
       <div class="words-choice">${day(t("admin.satisfaction.from"), first, setFirst)}${day(t("admin.satisfaction.to"), last, setLast)}</div>
       ${answer && html`<p class="satisfaction" data-testid="satisfaction">${answer.all.answers ? html`<strong>${new Intl.NumberFormat(language.value, { style: "percent" }).format(answer.all.satisfied)}</strong> ${t("admin.satisfaction.share", { mean: number(answer.all.mean), answers: answer.all.answers, asked: number(answer.asked) })}` : t("admin.satisfaction.none")}</p>`}
-      ${doctors.length > 0 && html`<ul class="entries">${doctors.map((one) => html`<li key=${one.doctor_id} class="entry"><div class="entry-main"><strong>${one.doctor ?? t("admin.satisfaction.nobody")}</strong></div><div class="entry-main"><${Bars} scores=${one.scores} answers=${one.answers} /></div><span>${number(one.mean ?? 0)}</span></li>`)}</ul>`}
+      ${each.length > 0 && html`<ul class="entries">${each.map((one) => html`<li key=${one.doctor_id} class="entry"><div class="entry-main"><strong>${one.doctor ?? t("admin.satisfaction.nobody")}</strong></div><div class="entry-main"><${Bars} scores=${one.scores} answers=${one.answers} /></div><span>${number(one.mean ?? 0)}</span></li>`)}</ul>`}
     <//>
   `;
 }

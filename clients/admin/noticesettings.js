@@ -11,6 +11,7 @@ import { useEffect, useState } from "preact/hooks";
 import { get } from "../shared/api.js";
 import { t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
+import { BEFORE, before } from "../shared/wishes.js";
 import { Check } from "./parts.js";
 import { change, pending, retry, settingsTurn } from "./work.js";
 
@@ -29,7 +30,7 @@ const CHANNELS = ["email", "sms", "push", "app", "whatsapp", "voice"];
 
 /** @typedef {{currentTarget: HTMLInputElement}} Typed */
 
-/** @param {{level: "institution" | "doctor", id: number, above: null}} props */
+/** @param {{level: "institution" | "doctor", id: number}} props */
 export function NoticeSettings({ level, id }) {
   const [answer, setAnswer] = useState(/** @type {Answer | null} */ (null));
   const [draft, setDraft] = useState(/** @type {Record<string, any>} */ ({}));
@@ -102,7 +103,7 @@ function Reminders({ label, value, onChange }) {
     <div class="reminders" role="group" aria-labelledby=${label}>
       ${value.map((one, at) => html`<div key=${at} class="reminder">
         <select aria-label=${t("wishes.channel")} value=${one.channel} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => edit(at, { channel: event.currentTarget.value })}>${CHANNELS.filter((channel) => channel !== "app").map((channel) => html`<option key=${channel} value=${channel} selected=${channel === one.channel}>${t(`channel.${channel}`)}</option>`)}</select>
-        <label><input type="number" min="5" max="20160" required value=${one.minutes} onInput=${(/** @type {Typed} */ event) => event.currentTarget.value !== "" && edit(at, { minutes: event.currentTarget.valueAsNumber })} /> <span>${t("admin.notice.before")}</span></label>
+        <select aria-label=${t("wishes.before")} value=${one.minutes} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => edit(at, { minutes: Number(event.currentTarget.value) })}>${[...new Set([...BEFORE, one.minutes])].sort((a, b) => a - b).map((minutes) => html`<option key=${minutes} value=${minutes} selected=${minutes === one.minutes}>${before(minutes)}</option>`)}</select>
         <button class="button quiet" type="button" aria-label=${t("wishes.remove")} onClick=${() => onChange(value.filter((_, nth) => nth !== at))}>×</button>
       </div>`)}
       ${value.length < 12 && html`<button class="button" type="button" onClick=${() => onChange([...value, { channel: "email", minutes: 180 }])}>${t("wishes.add")}</button>`}

@@ -8,7 +8,9 @@ import { useEffect, useState } from "preact/hooks";
 
 import { get } from "../shared/api.js";
 import { has, stamp, t } from "../shared/i18n.js";
+import { user } from "../shared/session.js";
 import { html } from "../shared/ui.js";
+import { Wishes } from "../shared/wishes.js";
 import { Others } from "./patientmerge.js";
 import { Card, Check, Choice, Pane, Text } from "./parts.js";
 import { LANGUAGES, languageName } from "./places.js";
@@ -46,6 +48,7 @@ export function Patient({ id }) {
     <${Pane} title=${record.name} lead=${record.number} back=${back}>
       <${Record} key=${JSON.stringify(record)} record=${record} onSaved=${setRecord} />
       <${Others} record=${record} />
+      <${Card} title=${t("admin.patients.wishes")} note=${t("admin.patients.wishes.text")}><${Wishes} path=${`/patients/${id}/preferences`} onGone=${() => (user.value = null)} /><//>
       <${Card} title=${t("admin.patients.visits")}>
         ${visits.length === 0 && html`<p class="list-empty">${t("admin.patients.visits.none")}</p>`}
         <ul class="entries">${visits.map((one) => html`<li key=${one.ticket_id} class="entry"><div class="entry-main"><time datetime=${one.joined_at}>${stamp(Date.parse(one.joined_at))}</time><code>${one.token}</code></div><div class="entry-main"><span dir="auto">${[one.queue, one.doctor].filter(Boolean).join(" · ")}</span><span class="soft" dir="auto">${one.location}</span></div><div class="entry-steps"><span class="badge">${has(`value.${one.state}`) ? t(`value.${one.state}`) : one.state}</span></div></li>`)}</ul>

@@ -19,7 +19,7 @@ export function Paper({ markup, language, direction }) {
     const root = host.current.shadowRoot ?? host.current.attachShadow({ mode: "open" });
     const apart = new DOMParser().parseFromString(markup, "text/html");
     const body = document.createElement("div");
-    body.style.cssText = `${apart.body.style.cssText};border-radius:10px`;
+    body.style.cssText = `${apart.body.getAttribute("style") ?? ""};border-radius:10px`;
     body.append(...[...apart.body.childNodes].flatMap(built));
     root.replaceChildren(body);
   }, [markup]);
@@ -33,7 +33,8 @@ function built(node) {
   const name = PARTS.get(node.tagName);
   if (!name) return [];
   const copy = document.createElement(name);
-  copy.style.cssText = node.style.cssText;
+  // The policy keeps a parsed attribute from being one; what it says may still be set.
+  copy.style.cssText = node.getAttribute("style") ?? "";
   if (node instanceof HTMLAnchorElement && /^https?:/.test(node.href)) {
     const link = /** @type {HTMLAnchorElement} */ (copy);
     link.href = node.href;

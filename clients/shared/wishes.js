@@ -15,11 +15,12 @@ import { t } from "./i18n.js";
 import { html } from "./ui.js";
 
 const TOPICS = ["appointments", "reminders", "queue", "waitlist", "afterwards"];
-const BEFORE = [15, 30, 60, 90, 120, 180, 360, 720, 1440, 2880, 4320, 10_080];
+/** How long before an appointment one may be reminded of it, in minutes, as it is offered. */
+export const BEFORE = [15, 30, 60, 90, 120, 180, 360, 720, 1440, 2880, 4320, 10_080];
 const LANGUAGES = ["en", "ar", "hi"];
 
 /** A length of time before an appointment. @param {number} minutes */
-const before = (minutes) => (minutes % 1440 === 0 ? t("wishes.days", { n: minutes / 1440 }) : minutes % 60 === 0 ? t("wishes.hours", { n: minutes / 60 }) : t("wishes.minutes", { n: minutes }));
+export const before = (minutes) => (minutes % 1440 === 0 ? t("wishes.days", { n: minutes / 1440 }) : minutes % 60 === 0 ? t("wishes.hours", { n: minutes / 60 }) : t("wishes.minutes", { n: minutes }));
 
 /** @param {{path: string, onGone?: () => void}} props */
 export function Wishes({ path, onGone = () => undefined }) {
