@@ -121,12 +121,6 @@ async def letter(pool: Pool, held: Held, now: datetime, secret_key: str) -> Lett
     if row["stopped"] or (row["worthless_at"] is not None and row["worthless_at"] <= now):
         await pool.execute(DROP, held.id, held.attempt)
         return None
-    if row["channel"] in rules.SPOKEN and await pool.fetchval(
-        STOPPED, row["channel"], row["recipient"] or row["phone"]
-    ):
-        # Whoever wrote STOP a moment ago hears no more, whatever was written before.
-        await pool.execute(DROP, held.id, held.attempt)
-        return None
     own = dict.fromkeys(("sms", "whatsapp", "voice"), row["phone"])
     own |= {"email": row["email"], "push": row["browsers"], "app": row["account"]}
     language = rules.language(row["language"], row["spoken"], *(row["languages"] or ()))
@@ -164,7 +158,6 @@ left join appointments a on a.id = n.appointment_id left join patients q on q.id
 left join patients p on p.id = coalesce(a.patient_id, q.merged_into, q.id)
 where n.id = $1 and n.attempts = $2 and n.state = 'sending'
 """
-STOPPED = "select exists (select from opt_outs where channel = $1 and recipient = $2)"
 DROP = "update notices set state = 'cancelled', secret = null where id = $1 and attempts = $2 and state = 'sending'"
 
 
