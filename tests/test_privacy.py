@@ -169,6 +169,7 @@ async def exercise_every_command(ward: Ward) -> None:
     await ward.do("revoke-device", "admin", device_id=device["device_id"])
     await exercise_appointments(ward)
     await exercise_visits(ward)
+    await exercise_waitlist(ward)
 
 
 async def exercise_appointments(ward: Ward) -> None:
@@ -224,6 +225,21 @@ async def exercise_visits(ward: Ward) -> None:
     wishes = {"choices": [{"kind": "reminder", "channel": "sms", "allowed": False}]}
     await ward.do("set-patient-preferences", patient_id=people[1], **wishes)
     await ward.do("merge-patients", patient_id=people[1], into=people[0])
+
+
+async def exercise_waitlist(ward: Ward) -> None:
+    """Somebody waits, goes before others, is offered time and answers, with whatever a person can write into it."""
+    words, home = f"{CANARY} said so", ward.house.world
+    doctor = home.doctors[1]
+    for number, answer in ((40, "accept-offer"), (41, "decline-offer")):
+        person = (await ward.do("register-patient", **patient(number), confirm_new=True))["patient"]["id"]
+        (slot,) = await slots_of(home, 1, after=timedelta(days=number))
+        day = str((await home.pool.fetchval("select starts_at from slots where id = $1", slot)).date())
+        wish = {"doctor_id": doctor, "first_day": day, "patient_id": person}
+        joined = await ward.do("join-waitlist", **wish, priority=7, reason=words)
+        await ward.do("prioritize-wait", entry_id=joined["entry_id"], priority=8, reason=words)
+        await ward.do(answer, offer_id=joined["offer_id"])
+    await ward.do("leave-waitlist", entry_id=joined["entry_id"])
 
 
 BEGINS_NOW = """

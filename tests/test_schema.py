@@ -17,6 +17,7 @@ import server
 import workers
 from server import errors, store
 from server.config import ROOT
+from tests import clinic
 from tests.conftest import Postgres
 from tests.test_queue import known_patient
 from tests.world import World
@@ -328,3 +329,30 @@ async def test_a_user_is_what_its_role_says(world: World, column: str, value: st
     user = await world.pool.fetchval(ADD_DEMO_USER, world.institution, "plain@example.org", False)
     stated = "null" if value is None else f"'{value}'"
     await violates(world, constraint, f"update users set {column} = {stated} where id = $1", user)
+
+
+ADD_WAIT = """
+insert into waitlist (institution_id, patient_id, doctor_id, first_day, last_day, joined_at, created_by)
+values ($1, $2, $3, '2031-01-01', '2031-01-02', now(), 'user:1') returning id
+"""
+ADD_OFFER = """
+insert into offers (institution_id, entry_id, doctor_id, location_id, slot_ids, mode, starts_at, ends_at, offered_at,
+    expires_at)
+select institution_id, $2, doctor_id, location_id, array[id], 'in_person', starts_at, ends_at, now(),
+    now() + interval '30 minutes' from slots where id = $1 returning id
+"""
+HOLD_SEAT = "insert into seats (slot_id, number, capacity, appointment_id, offer_id) values ($1, 1, 1, $2, $3)"
+
+
+async def test_a_seat_is_a_bookings_or_an_offers_and_never_both_or_two(world: World) -> None:
+    booked_slot, slot = await clinic.slots_of(world, count=2)
+    booked = (await clinic.book(world, [booked_slot])).appointment_id
+    patient = await clinic.patient_of(world)
+    entry = await world.pool.fetchval(ADD_WAIT, world.institution, patient, world.doctors[0])
+    offer = await world.pool.fetchval(ADD_OFFER, slot, entry)
+    await violates(world, "seats_taken_by_one", HOLD_SEAT, slot, booked, offer)
+    await violates(world, "seats_taken_by_one", HOLD_SEAT, slot, None, None)
+    await violates(world, "seats_pkey", HOLD_SEAT, booked_slot, None, offer)
+    await world.pool.execute(HOLD_SEAT, slot, None, offer)
+    await violates(world, "seats_pkey", HOLD_SEAT, slot, booked, None)
+    await violates(world, "offers_one_open_per_entry", ADD_OFFER, slot, entry)
