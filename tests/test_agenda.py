@@ -9,7 +9,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from server.access import Role
 from tests.clinic import book, patient_of, set_booking, slots_of, specialty_of
-from tests.pages import Served, reception, served, visiting
+from tests.pages import Served, reception, served, until, visiting
 from tests.world import World
 
 
@@ -162,3 +162,37 @@ async def test_keys_turn_the_pages_and_the_address_keeps_what_is_seen(browser: B
         await page.keyboard.press("t")
         await page.keyboard.press("d")
         await expect(page.locator(".agenda-bar h2")).to_have_text(before)
+
+
+async def test_desk_shows_the_code_of_arrival_where_a_setting_says_so(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser) as front:
+        desk = await reception(front, clinic)
+        await expect(desk.get_by_test_id("reception-code")).to_have_count(0)
+        await clinic.world.set_institution(show_arrival_code=True)
+        await desk.reload()
+        code = (await clinic.world.ask("arrival-code", location_id=clinic.world.location)).code
+        await expect(desk.get_by_test_id("reception-code")).to_contain_text(code)
+
+
+async def test_notification_behind_another_page_names_nobody(browser: Browser, clinic: Served) -> None:
+    world = clinic.world
+    async with visiting(browser, permissions=["notifications"]) as room:
+        page = await agenda(room, clinic)
+        await page.evaluate(BEHIND)
+        await book(world, await slots_of(world), patient_id=await patient_of(world, "Noor Haddad"))
+        await until(page, "window.told.length > 0")
+        (told,) = await page.evaluate("window.told")
+    assert told.startswith("New appointment at") and "Haddad" not in told
+
+
+BEHIND = """
+() => {
+    window.told = [];
+    Object.defineProperty(document, "hidden", {get: () => true});
+    window.Notification = class {
+        static permission = "granted";
+        constructor(title, options) { window.told.push(`${title} ${options.body}`); }
+    };
+}
+"""
+"""The page lies behind another, and what the browser would show is noted."""
