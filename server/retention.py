@@ -24,7 +24,7 @@ from server.store import Command, Pool, Query, Read, Tx
 
 AT_ONCE = 500
 """Records of one kind in one transaction: as many as can be held without anybody noticing."""
-PATIENTS_AT_ONCE = 2000
+PATIENTS_AT_ONCE = 500
 """Patients that one transaction looks at; few of them have not been seen for long."""
 
 
@@ -131,11 +131,16 @@ async def _anonymise(tx: Tx, looked: list[int], before: datetime) -> int:
 WALK = """
 select id from patients where institution_id = $1 and anonymised_at is null and id > $2 order by id limit $3
 """
+# Patient by patient, each until something is found: joined as a whole, it would be everybody's visits of years.
 HOLD_UNSEEN = """
 select p.id from patients p
-where p.id = any($1::bigint[]) and p.created_at < $2
-    and not exists (select from tickets t where t.patient_id = p.id and coalesce(t.ended_at, 'infinity') >= $2)
-    and not exists (select from appointments a where a.patient_id = p.id and a.starts_at >= $2)
+left join lateral (
+    select true as seen from appointments a where a.patient_id = p.id and a.starts_at >= $2 limit 1
+) a on true
+left join lateral (
+    select true as seen from tickets t where t.patient_id = p.id and coalesce(t.ended_at, 'infinity') >= $2 limit 1
+) t on true
+where p.id = any($1::bigint[]) and p.created_at < $2 and a.seen is null and t.seen is null
 order by p.id
 for update of p skip locked
 """
