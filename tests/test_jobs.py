@@ -17,8 +17,10 @@ import pytest
 
 from server import errors, jobs
 from server.config import ROOT
+from tests.clinic import book, slots_of
 from tests.conftest import Postgres, Redis
 from tests.pages import served
+from tests.test_notices_sending import post_of
 from tests.world import World, eventually
 from workers.jobs import JOBS, Job, carry_out, crons, turns
 from workers.main import Settings
@@ -135,6 +137,37 @@ def test_arq_wakes_a_job_at_the_turns_that_are_on_record(job: Job) -> None:
 def test_every_job_has_a_name_of_its_own_and_arq_knows_them_all() -> None:
     assert len({job.name for job in JOBS}) == len(JOBS)
     assert [one.name for one in crons()] == [job.name for job in JOBS] and Settings.timezone is UTC
+
+
+async def test_whatever_is_due_is_done_at_once_and_a_second_time_changes_nothing(still: World) -> None:
+    queue = await still.queue()
+    await still.join(queue)
+    await still.call_next(queue)
+    await still.do("set-retention", "admin", institution_id=still.institution, visits_days=30, notices_days=7)
+    (slot,) = await slots_of(still)
+    await book(still, [slot])
+    forward(still, days=40)
+    ctx = {**worker(still), "post": post_of(still)}
+    for _ in range(2):
+        for job in JOBS:
+            await job.run(ctx)
+    before = await left_behind(still)
+    for job in JOBS:
+        await job.run(ctx)
+    assert await left_behind(still) == before
+
+
+async def left_behind(world: World) -> dict[str, Any]:
+    """Every row of every table, as it was last written; but for what says when something was looked at."""
+    tables = await world.pool.fetch(
+        "select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
+    )
+    rows = {}
+    for row in tables:
+        name = row["relname"]
+        if name not in ("jobs", "processes", "streams", "queues", "events", "serving"):
+            rows[name] = await world.pool.fetch(f'select xmin::text, ctid::text from "{name}" order by 2')
+    return rows
 
 
 # What is on record

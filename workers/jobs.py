@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-import asyncpg
 from arq import cron
 from arq.typing import WorkerCoroutine
+from redis.exceptions import RedisError
 
 from server import errors, jobs, logs
 from server.store import LOST, Pool, Store
@@ -73,7 +73,7 @@ async def carry_out(ctx: dict[str, Any], job: Job) -> None:
     """Do a job if it is due and no other worker does it; how it went is on record, and never ends the worker."""
     things: Store = ctx["store"]
     worker, started = ctx["worker"], things.now()
-    if job.alone and not await jobs.claim(things.pool, job.name, worker, started, job.next_after(started), job.lease):
+    if job.alone and not await _claimed(things.pool, job, worker, started):
         return
     error: str | None = jobs.STOPPED
     try:
@@ -87,8 +87,17 @@ async def carry_out(ctx: dict[str, Any], job: Job) -> None:
         await _noted(things.pool, job, worker, started, things.now(), error)
 
 
-KNOWN = (errors.Refusal, TimeoutError, OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+KNOWN = (errors.Refusal, RedisError, *LOST)
 """Failures whose kind says everything."""
+
+
+async def _claimed(pool: Pool, job: Job, worker: str, now: datetime) -> bool:
+    """Whether the job is this worker's now; nobody's, while PostgreSQL does not answer."""
+    try:
+        return await jobs.claim(pool, job.name, worker, now, job.next_after(now), job.lease)
+    except LOST as lost:
+        log.warning("job-not-claimed", job=job.name, error=type(lost).__name__)
+        return False
 
 
 async def _noted(pool: Pool, job: Job, worker: str, started: datetime, now: datetime, error: str | None) -> None:
