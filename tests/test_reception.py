@@ -329,7 +329,7 @@ async def test_a_refused_move_is_taken_back_with_its_reason(browser: Browser, cl
         await drag(page, "A003", card(page, "A001"))
         assert await queue_of(page, here) == ["A003", "A001", "A002"]
         await page.keyboard.press("Enter")
-        toast = page.get_by_test_id("reception-toast")
+        toast = page.get_by_test_id("toast")
         await expect(toast).to_have_text("A003 stays as it was. Nobody but an emergency goes before an emergency.×")
         await shows(page, here, "A001", "A002", "A003")
 
@@ -348,10 +348,10 @@ async def test_a_step_shows_at_once_is_sent_once_over_a_cut_cable_and_can_be_und
         clinic.wire.cut()
         await page.locator("[data-step=hold]").click()
         assert await queue_of(page, here) == ["A002"]
-        await expect(page.get_by_test_id("reception-stale")).to_be_visible(timeout=12_000)
+        await expect(page.get_by_test_id("stale")).to_be_visible(timeout=12_000)
         clinic.wire.join()
-        await expect(page.get_by_test_id("reception-toast")).to_contain_text("A001 on hold", timeout=20_000)
-        await expect(page.get_by_test_id("reception-stale")).to_be_hidden(timeout=20_000)
+        await expect(page.get_by_test_id("toast")).to_contain_text("A001 on hold", timeout=20_000)
+        await expect(page.get_by_test_id("stale")).to_be_hidden(timeout=20_000)
         assert len(sent) > 1 and len(set(sent)) == 1
         await page.keyboard.press("u")
         await shows(page, here, "A001", "A002")
@@ -377,7 +377,7 @@ async def test_two_receptionists_drag_the_same_ticket_and_see_the_same(browser: 
         await right.keyboard.press("ArrowRight")
         await left.keyboard.press("Enter")
         await right.keyboard.press("Enter")
-        problems = [page.locator("[data-testid=reception-toast].is-problem") for page in (left, right)]
+        problems = [page.locator("[data-testid=toast].is-problem") for page in (left, right)]
         await expect(problems[0].or_(left.locator(f"[data-queue='{east}'] {CARD}"))).to_be_visible()
         await expect(problems[1].or_(right.locator(f"[data-queue='{west}'] {CARD}"))).to_be_visible()
         for page in (left, right):

@@ -8,9 +8,10 @@ import { CodeField, FactorSetUp } from "../shared/factor.js";
 import { t } from "../shared/i18n.js";
 import { resume, user } from "../shared/session.js";
 import { html } from "../shared/ui.js";
+import { say } from "../shared/word.js";
 import { Card, Pane, Sheet, ask } from "./parts.js";
 import { Sessions } from "./people.js";
-import { institution, say } from "./work.js";
+import { institution } from "./work.js";
 
 export const Account = () => html`
   <${Pane} title=${t("admin.account")} lead=${`${user.value?.name} · ${user.value?.email}`}>

@@ -9,11 +9,12 @@ import { useEffect, useState } from "preact/hooks";
 import { Problem, get, request } from "../shared/api.js";
 import { number, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
+import { say } from "../shared/word.js";
 import { Closures } from "./closures.js";
 import { Import } from "./imports.js";
 import { Card, Check, Choice, Confirm, Pane, Several, Sheet, Text, ask } from "./parts.js";
 import { route } from "./route.js";
-import { change, chosen, doctors, institution, locations, named, retry, row, say, settingsTurn } from "./work.js";
+import { change, chosen, doctors, institution, locations, named, retry, row, settingsTurn } from "./work.js";
 
 const MODES = ["both", "in_person", "online"];
 

@@ -12,8 +12,9 @@ import { serverNow } from "../shared/clock.js";
 import { clockTime, fullDate, t, zone } from "../shared/i18n.js";
 import { dayOf } from "../shared/times.js";
 import { html } from "../shared/ui.js";
+import { say } from "../shared/word.js";
 import { Card, Confirm, ask, close } from "./parts.js";
-import { change, chosen, doctors, institution, locations, retry, say } from "./work.js";
+import { change, chosen, doctors, institution, locations, retry } from "./work.js";
 
 const LOOK_MS = 20_000;
 

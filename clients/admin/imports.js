@@ -10,8 +10,9 @@ import { Problem, newKey, request } from "../shared/api.js";
 import { t } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 import { html } from "../shared/ui.js";
+import { say } from "../shared/word.js";
 import { Card, Choice } from "./parts.js";
-import { chosen, say } from "./work.js";
+import { chosen } from "./work.js";
 
 /** A file of two thousand rows is looked at row by row. */
 const PATIENCE_MS = 180_000;

@@ -1,36 +1,7 @@
 // @ts-check
 /** Owns the start of the back office: who has signed in, and that the page follows them. */
-import { effect } from "@preact/signals";
-
-import { t } from "../shared/i18n.js";
-import { useOwn } from "../shared/language.js";
-import { recover } from "../shared/reload.js";
-import { resume, user } from "../shared/session.js";
-import { html, mount } from "../shared/ui.js";
+import { start } from "../shared/start.js";
 import { Admin } from "./view.js";
 import { begin, end } from "./work.js";
 
-/** @param {unknown} error */
-function failed(error) {
-  console.error(error);
-  void recover();
-}
-
-async function start() {
-  addEventListener("unhandledrejection", (event) => console.error(event.reason));
-  await useOwn();
-  mount(html`<${Admin} />`, { fallback: html`<main class="calm-screen"><h1>${t("fault.title")}</h1><p>${t("fault.page")}</p></main>`, onError: failed });
-  document.documentElement.dataset.started = "yes";
-  /** @type {number | null} */
-  let seated = null;
-  effect(() => {
-    const id = user.value?.id ?? null;
-    if (id === seated) return;
-    seated = id;
-    end();
-    if (id !== null) void begin();
-  });
-  await resume();
-}
-
-void start();
+void start({ view: Admin, begin, end });

@@ -4,7 +4,8 @@ import { signal } from "@preact/signals";
 
 import { Sheet as Plain } from "../shared/sheet.js";
 import { html } from "../shared/ui.js";
-import { hush, pending, toast } from "./work.js";
+import { hush, toast } from "../shared/word.js";
+import { pending } from "./work.js";
 
 /** The sheet that is open, as a function that draws it; one at a time. */
 export const sheet = signal(/** @type {(() => any) | null} */ (null));

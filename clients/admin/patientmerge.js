@@ -12,9 +12,10 @@ import { useEffect, useState } from "preact/hooks";
 import { Problem, act, get, request } from "../shared/api.js";
 import { fullDate, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
+import { say } from "../shared/word.js";
 import { Card, Sheet, Text, ask } from "./parts.js";
 import { go } from "./route.js";
-import { chosen, retry, say } from "./work.js";
+import { chosen, retry } from "./work.js";
 
 /** The fields of a record that are compared, with the texts that name them. */
 const FIELDS = [["name", "admin.name"], ["number", "agenda.number"], ["phone", "admin.patients.phone"], ["birth", "admin.patients.born"], ["gender", "admin.patients.gender"], ["email", "console.email"], ["address", "admin.patients.address"], ["language", "admin.patients.language"], ["contact", "admin.patients.contact"], ["insurance", "admin.patients.insurer"], ["requirements", "agenda.needs"]];

@@ -9,11 +9,12 @@ import { useEffect, useState } from "preact/hooks";
 import { Problem, act, request } from "../shared/api.js";
 import { fullDate, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
+import { say } from "../shared/word.js";
 import { Import } from "./imports.js";
 import { Card, Pane, Sheet, Text, ask, close } from "./parts.js";
 import { Patient } from "./patientrecord.js";
 import { go, route } from "./route.js";
-import { chosen, retry, say } from "./work.js";
+import { chosen, retry } from "./work.js";
 
 /** After so long without a further key, what is typed is looked for. */
 const PAUSE_MS = 120;

@@ -3,13 +3,14 @@
 import { useEffect, useRef } from "preact/hooks";
 
 import { AccountButton } from "../shared/account.js";
-import { now } from "../shared/clock.js";
+import { Stale } from "../shared/connection.js";
 import { Alarms } from "../shared/emergency.js";
-import { span, t } from "../shared/i18n.js";
+import { t } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { html } from "../shared/ui.js";
+import { Word } from "../shared/word.js";
 import { Account } from "./account.js";
 import { Trail } from "./audit.js";
 import { Catalogue } from "./catalogue.js";
@@ -22,7 +23,7 @@ import { People } from "./people.js";
 import { Places } from "./places.js";
 import { route } from "./route.js";
 import { Status } from "./status.js";
-import { chosen, emergencies, freshAt, hush, institution, institutions, loaded, mayAdminister, stale, toast } from "./work.js";
+import { chosen, emergencies, institution, institutions, loaded, mayAdminister } from "./work.js";
 
 /** Each section: its name in the address, its title, and what draws it. The first is where one begins. */
 const SECTIONS = [
@@ -92,7 +93,7 @@ function Office() {
           <button class="button quiet" type="button" onClick=${signOut}>${t("console.signout")}</button>
         </div>
       </header>
-      ${stale.value && html`<${Stale} />`}
+      <${Stale} text="admin.stale" />
       <${Alarms} list=${emergencies.value} />
       <div class="panes">
         <nav class="side" aria-label=${t("admin.sections")}>
@@ -102,23 +103,8 @@ function Office() {
           ${loaded.value ? html`<${section.View} key=${chosen.value} />` : institutions.value?.length === 0 && above ? html`<${NoneYet} />` : html`<h1 id="pane-title" class="soft" tabindex="-1">${t("link.connecting")}</h1>`}
         </main>
       </div>
-      <${Word} />
+      <${Word} sheet=${sheet.value !== null} />
       ${sheet.value?.()}
-    </div>
-  `;
-}
-
-function Stale() {
-  void now.value;
-  return html`<p class="banner is-stale" role="alert">${t("admin.stale", { age: span((Date.now() - freshAt.value) / 1_000) })}</p>`;
-}
-
-function Word() {
-  // A refusal while a sheet is open is told in the sheet: out here it would lie behind it.
-  const word = sheet.value && toast.value?.kind === "problem" ? null : toast.value;
-  return html`
-    <div class="toasts" role=${word?.kind === "problem" ? "alert" : "status"} aria-live=${word?.kind === "problem" ? "assertive" : "polite"}>
-      ${word && html`<div class=${`toast is-${word.kind}`} key=${word.text}><p>${word.text}</p><button class="button quiet" type="button" aria-label=${t("console.close")} onClick=${hush}>×</button></div>`}
     </div>
   `;
 }

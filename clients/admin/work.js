@@ -7,26 +7,19 @@
  * @import {Feed} from "../shared/socket.js"
  * @import {AdminDevice, AdminDoctor, AdminInstitution, AdminLocation, AdminQueue, AdminUser} from "../shared/events.js"
  * @import {Rows} from "../shared/wire.js"
- * @typedef {{text: string, kind: "done" | "problem"}} Toast
  */
 import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, act, get, request } from "../shared/api.js";
+import { connect, disconnect, refused } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
-import { renew } from "../shared/reload.js";
 import { resume, user } from "../shared/session.js";
-import { Link } from "../shared/socket.js";
-
-/** Untouched for so long, the page may reload onto a new build. */
-const LEFT_MS = 60_000;
+import { hush, say } from "../shared/word.js";
 
 /** The institutions that a super_admin can choose from; everybody else has one. */
 export const institutions = signal(/** @type {AdminInstitution[] | null} */ (null));
 export const chosen = signal(/** @type {number | null} */ (null));
-export const toast = signal(/** @type {Toast | null} */ (null));
 export const pending = signal("");
-export const stale = signal(false);
-export const freshAt = signal(Date.now());
 /** Moves whenever settings changed at any level: whoever shows settings asks for them again. */
 export const settingsTurn = signal(0);
 
@@ -70,9 +63,6 @@ export const mayAdminister = computed(() => user.value?.role === "admin" || user
 
 effect(() => void (zone.value = institution.value?.zone ?? undefined));
 
-/** @type {Link | null} */
-let link = null;
-
 /** Begin for the admin who has signed in. */
 export async function begin() {
   if (!mayAdminister.peek()) return;
@@ -97,10 +87,10 @@ export async function loadInstitutions() {
 
 /** @param {number} id an institution */
 export function follow(id) {
-  link ??= connect();
+  const link = connect(() => pending.peek() === "");
   feed.peek()?.stop();
   chosen.value = id;
-  feed.value = link.follow(`admin:${id}`, happened, refused);
+  feed.value = link.follow(`admin:${id}`, happened, (problem) => refused(problem, resume));
 }
 
 /**
@@ -118,32 +108,12 @@ function happened(events, how) {
 
 /** End: somebody else may sit down here. */
 export function end() {
-  link?.close();
-  link = null;
+  disconnect();
+  hush();
   feed.value = null;
-  chosen.value = toast.value = null;
+  chosen.value = null;
   institutions.value = null;
   pending.value = "";
-}
-
-function connect() {
-  const made = new Link({ auth: () => ({}), onDenied: resume, onHello: (hello) => void renew(hello.build, idle) });
-  effect(() => void (stale.value = made.stale.value));
-  effect(() => void (freshAt.value = made.freshAt.value));
-  return made;
-}
-
-let touchedAt = Date.now();
-for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => (touchedAt = Date.now()));
-
-/** Nobody is at it, and nothing would be lost by a reload. */
-const idle = () =>
-  pending.peek() === "" && document.querySelector("dialog[open], form[data-dirty]") === null && (document.hidden || Date.now() - touchedAt > LEFT_MS);
-
-/** @param {import("../shared/wire.js").ProblemBody} problem */
-function refused(problem) {
-  if (problem.code === "not-authenticated") user.value = null;
-  else if (problem.code === "not-allowed") void resume();
 }
 
 /**
@@ -181,14 +151,3 @@ export async function change(name, path, body = {}, values = {}, once = false) {
     pending.value = "";
   }
 }
-
-let toastTimer = 0;
-
-/** @param {Toast} word */
-export function say(word) {
-  clearTimeout(toastTimer);
-  toast.value = word;
-  toastTimer = setTimeout(() => (toast.value = null), word.kind === "problem" ? 9_000 : 6_000);
-}
-
-export const hush = () => void (toast.value = null);

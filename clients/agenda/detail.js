@@ -13,7 +13,8 @@ import { Problem, get } from "../shared/api.js";
 import { clockTime, fullDate, has, longDate, stamp, t } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { html } from "../shared/ui.js";
-import { appointment, deskFor, desksAt, hush, isDoctor, locationName, pending, step, take, takeAt, toast } from "./work.js";
+import { hush, toast } from "../shared/word.js";
+import { appointment, deskFor, desksAt, isDoctor, locationName, pending, step, take, takeAt } from "./work.js";
 
 /** The sheet that is open, as a function that draws it. */
 export const sheet = signal(/** @type {(() => any) | null} */ (null));

@@ -1,14 +1,9 @@
 // @ts-check
 /** Owns the agenda's start: who has signed in, and that the page follows them. */
-import { effect } from "@preact/signals";
-
-import { t } from "../shared/i18n.js";
 import { letter } from "../shared/keys.js";
-import { useOwn } from "../shared/language.js";
-import { recover } from "../shared/reload.js";
-import { resume, user } from "../shared/session.js";
+import { user } from "../shared/session.js";
+import { start } from "../shared/start.js";
 import { plusDays } from "../shared/times.js";
-import { html, mount } from "../shared/ui.js";
 import { go, route } from "./route.js";
 import { Agenda } from "./view.js";
 import { begin, day, end } from "./work.js";
@@ -26,29 +21,4 @@ function onKey(event) {
   go({ day: plusDays(day.peek(), (route.peek().span === "week" ? 7 : 1) * (onward ? 1 : -1)) });
 }
 
-/** @param {unknown} error */
-function failed(error) {
-  console.error(error);
-  void recover();
-}
-
-async function start() {
-  addEventListener("unhandledrejection", (event) => console.error(event.reason));
-  await useOwn();
-  effect(() => void (document.title = `${t("agenda.title")} · ${t("app.name")}`));
-  mount(html`<${Agenda} />`, { fallback: html`<main class="calm-screen"><h1>${t("fault.title")}</h1><p>${t("fault.page")}</p></main>`, onError: failed });
-  document.documentElement.dataset.started = "yes";
-  addEventListener("keydown", onKey);
-  /** @type {number | null} */
-  let seated = null;
-  effect(() => {
-    const id = user.value?.id ?? null;
-    if (id === seated) return;
-    seated = id;
-    end();
-    if (id !== null && user.value?.role !== "patient") void begin();
-  });
-  await resume();
-}
-
-void start();
+void start({ view: Agenda, title: "agenda.title", begin: () => user.peek()?.role !== "patient" && begin(), end, drawn: () => addEventListener("keydown", onKey) });

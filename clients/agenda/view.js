@@ -6,6 +6,7 @@
  */
 import { AccountButton, AccountSheet } from "../shared/account.js";
 import { coarse } from "../shared/clock.js";
+import { Stale } from "../shared/connection.js";
 import { Alarms, EmergencyButton, EmergencySheet } from "../shared/emergency.js";
 import { clockTime, dayName, dayTitle, has, longDate, number, span, t } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
@@ -13,9 +14,10 @@ import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { plusDays } from "../shared/times.js";
 import { html } from "../shared/ui.js";
+import { Word } from "../shared/word.js";
 import { DeskSheet, Detail, Reject, ask, sheet } from "./detail.js";
 import { FILTERS, go, href, route } from "./route.js";
-import { allowNotices, catalogue, day, days, doctor, emergencies, entries, freshAt, hush, isDoctor, loaded, locationName, mayNotify, pending, requests, shut, stale, step, take, toast, today, waiting } from "./work.js";
+import { allowNotices, catalogue, day, days, doctor, emergencies, entries, isDoctor, loaded, locationName, mayNotify, pending, requests, shut, take, today, undo, waiting } from "./work.js";
 
 export function Agenda() {
   if (user.value === undefined) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
@@ -25,11 +27,11 @@ export function Agenda() {
   return html`
     <div class="agenda">
       <${Head} />
-      ${stale.value && html`<p class="banner is-stale" role="status">${t("link.stale")} · ${t("link.age", { age: span((coarse.value - freshAt.value) / 1_000) })}</p>`}
+      <${Stale} />
       <${Alarms} list=${emergencies.value} />
       <${Bar} />
       ${shut.value ? html`<p class="agenda-shut">${t("agenda.shut")}</p>` : loaded.value ? html`<main class="agenda-main"><${route.value.span === "week" ? Week : Day} /><${Requests} /></main>` : html`<p class="agenda-shut">${t("link.connecting")}</p>`}
-      <${Word} />
+      <${Word} sheet=${sheet.value !== null} onUndo=${undo} />
       ${sheet.value?.()}
       <${DeskSheet} />
       <${EmergencySheet} locations=${catalogue.value?.locations ?? []} location=${doctor.value?.location_ids[0] ?? null} specialties=${catalogue.value?.specialties ?? []} />
@@ -203,20 +205,5 @@ function Request({ one }) {
             </div>`
         : one.answer_reason && html`<p class="soft" dir="auto">${one.answer_reason}</p>`}
     </li>
-  `;
-}
-
-function Word() {
-  const word = toast.value;
-  return html`
-    <div class="toasts" role="status" aria-live="polite">
-      ${word &&
-      !(sheet.value && word.kind === "problem") &&
-      html`<div class=${`toast ${word.kind === "problem" ? "is-problem" : ""}`}>
-        <span>${word.text}</span>
-        ${word.undo !== null && html`<button class="button" type="button" onClick=${() => step("undo", `/appointments/${word.undo}/undo`)}>${t("console.undo")}</button>`}
-        <button class="button" type="button" aria-label=${t("console.close")} onClick=${hush}>×</button>
-      </div>`}
-    </div>
   `;
 }

@@ -8,7 +8,6 @@
  * @import {Feed} from "../shared/socket.js"
  * @import {DoctorAppointment, Emergency} from "../shared/events.js"
  * @import {Envelope, Rows} from "../shared/wire.js"
- * @typedef {{text: string, kind: "done" | "problem", undo: number | null}} Toast
  * @typedef {{id: number, name: string, specialty_id: number | null, location_ids: number[]}} Doctor
  * @typedef {{institution: {zone: string}, doctors: Doctor[], locations: {id: number, name: string}[], specialties: {id: number, name: string}[]}} Catalogue
  */
@@ -16,23 +15,18 @@ import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, act, get, request } from "../shared/api.js";
 import { coarse } from "../shared/clock.js";
+import { connect, disconnect, refused } from "../shared/connection.js";
 import { clockTime, t, zone } from "../shared/i18n.js";
-import { renew } from "../shared/reload.js";
-import { resume, user } from "../shared/session.js";
-import { Link } from "../shared/socket.js";
+import { user } from "../shared/session.js";
 import { dayOf, plusDays, weekOf } from "../shared/times.js";
 import { store } from "../shared/ui.js";
+import { hush, say } from "../shared/word.js";
 import { go, route } from "./route.js";
 
-/** Untouched for so long, the page may reload onto a new build. */
-const LEFT_MS = 60_000;
 const AGAIN_MS = 400;
 
 export const catalogue = signal(/** @type {Catalogue | null} */ (null));
-export const toast = signal(/** @type {Toast | null} */ (null));
 export const pending = signal("");
-export const stale = signal(false);
-export const freshAt = signal(Date.now());
 /** Whether the asker may not see this doctor's agenda. */
 export const shut = signal(false);
 
@@ -97,8 +91,6 @@ effect(() => void (zone.value = catalogue.value?.institution.zone ?? undefined))
 
 // The link
 
-/** @type {Link | null} */
-let link = null;
 let followed = 0;
 
 /** Begin for the one who has signed in. */
@@ -111,10 +103,10 @@ export async function begin() {
 
 /** End: somebody else may sit down here. */
 export function end() {
-  link?.close();
-  link = null;
+  disconnect();
+  hush();
   followed = 0;
-  feed.value = catalogue.value = toast.value = null;
+  feed.value = catalogue.value = null;
   past.value = new Map();
   answered.value = [];
   shut.value = false;
@@ -142,27 +134,11 @@ function follow() {
   past.value = new Map();
   answered.value = [];
   feed.peek()?.stop();
-  link ??= connect();
-  feed.value = link.follow(`doctor:${id}`, happened, (problem) => {
-    if (problem.code === "not-authenticated") user.value = null;
-    else shut.value = problem.code === "not-allowed";
-  });
+  const link = connect(() => pending.peek() === "");
+  feed.value = link.follow(`doctor:${id}`, happened, (problem) => refused(problem, () => (shut.value = true)));
 }
 
 effect(() => void (who.value && catalogue.value && follow()));
-
-function connect() {
-  const made = new Link({ auth: () => ({}), onDenied: resume, onHello: (hello) => void renew(hello.build, idle) });
-  effect(() => void (stale.value = made.stale.value));
-  effect(() => void (freshAt.value = made.freshAt.value));
-  return made;
-}
-
-let touchedAt = Date.now();
-for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => (touchedAt = Date.now()));
-
-/** Nobody is at it, and nothing would be lost by a reload. */
-const idle = () => pending.peek() === "" && document.querySelector("dialog[open]") === null && (document.hidden || Date.now() - touchedAt > LEFT_MS);
 
 /**
  * @param {Envelope[]} events
@@ -282,6 +258,9 @@ export async function step(name, path, body = {}, undo = null, instead) {
   }
 }
 
+/** Take back what was last done with an appointment. @param {number} id */
+export const undo = (id) => step("undo", `/appointments/${id}/undo`);
+
 const CAN_UNDO = new Set(["confirm", "reject", "cancel", "check-in", "start", "complete", "no-show"]);
 
 /**
@@ -338,14 +317,3 @@ export function takeAt(desk) {
   deskFor.value = null;
   return take(waits.name, waits.one, { desk_id: desk.id });
 }
-
-let toastTimer = 0;
-
-/** @param {Toast} word */
-export function say(word) {
-  clearTimeout(toastTimer);
-  toast.value = word;
-  toastTimer = setTimeout(() => (toast.value = null), word.kind === "problem" ? 9_000 : 7_000);
-}
-
-export const hush = () => void (toast.value = null);

@@ -16,6 +16,7 @@ import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, act, newKey } from "../shared/api.js";
 import { serverNow } from "../shared/clock.js";
+import { disconnect } from "../shared/connection.js";
 import { whomFor } from "../shared/forwhom.js";
 import { user } from "../shared/session.js";
 import { store } from "../shared/ui.js";
@@ -83,7 +84,7 @@ export function end() {
   if (!link) return;
   holding.release();
   times.peek()?.stop();
-  link.close();
+  disconnect();
   link = null;
   times.value = null;
   catalogue.value = null;

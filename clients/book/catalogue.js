@@ -34,6 +34,13 @@ export async function loadCatalogue() {
   }
 }
 
+/** Begin once it is known what can be booked, if whoever signed in is still there. @param {() => void} begin */
+export const whenKnown = (begin) => async () => {
+  const id = user.peek()?.id;
+  await loadCatalogue();
+  if (catalogue.peek() && user.peek()?.id === id) begin();
+};
+
 /** @param {number | null} id */
 export const doctorBy = (id) => catalogue.value?.doctors.find((one) => one.id === id);
 /** @param {number | null | undefined} id */

@@ -2,15 +2,14 @@
 /** Owns what the pages for booking share: their head, the way between them, a word when the link is gone, signing in. */
 import { useState } from "preact/hooks";
 
-import { now } from "../shared/clock.js";
 import { CodeSignIn } from "../shared/codesignin.js";
-import { span, t } from "../shared/i18n.js";
+import { Stale } from "../shared/connection.js";
+import { t } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { html } from "../shared/ui.js";
 import { catalogue, loadCatalogue, missing } from "./catalogue.js";
-import { freshAt, stale } from "./link.js";
 
 /** @param {{title: string, current: "book" | "mine", testid: string, children?: any}} props */
 export function Shell({ title, current, testid, children }) {
@@ -31,15 +30,10 @@ export function Shell({ title, current, testid, children }) {
           ? html`<a href="/appointments" aria-current=${current === "mine" ? "page" : undefined}>${t("mine.title")}</a>`
           : html`<a href="/bookings">${t("bookings.title")}</a><a href="/reception">${t("reception.title")}</a>`}
       </nav>
-      ${stale.value && html`<${Stale} />`}
+      <${Stale} />
       ${children}
     </div>
   `;
-}
-
-function Stale() {
-  void now.value;
-  return html`<p class="banner is-stale" role="alert">${t("console.stale", { age: span((Date.now() - freshAt.value) / 1_000) })}</p>`;
 }
 
 /** Patients come in by a code sent to them; those who work here by their password. @param {{title: string}} props */

@@ -11,8 +11,9 @@ import { Problem, get } from "../shared/api.js";
 import { clockTime, fullDate, has, longDate, stamp, t } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { html } from "../shared/ui.js";
+import { hush, toast } from "../shared/word.js";
 import { Notices } from "./notices.js";
-import { bulk, found, hush, pending, step, take, toast } from "./work.js";
+import { bulk, found, pending, step, take } from "./work.js";
 
 /** The sheet that is open, as a function that draws it. */
 export const sheet = signal(/** @type {(() => any) | null} */ (null));

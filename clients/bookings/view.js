@@ -7,15 +7,16 @@
 import { useEffect, useRef } from "preact/hooks";
 
 import { AccountButton, AccountSheet } from "../shared/account.js";
-import { coarse } from "../shared/clock.js";
-import { clockTime, dayName, number, span, t, zone } from "../shared/i18n.js";
+import { Stale } from "../shared/connection.js";
+import { clockTime, dayName, number, t, zone } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { dayOf, plusDays } from "../shared/times.js";
 import { html } from "../shared/ui.js";
+import { Word } from "../shared/word.js";
 import { CancelMany, Detail, ask, sheet } from "./detail.js";
-import { BULK, allChosen, bulk, busy, catalogue, choose, chooseAll, chosen, filters, freshAt, hush, listed, load, loadSoon, next, pending, problem, results, save, set, stale, step, text, toast, today } from "./work.js";
+import { BULK, allChosen, bulk, busy, catalogue, choose, chooseAll, chosen, filters, listed, load, loadSoon, next, pending, problem, results, save, set, text, today, undo } from "./work.js";
 
 const STATES = ["pending", "confirmed", "checked_in", "in_progress", "completed", "no_show", "cancelled", "rejected", "rescheduled"];
 
@@ -26,7 +27,7 @@ export function Bookings() {
   return html`
     <div class="bookings">
       <${Head} />
-      ${stale.value && html`<p class="banner is-stale" role="status">${t("link.stale")} · ${t("link.age", { age: span((coarse.value - freshAt.value) / 1_000) })}</p>`}
+      <${Stale} />
       <main class="bookings-main">
         <${Asked} />
         <div role="alert">${problem.value && html`<p class="problem">${problem.value}</p>`}</div>
@@ -34,7 +35,7 @@ export function Bookings() {
         ${listed.value === null ? !problem.value && html`<p class="list-empty">${t("link.connecting")}</p>` : html`<${Table} rows=${listed.value} />`}
         <${More} />
       </main>
-      <${Word} />
+      <${Word} sheet=${sheet.value !== null} onUndo=${undo} />
       ${sheet.value?.()}
       <${AccountSheet} />
     </div>
@@ -179,19 +180,4 @@ function More() {
   }, [next.value, busy.value]);
   if (!next.value || listed.value === null) return null;
   return html`<p class="more-line" ref=${ref}><button class="button" type="button" aria-busy=${busy.value} onClick=${() => load(true)}>${busy.value ? t("console.working") : t("bookings.more", { n: number(50) })}</button></p>`;
-}
-
-function Word() {
-  const word = toast.value;
-  return html`
-    <div class="toasts" role="status" aria-live="polite">
-      ${word &&
-      !(sheet.value && word.kind === "problem") &&
-      html`<div class=${`toast ${word.kind === "problem" ? "is-problem" : ""}`}>
-        <span>${word.text}</span>
-        ${word.undo !== null && html`<button class="button" type="button" onClick=${() => step("undo", `/appointments/${word.undo}/undo`)}>${t("console.undo")}</button>`}
-        <button class="button" type="button" aria-label=${t("console.close")} onClick=${hush}>×</button>
-      </div>`}
-    </div>
-  `;
 }

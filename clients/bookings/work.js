@@ -10,22 +10,20 @@
  * @import {Envelope} from "../shared/wire.js"
  * @typedef {{appointment: DoctorAppointment, doctor_name: string | null, specialty_name: string | null, location_name: string, currency: string | null}} Listed
  * @typedef {{doctors: string[], location: string, states: string[], visit: string, mode: string, source: string, payment: string, kind: string, from: string, to: string, order: "soonest" | "latest"}} Filters
- * @typedef {{text: string, kind: "done" | "problem", undo: number | null}} Toast
  * @typedef {{institution: {id: number, zone: string}, doctors: {id: number, name: string}[], locations: {id: number, name: string}[], visit_types: {id: number, name: string}[]}} Catalogue
  */
 import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, act, get, request } from "../shared/api.js";
 import { serverNow } from "../shared/clock.js";
+import { connect, disconnect } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
-import { renew } from "../shared/reload.js";
-import { resume, user } from "../shared/session.js";
-import { Link } from "../shared/socket.js";
+import { user } from "../shared/session.js";
 import { dayOf } from "../shared/times.js";
+import { hush, say } from "../shared/word.js";
 
 const LIMIT = 50;
 const SOON_MS = 400;
-const LEFT_MS = 60_000;
 /** A socket follows so many streams at most; with more doctors than that, the list is asked for anew now and then. */
 const FOLLOWED = 80;
 const ANEW_MS = 15_000;
@@ -39,10 +37,7 @@ export const text = signal("");
 export const chosen = signal(/** @type {Set<number>} */ (new Set()));
 /** What became of each of those chosen last: its problem, or "" where it was done. */
 export const results = signal(/** @type {Map<number, string>} */ (new Map()));
-export const toast = signal(/** @type {Toast | null} */ (null));
 export const pending = signal("");
-export const stale = signal(false);
-export const freshAt = signal(Date.now());
 
 // Filters, in the address
 
@@ -145,11 +140,11 @@ export async function save() {
   pending.value = "export";
   try {
     const reply = await request("POST", "/appointments/export", { body: question(), file: true });
-    const link_ = document.createElement("a");
-    link_.href = URL.createObjectURL(reply);
-    link_.download = `appointments-${today()}.csv`;
-    link_.click();
-    setTimeout(() => URL.revokeObjectURL(link_.href), 10_000);
+    const saved = document.createElement("a");
+    saved.href = URL.createObjectURL(reply);
+    saved.download = `appointments-${today()}.csv`;
+    saved.click();
+    setTimeout(() => URL.revokeObjectURL(saved.href), 10_000);
   } catch (error) {
     refuse(error);
   } finally {
@@ -159,8 +154,6 @@ export async function save() {
 
 // The link
 
-/** @type {Link | null} */
-let link = null;
 /** @type {Map<number, Feed>} */
 const feeds = new Map();
 
@@ -182,31 +175,25 @@ export async function begin() {
 
 /** End: somebody else may sit down here. */
 export function end() {
-  link?.close();
-  link = null;
+  disconnect();
+  hush();
   feeds.clear();
-  catalogue.value = listed.value = toast.value = null;
+  catalogue.value = listed.value = null;
   chosen.value = new Set();
   results.value = new Map();
   text.value = problem.value = pending.value = "";
 }
 
 function follow() {
-  const made = (link ??= new Link({ auth: () => ({}), onDenied: resume, onHello: (hello) => void renew(hello.build, idle) }));
-  effect(() => void (stale.value = made.stale.value));
-  effect(() => void (freshAt.value = made.freshAt.value));
+  const link = connect(() => pending.peek() === "" && chosen.peek().size === 0);
   const own = user.peek()?.role === "doctor" ? [user.peek()?.doctor_id ?? 0] : (catalogue.peek()?.doctors ?? []).map((one) => one.id);
-  for (const id of own.slice(0, FOLLOWED)) if (!feeds.has(id)) feeds.set(id, made.follow(`doctor:${id}`, happened, () => unheard.add(id)));
+  for (const id of own.slice(0, FOLLOWED)) if (!feeds.has(id)) feeds.set(id, link.follow(`doctor:${id}`, happened, () => unheard.add(id)));
   if (own.length > FOLLOWED) unheard.add(0);
 }
 
 /** Doctors whose stream is not ours to follow: what changes with them is asked for now and then. */
 const unheard = new Set();
 setInterval(() => unheard.size > 0 && !document.hidden && catalogue.peek() && loadSoon(), ANEW_MS);
-
-let touchedAt = Date.now();
-for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => (touchedAt = Date.now()));
-const idle = () => pending.peek() === "" && chosen.peek().size === 0 && document.querySelector("dialog[open]") === null && (document.hidden || Date.now() - touchedAt > LEFT_MS);
 
 /**
  * @param {Envelope[]} events
@@ -260,6 +247,9 @@ export async function step(name, path, body = {}, undo = null) {
   }
 }
 
+/** Take back what was last done with an appointment. @param {number} id */
+export const undo = (id) => step("undo", `/appointments/${id}/undo`);
+
 const CAN_UNDO = new Set(["confirm", "reject", "cancel", "check-in", "start", "complete", "no-show"]);
 
 /**
@@ -306,14 +296,3 @@ export function choose(id) {
 
 export const allChosen = computed(() => (listed.value?.length ?? 0) > 0 && (listed.value ?? []).every((one) => chosen.value.has(one.appointment.appointment)));
 export const chooseAll = () => void (chosen.value = allChosen.peek() ? new Set() : new Set(listed.peek()?.map((one) => one.appointment.appointment)));
-
-let toastTimer = 0;
-
-/** @param {Toast} word */
-export function say(word) {
-  clearTimeout(toastTimer);
-  toast.value = word;
-  toastTimer = setTimeout(() => (toast.value = null), word.kind === "problem" ? 9_000 : 7_000);
-}
-
-export const hush = () => void (toast.value = null);

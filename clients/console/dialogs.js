@@ -11,7 +11,8 @@ import { useState } from "preact/hooks";
 import { t } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { html, titled } from "../shared/ui.js";
-import { hush, pending, place, queue, queues, step, ticketStep, toast, waiting } from "./work.js";
+import { hush, toast } from "../shared/word.js";
+import { pending, place, queue, queues, step, ticketStep, waiting } from "./work.js";
 
 export const dialog = signal(/** @type {{kind: Kind, ticket: StaffTicket | null} | null} */ (null));
 

@@ -1,13 +1,8 @@
 // @ts-check
 /** Owns the console's start and its keyboard: one key a step, never while somebody is typing or answering. */
-import { effect } from "@preact/signals";
-
-import { t } from "../shared/i18n.js";
 import { letter } from "../shared/keys.js";
-import { useOwn } from "../shared/language.js";
-import { recover } from "../shared/reload.js";
-import { resume, user } from "../shared/session.js";
-import { html, mount } from "../shared/ui.js";
+import { user } from "../shared/session.js";
+import { start } from "../shared/start.js";
 import { open } from "./dialogs.js";
 import { Console } from "./view.js";
 import { begin, callNext, choosing, end, mine, place, ticketStep, undo } from "./work.js";
@@ -39,36 +34,19 @@ function onKey(event) {
   else if (pressed === "t") open("transfer", ticket);
 }
 
-/** @param {unknown} error */
-function failed(error) {
-  console.error(error);
-  void recover();
-}
-
 /** After a press with the mouse the focus would stay on that button, and the space bar would press it again. */
 function onPressed(/** @type {MouseEvent} */ event) {
   const button = /** @type {HTMLElement | null} */ (event.target)?.closest("button");
   if (event.detail > 0 && button && !button.closest("dialog, form")) button.blur();
 }
 
-async function start() {
-  addEventListener("unhandledrejection", (event) => console.error(event.reason));
-  await useOwn();
-  effect(() => void (document.title = `${t("console.title")} · ${t("app.name")}`));
-  mount(html`<${Console} />`, { fallback: html`<main class="calm-screen"><h1>${t("fault.title")}</h1><p>${t("fault.page")}</p></main>`, onError: failed });
-  document.documentElement.dataset.started = "yes";
-  addEventListener("keydown", onKey);
-  addEventListener("click", onPressed);
-  /** @type {number | null} */
-  let seated = null;
-  effect(() => {
-    const id = user.value?.id ?? null;
-    if (id === seated) return;
-    seated = id;
-    end();
-    if (id !== null) void begin();
-  });
-  await resume();
-}
-
-void start();
+void start({
+  view: Console,
+  title: "console.title",
+  begin,
+  end,
+  drawn: () => {
+    addEventListener("keydown", onKey);
+    addEventListener("click", onPressed);
+  },
+});

@@ -8,14 +8,16 @@ import { useEffect, useState } from "preact/hooks";
 
 import { AccountButton, AccountSheet } from "../shared/account.js";
 import { coarse, now } from "../shared/clock.js";
+import { Stale } from "../shared/connection.js";
 import { Alarms, EmergencyButton, EmergencySheet } from "../shared/emergency.js";
 import { clockTime, has, number, span, t, timer } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { html, titled } from "../shared/ui.js";
+import { Word } from "../shared/word.js";
 import { Dialogs, dialog, open } from "./dialogs.js";
-import { blocked, callNext, choosing, demo, deskName, emergencies, freshAt, held, hush, loaded, mine, others, pending, place, queue, queueItem, queues, resting, setDemo, shown, stale, stats, take, ticketStep, toast, undo, waiting, why } from "./work.js";
+import { blocked, callNext, choosing, demo, deskName, emergencies, held, loaded, mine, others, pending, place, queue, queueItem, queues, resting, setDemo, shown, stats, take, ticketStep, undo, waiting, why } from "./work.js";
 
 export function Console() {
   if (user.value === undefined) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
@@ -67,7 +69,7 @@ function Desk() {
   return html`
     <div class="desk">
       <${Head} />
-      ${stale.value && html`<${Stale} />`}
+      <${Stale} />
       <${Alarms} list=${emergencies.value} />
       ${demo.value && html`<${Demo} />`}
       <main class="desk-main">
@@ -82,7 +84,7 @@ function Desk() {
           <${Few} title=${t("console.others.title")} list=${others.value} />
         </div>
       </main>
-      <${Word} />
+      <${Word} sheet=${dialog.value !== null} onUndo=${undo} hint="U" />
       <${Dialogs} />
       <${EmergencySheet} locations=${queueItem.value ? [{ id: queueItem.value.location_id, name: queueItem.value.location }] : []} />
       <${AccountSheet} />
@@ -113,11 +115,6 @@ function Head() {
       </div>
     </header>
   `;
-}
-
-function Stale() {
-  void now.value;
-  return html`<p class="banner is-stale" role="alert">${t("console.stale", { age: span((Date.now() - freshAt.value) / 1_000) })}</p>`;
 }
 
 function Demo() {
@@ -334,20 +331,5 @@ function Few({ title, list }) {
         )}
       </ul>
     </section>
-  `;
-}
-
-function Word() {
-  // A refusal while a sheet is open is told in the sheet: out here it would lie behind it.
-  const word = dialog.value && toast.value?.kind === "problem" ? null : toast.value;
-  return html`
-    <div class="toasts" role=${word?.kind === "problem" ? "alert" : "status"} aria-live=${word?.kind === "problem" ? "assertive" : "polite"}>
-      ${word &&
-      html`<div class=${`toast is-${word.kind}`} key=${word.text}>
-        <p>${word.text}</p>
-        ${word.undo && html`<button class="button" type="button" onClick=${undo}>${t("console.undo")} <kbd aria-hidden="true">U</kbd></button>`}
-        <button class="button quiet" type="button" aria-label=${t("console.close")} onClick=${hush}>×</button>
-      </div>`}
-    </div>
   `;
 }

@@ -8,39 +8,32 @@
  * @import {Feed} from "../shared/socket.js"
  * @import {ShownBoard, QueueItem, Rows, StaffQueue, StaffTicket, Stats} from "../shared/wire.js"
  * @typedef {{queue: number, desk: number}} Place
- * @typedef {{text: string, kind: "done" | "problem", undo: number | null}} Toast
  */
-import { computed, effect, signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 
 import { Problem, act, get, request } from "../shared/api.js";
 import { now } from "../shared/clock.js";
+import { connect, disconnect, refused, stale } from "../shared/connection.js";
 import { clockTime, has, t } from "../shared/i18n.js";
-import { renew } from "../shared/reload.js";
-import { resume, user } from "../shared/session.js";
-import { Link } from "../shared/socket.js";
+import { user } from "../shared/session.js";
 import { store } from "../shared/ui.js";
+import { hush, say, toast } from "../shared/word.js";
 
 /** A board that hasn't shown a call by then is named. */
 const LATE_MS = 4_000;
 /** After a call the button rests for a moment: a bouncing finger must not call two. */
 const REST_MS = 350;
 const STATS_MS = 30_000;
-/** Untouched for so long, the page may reload onto a new build. */
-const LEFT_MS = 60_000;
 
 const kept = store();
 
 export const queues = signal(/** @type {QueueItem[] | null} */ (null));
 export const place = signal(/** @type {Place | null} */ (null));
 export const choosing = signal(false);
-export const toast = signal(/** @type {Toast | null} */ (null));
 /** The step under way. */
 export const pending = signal(/** @type {{name: string, ticket: number | null} | null} */ (null));
 export const stats = signal(/** @type {Stats | null} */ (null));
 export const demo = signal(/** @type {{state: "playing" | "paused", speed: number} | null} */ (null));
-export const stale = signal(false);
-export const freshAt = signal(Date.now());
-export const linked = signal(false);
 
 const staffFeed = signal(/** @type {Feed | null} */ (null));
 const shownFeed = signal(/** @type {Feed | null} */ (null));
@@ -96,9 +89,6 @@ export const shown = computed(() => {
   };
 });
 
-/** @type {Link | null} */
-let link = null;
-
 /** Begin for the one who has signed in: their queues, the remembered place, the link. */
 export async function begin() {
   queues.value = null;
@@ -114,10 +104,10 @@ export async function begin() {
 
 /** End: somebody else may sit down here. */
 export function end() {
-  link?.close();
-  link = null;
+  disconnect();
+  hush();
   staffFeed.value = shownFeed.value = doctorFeed.value = null;
-  place.value = queues.value = stats.value = toast.value = pending.value = null;
+  place.value = queues.value = stats.value = pending.value = null;
   choosing.value = false;
 }
 
@@ -160,37 +150,16 @@ export function take(where) {
   place.value = where;
   choosing.value = false;
   kept.set("callboard.place", JSON.stringify(where));
-  link ??= connect();
+  const link = connect(() => pending.peek() === null);
   const own = user.peek()?.doctor_id;
   if (own) doctorFeed.value ??= link.follow(`doctor:${own}`);
   if (before?.queue === where.queue && staffFeed.peek()) return;
   staffFeed.peek()?.stop();
   shownFeed.peek()?.stop();
   stats.value = null;
-  staffFeed.value = link.follow(`staff:${where.queue}`, (events) => events.length > 0 && statsSoon(), refused);
+  staffFeed.value = link.follow(`staff:${where.queue}`, (events) => events.length > 0 && statsSoon(), (problem) => refused(problem, () => void loadQueues().then(() => (choosing.value = true))));
   shownFeed.value = link.follow(`shown:${where.queue}`);
   void loadStats();
-}
-
-function connect() {
-  const made = new Link({ auth: () => ({}), onDenied: resume, onHello: (hello) => void renew(hello.build, idle) });
-  effect(() => void (stale.value = made.stale.value));
-  effect(() => void (freshAt.value = made.freshAt.value));
-  effect(() => void (linked.value = made.connected.value));
-  return made;
-}
-
-let touchedAt = Date.now();
-for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => (touchedAt = Date.now()));
-
-/** Nobody is at it, and nothing would be lost by a reload. */
-const idle = () =>
-  pending.peek() === null && document.querySelector("dialog[open]") === null && (document.hidden || Date.now() - touchedAt > LEFT_MS);
-
-/** @param {import("../shared/wire.js").ProblemBody} problem */
-function refused(problem) {
-  if (problem.code === "not-authenticated") user.value = null;
-  else if (problem.code === "not-allowed" || problem.code === "not-found") void loadQueues().then(() => (choosing.value = true));
 }
 
 let statsTimer = 0;
@@ -247,17 +216,6 @@ export async function step(name, path, body = {}, { ticket = null, token = "", u
     pending.value = null;
   }
 }
-
-let toastTimer = 0;
-
-/** @param {Toast} word */
-export function say(word) {
-  clearTimeout(toastTimer);
-  toast.value = word;
-  toastTimer = setTimeout(() => (toast.value = null), word.kind === "problem" ? 9_000 : 7_000);
-}
-
-export const hush = () => void (toast.value = null);
 
 /** "Call next" has just been pressed. */
 export const resting = signal(false);

@@ -20,6 +20,7 @@ import { connect } from "../book/link.js";
 import { Times } from "../book/times.js";
 import { Problem, act, get, newKey } from "../shared/api.js";
 import { coarse } from "../shared/clock.js";
+import { disconnect } from "../shared/connection.js";
 import { t } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 import { store } from "../shared/ui.js";
@@ -86,7 +87,7 @@ export function begin() {
 export function end() {
   if (!link) return;
   close();
-  link.close();
+  disconnect();
   link = null;
   feed.value = times.value = null;
   told.value = false;

@@ -12,9 +12,10 @@
 import { computed, effect, signal } from "@preact/signals";
 
 import { t } from "../shared/i18n.js";
+import { say } from "../shared/word.js";
 import { chosen, columnOf, find } from "./desk.js";
 import { landing, rankAt } from "./moves.js";
-import { begin, bringBack, nameOf, said, say, transfer } from "./steps.js";
+import { begin, bringBack, nameOf, said, transfer } from "./steps.js";
 
 const THRESHOLD_PX = 6;
 const EDGE_PX = 56;

@@ -15,16 +15,13 @@ import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, get } from "../shared/api.js";
 import { setServerTime } from "../shared/clock.js";
+import { connect, disconnect, refused, stale } from "../shared/connection.js";
 import { zone } from "../shared/i18n.js";
-import { renew } from "../shared/reload.js";
-import { resume, user } from "../shared/session.js";
-import { Link } from "../shared/socket.js";
+import { user } from "../shared/session.js";
 import { store } from "../shared/ui.js";
 import { byRank, settled, withMoves } from "./moves.js";
 
 const OVERVIEW_MS = 30_000;
-/** Untouched for so long, the page may reload onto a new build. */
-const LEFT_MS = 60_000;
 /** A step that the streams don't show by then, though the server took it: somebody else has changed the ticket since. */
 const SETTLE_MS = 4_000;
 
@@ -33,8 +30,6 @@ const kept = store();
 export const queues = signal(/** @type {QueueItem[] | null} */ (null));
 export const location = signal(/** @type {number | null} */ (null));
 export const overview = signal(/** @type {Overview | null} */ (null));
-export const stale = signal(false);
-export const freshAt = signal(Date.now());
 export const filter = signal(/** @type {Filter} */ ({ queue: null, department: "", doctor: null, urgency: "" }));
 export const moves = signal(/** @type {readonly Move[]} */ ([]));
 /** Set by what would be lost by a reload. */
@@ -111,9 +106,6 @@ export function find(ticket) {
   return null;
 }
 
-/** @type {Link | null} */
-let link = null;
-
 /** Begin for the one who has signed in: their queues, the remembered location, the link. */
 export async function begin() {
   await loadQueues();
@@ -124,8 +116,7 @@ export async function begin() {
 
 /** End: somebody else may sit down here. */
 export function end() {
-  link?.close();
-  link = null;
+  disconnect();
   feeds.value = new Map();
   queues.value = location.value = overview.value = null;
   moves.value = [];
@@ -165,31 +156,11 @@ export function settle(id) {
 
 /** Follow the queues of this location and no others. */
 function follow() {
-  const made = (link ??= connect());
+  const link = connect(() => moves.peek().length === 0 && !busy.peek());
   const before = feeds.peek();
   const wanted = new Set(here.peek().map((one) => one.id));
   for (const [id, feed] of before) if (!wanted.has(id)) feed.stop();
-  feeds.value = new Map([...wanted].map((id) => [id, before.get(id) ?? made.follow(`staff:${id}`, (events) => events.length > 0 && soon(), refused)]));
-}
-
-function connect() {
-  const made = new Link({ auth: () => ({}), onDenied: resume, onHello: (hello) => void renew(hello.build, idle) });
-  effect(() => void (stale.value = made.stale.value));
-  effect(() => void (freshAt.value = made.freshAt.value));
-  return made;
-}
-
-let touchedAt = Date.now();
-for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => (touchedAt = Date.now()));
-
-/** Nobody is at it, and nothing would be lost by a reload. */
-const idle = () =>
-  moves.peek().length === 0 && !busy.peek() && document.querySelector("dialog[open]") === null && (document.hidden || Date.now() - touchedAt > LEFT_MS);
-
-/** @param {import("../shared/wire.js").ProblemBody} problem */
-function refused(problem) {
-  if (problem.code === "not-authenticated") user.value = null;
-  else if (problem.code === "not-allowed" || problem.code === "not-found") void loadQueues().then(follow);
+  feeds.value = new Map([...wanted].map((id) => [id, before.get(id) ?? link.follow(`staff:${id}`, (events) => events.length > 0 && soon(), (problem) => refused(problem, () => void loadQueues().then(follow)))]));
 }
 
 let overviewTimer = 0;

@@ -2,12 +2,9 @@
 /** Owns reception's start and its keyboard: one key a step, never while somebody is typing or answering. */
 import { effect } from "@preact/signals";
 
-import { t } from "../shared/i18n.js";
 import { letter } from "../shared/keys.js";
-import { useOwn } from "../shared/language.js";
-import { recover } from "../shared/reload.js";
-import { resume, user } from "../shared/session.js";
-import { html, mount } from "../shared/ui.js";
+import { user } from "../shared/session.js";
+import { start } from "../shared/start.js";
 import { carry, carryKey, pickUp } from "./carry.js";
 import { begin, end, find } from "./desk.js";
 import { walk } from "./lines.js";
@@ -104,33 +101,21 @@ function reach(half, selector) {
   requestAnimationFrame(focus);
 }
 
-/** @param {unknown} error */
-function failed(error) {
-  console.error(error);
-  void recover();
-}
+/** Nothing of a registration is left for whoever sits down next. */
+const leave = () => {
+  end();
+  restart();
+};
 
-async function start() {
-  addEventListener("unhandledrejection", (event) => console.error(event.reason));
-  await useOwn();
-  effect(() => void (document.title = `${t("reception.title")} · ${t("app.name")}`));
-  mount(html`<${Reception} />`, { fallback: html`<main class="calm-screen"><h1>${t("fault.title")}</h1><p>${t("fault.page")}</p></main>`, onError: failed });
-  document.documentElement.dataset.started = "yes";
-  addEventListener("keydown", onKey);
-  addEventListener("keyup", onKeyUp);
-  // A ticket shown anew is shown where it can be seen.
-  effect(() => void (phase.value === "slip" && (tab.value = "register")));
-  /** @type {number | null} */
-  let seated = null;
-  effect(() => {
-    const id = user.value?.id ?? null;
-    if (id === seated) return;
-    seated = id;
-    end();
-    restart();
-    if (id !== null) void begin();
-  });
-  await resume();
-}
-
-void start();
+void start({
+  view: Reception,
+  title: "reception.title",
+  begin,
+  end: leave,
+  drawn: () => {
+    addEventListener("keydown", onKey);
+    addEventListener("keyup", onKeyUp);
+    // A ticket shown anew is shown where it can be seen.
+    effect(() => void (phase.value === "slip" && (tab.value = "register")));
+  },
+});

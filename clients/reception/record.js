@@ -14,10 +14,11 @@ import { fullDate, t } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 import { Sheet } from "../shared/sheet.js";
 import { html } from "../shared/ui.js";
+import { say } from "../shared/word.js";
 import { birthIn } from "./birth.js";
 import { columnOf } from "./desk.js";
 import { PHONE, faultIn, patient } from "./registration.js";
-import { nameOf, say } from "./steps.js";
+import { nameOf } from "./steps.js";
 
 export const correcting = signal(/** @type {Record | null} */ (null));
 /** The queue whose state is asked. */

@@ -11,11 +11,12 @@ import { Problem } from "../shared/api.js";
 import { t } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { html, store } from "../shared/ui.js";
+import { say } from "../shared/word.js";
 import { asking, rest } from "./carry.js";
 import { takeAway } from "./desk.js";
 import { Correct, Decide, correcting, deciding } from "./record.js";
 import { renew } from "./registration.js";
-import { finish, say, step } from "./steps.js";
+import { finish, step } from "./steps.js";
 
 const kept = store();
 /** Reasons that are one key away; the last one used stands ready. */

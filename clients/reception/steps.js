@@ -5,7 +5,6 @@
  * Invariant: the steps of one ticket are sent one after the other, so two quick ones never overtake each other.
  *
  * @import {StaffTicket} from "../shared/wire.js"
- * @typedef {{text: string, kind: "done" | "problem", undo: number | null}} Toast
  * @typedef {{ticket: StaffTicket, from: number, to?: number, change?: Partial<StaffTicket>}} What
  */
 import { signal } from "@preact/signals";
@@ -14,26 +13,16 @@ import { Problem, act } from "../shared/api.js";
 import { t } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 import { titled } from "../shared/ui.js";
+import { hush, say, toast } from "../shared/word.js";
 import { answered, columnOf, lay, takeAway } from "./desk.js";
 import { landing, rankAt } from "./moves.js";
 
-export const toast = signal(/** @type {Toast | null} */ (null));
-/** What a screen reader is told, besides the toast. */
+/** What a screen reader is told, besides the word on the screen. */
 export const said = signal("");
 
-let toastTimer = 0;
 let numbers = 0;
 /** @type {Map<number, Promise<unknown>>} */
 const last = new Map();
-
-/** @param {Toast} word */
-export function say(word) {
-  clearTimeout(toastTimer);
-  toast.value = word;
-  toastTimer = setTimeout(() => (toast.value = null), word.kind === "problem" ? 9_000 : 7_000);
-}
-
-export const hush = () => void (toast.value = null);
 
 /** @param {number} queue */
 export const nameOf = (queue) => {

@@ -3,19 +3,20 @@
 import { signal } from "@preact/signals";
 
 import { AccountButton, AccountSheet } from "../shared/account.js";
-import { now } from "../shared/clock.js";
+import { Stale } from "../shared/connection.js";
 import { Alarms, EmergencyButton, EmergencySheet, useEmergencies } from "../shared/emergency.js";
-import { number, span, t } from "../shared/i18n.js";
+import { number, t } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { html, titled } from "../shared/ui.js";
+import { Word } from "../shared/word.js";
 import { useArrival } from "./arrival.js";
-import { chosen, columns, departments, doctors, filter, freshAt, here, location, locations, queues, settle, stale } from "./desk.js";
+import { chosen, columns, departments, doctors, filter, here, location, locations, queues, settle } from "./desk.js";
 import { Paper, Registration } from "./form.js";
 import { Lines } from "./lines.js";
 import { Sheets, help } from "./sheets.js";
-import { hush, said, toast, undo } from "./steps.js";
+import { said, undo } from "./steps.js";
 
 /** On a phone one of the two is shown. */
 export const tab = signal(/** @type {"register" | "queues"} */ ("register"));
@@ -29,7 +30,7 @@ export function Reception() {
   return html`
     <div class="reception" data-tab=${tab.value}>
       <${Head} />
-      ${stale.value && html`<${Stale} />`}
+      <${Stale} />
       <${Help} />
       <nav class="tabs" aria-label=${t("reception.title")}>
         ${/** @type {const} */ (["register", "queues"]).map((one) => html`<button key=${one} class="button" type="button" aria-pressed=${tab.value === one} onClick=${() => (tab.value = one)}>${t(`reception.tab.${one}`)}</button>`)}
@@ -43,7 +44,7 @@ export function Reception() {
       </main>
       <p id="move-hint" hidden>${t("reception.move.hint")}</p>
       <p class="aside" role="status" aria-live="assertive" data-testid="reception-said">${said.value}</p>
-      <${Word} />
+      <${Word} onUndo=${() => undo()} hint="U" />
       <${Sheets} />
       <${EmergencySheet} locations=${locations.value} location=${location.value} />
       <${AccountSheet} />
@@ -83,11 +84,6 @@ const Help = () => html`<${Alarms} list=${useEmergencies(location.value)} />`;
 function ArrivalCode() {
   const shown = useArrival(location.value);
   return shown && html`<p class="top-code" data-testid="reception-code"><span>${t("reception.code")}</span> <strong><bdi dir="ltr">${shown}</bdi></strong></p>`;
-}
-
-function Stale() {
-  void now.value;
-  return html`<p class="banner is-stale" role="alert" data-testid="reception-stale">${t("console.stale", { age: span((Date.now() - freshAt.value) / 1_000) })}</p>`;
 }
 
 /** The location's day, and what is to be seen of it. */
@@ -139,17 +135,3 @@ const Select = ({ label, value, options, onChange }) => html`
     </select>
   </label>
 `;
-
-function Word() {
-  const word = toast.value;
-  return html`
-    <div class="toasts" role=${word?.kind === "problem" ? "alert" : "status"} aria-live=${word?.kind === "problem" ? "assertive" : "polite"}>
-      ${word &&
-      html`<div class=${`toast is-${word.kind}`} key=${word.text} data-testid="reception-toast">
-        <p>${word.text}</p>
-        ${word.undo && html`<button class="button" type="button" onClick=${() => void undo()}>${t("console.undo")} <kbd aria-hidden="true">U</kbd></button>`}
-        <button class="button quiet" type="button" aria-label=${t("console.close")} onClick=${hush}>×</button>
-      </div>`}
-    </div>
-  `;
-}

@@ -12,7 +12,8 @@ import { clockTime, datePart, dayTitle, t, zone } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { instant, plusDays } from "../shared/times.js";
 import { html } from "../shared/ui.js";
-import { arranged, busy, closeSheet, draft, redraw, replace, say, spot, step, toast, today, who } from "./work.js";
+import { say, toast } from "../shared/word.js";
+import { arranged, busy, closeSheet, draft, redraw, replace, spot, step, today, who } from "./work.js";
 
 const MODES = ["both", "in_person", "online"];
 const WEEKDAYS = [0, 1, 2, 3, 4, 5, 6];
@@ -81,7 +82,7 @@ export function BulkSheet() {
 }
 
 /** A blocked period of this doctor's. */
-export const BlockSheet = () => html`<${Block} whose=${[{ value: "own", text: "", scope: { doctor_id: who.peek() } }]} today=${today.peek()} onClose=${closeSheet} onDone=${() => say(t("schedule.block.done"), "done")} />`;
+export const BlockSheet = () => html`<${Block} whose=${[{ value: "own", text: "", scope: { doctor_id: who.peek() } }]} today=${today.peek()} onClose=${closeSheet} onDone=${() => say({ text: t("schedule.block.done"), kind: "done" })} />`;
 
 /** One slot more on a day. @param {{day: string}} props */
 export function OneSheet({ day }) {

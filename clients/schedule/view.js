@@ -6,15 +6,17 @@
  * @import {Slot, Weekly} from "./work.js"
  */
 import { AccountButton, AccountSheet } from "../shared/account.js";
+import { Stale } from "../shared/connection.js";
 import { clockTime, datePart, dayName, fullDate, number, t, zone } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { dayOf, plusDays, wall } from "../shared/times.js";
 import { html } from "../shared/ui.js";
+import { Word } from "../shared/word.js";
 import { BlockSheet, BulkSheet, EndSheet, OneSheet, OverSheet, SessionSheet, SlotSheet } from "./sheets.js";
 import { DAY, STEP, length, minutes, moved, resized, slotsOf } from "./week.js";
-import { arranged, busy, calendar, choose, day, days, discard, doctors, draft, edit, isDoctor, preview, redraw, refusal, replace, save, sheet, shut, spot, stale, toast, today, who } from "./work.js";
+import { arranged, busy, calendar, choose, day, days, discard, doctors, draft, edit, isDoctor, preview, redraw, refusal, replace, save, sheet, shut, spot, today, who } from "./work.js";
 
 /** A weekday's name; 0 is Monday. @param {number} weekday @param {boolean} [short] */
 const weekdayName = (weekday, short = false) => datePart(Date.UTC(2024, 0, 1 + weekday), { weekday: short ? "short" : "long", timeZone: "UTC" });
@@ -26,9 +28,9 @@ export function Schedule() {
   return html`
     <div class="plan">
       <${Head} />
-      ${stale.value && html`<p class="banner is-stale" role="status">${t("link.stale")}</p>`}
+      <${Stale} />
       ${shut.value ? html`<p class="plan-empty">${t("schedule.shut")}</p>` : arranged.value ? html`<main class="plan-main">${draft.value ? html`<${Drafted} />` : html`<${AsItIs} />`}</main>` : html`<p class="plan-empty">${t("link.connecting")}</p>`}
-      <div class="toasts" role="status" aria-live="polite">${toast.value && html`<div class=${`toast ${toast.value.kind === "problem" ? "is-problem" : ""}`}><span>${toast.value.text}</span></div>`}</div>
+      <${Word} sheet=${sheet.value !== null} />
       ${sheet.value?.()}
       <${AccountSheet} />
     </div>

@@ -20,20 +20,18 @@ import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, act, get, request } from "../shared/api.js";
 import { coarse } from "../shared/clock.js";
+import { connect, disconnect } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
-import { renew } from "../shared/reload.js";
-import { resume, user } from "../shared/session.js";
-import { Link } from "../shared/socket.js";
+import { user } from "../shared/session.js";
 import { dayOf, plusDays, weekOf } from "../shared/times.js";
+import { hush, say } from "../shared/word.js";
 
 export const doctors = signal(/** @type {{id: number, name: string}[]} */ ([]));
 export const arranged = signal(/** @type {Arranged | null} */ (null));
 export const draft = signal(/** @type {Draft | null} */ (null));
 export const preview = signal(/** @type {Preview | null} */ (null));
 export const calendar = signal(/** @type {{slots: Slot[], blocks: Block[]} | null} */ (null));
-export const toast = signal(/** @type {{text: string, kind: "done" | "problem"} | null} */ (null));
 export const busy = signal(false);
-export const stale = signal(false);
 export const shut = signal(false);
 /** The sheet that is open, as a function that draws it. */
 export const sheet = signal(/** @type {(() => any) | null} */ (null));
@@ -54,8 +52,6 @@ export const spot = (id) => arranged.value?.locations.find((one) => one.id === i
 
 /** Whether somebody has sat down, and what they may choose from is known. */
 const ready = signal(false);
-/** @type {Link | null} */
-let link = null;
 let feed = /** @type {Feed | null} */ (null);
 let followed = 0;
 
@@ -71,8 +67,9 @@ export async function begin() {
 
 /** End: somebody else may sit down here. */
 export function end() {
-  link?.close();
-  link = feed = null;
+  disconnect();
+  hush();
+  feed = null;
   followed = 0;
   ready.value = false;
   doctors.value = [];
@@ -92,7 +89,7 @@ async function attempt(what) {
     if (!(error instanceof Problem)) throw error;
     if (error.code === "not-authenticated") user.value = null;
     else if (error.code === "not-allowed" && !arranged.peek()) shut.value = true;
-    else say(error.message, "problem");
+    else say({ text: error.message, kind: "problem" });
     return false;
   }
 }
@@ -104,16 +101,8 @@ effect(() => {
   draft.value = preview.value = arranged.value = calendar.value = null;
   shut.value = false;
   feed?.stop();
-  link ??= connect();
-  feed = link.follow(`slots:${id}`, () => soon());
+  feed = connect(() => draft.peek() === null && sheet.peek() === null).follow(`slots:${id}`, () => soon());
 });
-
-function connect() {
-  const idle = () => draft.peek() === null && sheet.peek() === null;
-  const made = new Link({ auth: () => ({}), onDenied: resume, onHello: (hello) => void renew(hello.build, idle) });
-  effect(() => void (stale.value = made.stale.value));
-  return made;
-}
 
 let timer = 0;
 /** Several events of one change are one question. */
@@ -203,18 +192,10 @@ export async function step(path, body, word, then) {
   busy.value = true;
   const done = await attempt(async () => {
     await act(path, body);
-    say(t(word), "done");
+    say({ text: t(word), kind: "done" });
     then?.();
     await load();
   });
   busy.value = false;
   return done;
-}
-
-let toastTimer = 0;
-/** @param {string} text @param {"done" | "problem"} kind */
-export function say(text, kind) {
-  clearTimeout(toastTimer);
-  toast.value = { text, kind };
-  toastTimer = setTimeout(() => (toast.value = null), kind === "problem" ? 9_000 : 5_000);
 }

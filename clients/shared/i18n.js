@@ -72,15 +72,12 @@ export async function load(tag) {
  * @param {readonly string[]} wanted
  */
 export async function use(wanted) {
-  const english = load(FALLBACK);
   let chosen = FALLBACK;
-  for (const tag of wanted) {
-    if (await load(tag)) {
-      chosen = tag;
-      break;
-    }
+  for (const tag of [...wanted, FALLBACK]) {
+    chosen = tag;
+    if (await load(tag)) break;
   }
-  if (!(await english)) throw new Error("no texts");
+  if (!loaded(chosen)) throw new Error("no texts");
   language.value = fileFor(chosen) ?? FALLBACK;
   locale.value = regional(chosen);
   document.documentElement.lang = language.value;
@@ -103,6 +100,17 @@ function regional(tag) {
 /** Whether a language's texts are here. @param {string} tag */
 export const loaded = (tag) => catalogs.has(fileFor(tag) ?? "");
 
+/** Moves once English is here for a language that lacks a text. */
+const arrived = signal(0);
+/** @type {Promise<unknown> | null} */
+let coming = null;
+
+/** A language that says all is all that a page loads: English comes for the first text that one lacks. */
+function lacking() {
+  void arrived.value;
+  coming ??= load(FALLBACK).then((here) => here && (arrived.value += 1));
+}
+
 /**
  * @param {string} key
  * @param {Values} [values]
@@ -111,6 +119,7 @@ export const loaded = (tag) => catalogs.has(fileFor(tag) ?? "");
  */
 export function t(key, values = {}, tag = locale.value) {
   const own = catalogs.get(fileFor(tag) ?? FALLBACK)?.[key];
+  if (own === undefined && fileFor(tag) !== FALLBACK) lacking();
   const message = own ?? catalogs.get(FALLBACK)?.[key];
   return message === undefined ? key : format(message, values, own === undefined ? FALLBACK : tag);
 }
