@@ -1,0 +1,103 @@
+"""What patients are told, in real browsers: an institution's words, wishes, news on one's page, links in letters."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from server.access import Role
+from tests.conftest import Postgres, Redis
+from tests.diary import open_books, patient, signed_in
+from tests.pages import Served, served, visiting
+from tests.test_mine import booked
+from tests.test_notices_sending import Recorder, post_of
+from tests.world import World
+from workers.notices import send_due
+from workers.senders.app import AppSender
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
+    """A served clinic whose doctors can be booked."""
+    url = postgres.fresh()
+    async with served(url, redis_server.fresh()) as clinic:
+        await open_books(clinic.world)
+        yield clinic
+    postgres.drop(url)
+
+
+async def pending(world: World, patient_id: int) -> list[str]:
+    """The kinds of what waits to be sent to somebody."""
+    rows = await world.pool.fetch(
+        "select kind from notices where patient_id = $1 and state = 'pending' and channel <> 'app' order by id",
+        patient_id,
+    )
+    return [row["kind"] for row in rows]
+
+
+async def token_of(world: World, kind: str) -> str:
+    """The end of the links in somebody's message."""
+    row = await world.pool.fetchrow("select id, opens from notices where kind = $1 and channel = 'email'", kind)
+    assert row is not None
+    return f"{row['id']}.{row['opens'].hex}"
+
+
+async def test_an_admin_says_it_in_their_own_words_and_a_bomb_is_not_kept(browser: Browser, clinic: Served) -> None:
+    token = await clinic.world.account(Role.admin, "admin@clinic.test")
+    async with visiting(browser) as office:
+        page = await signed_in(office, clinic, token, "/admin#/messages")
+        await page.locator(".words-choice select").nth(1).select_option("sms")
+        text = page.locator("[data-testid=text-editor] textarea")
+        await text.fill("{{ 'a' * 10**9 }}")
+        await expect(page.locator(".words-faults li")).to_have_count(1)
+        await expect(page.locator("[data-testid=text-editor] button[type=submit]")).to_be_disabled()
+        await text.fill("Come on {{ when }}. " + "ü" * 150)
+        await expect(page.get_by_test_id("segments")).to_have_text("2 parts")
+        await page.locator("[data-testid=text-editor] button[type=submit]").click()
+        await expect(page.locator(".toast.is-done")).to_be_visible()
+    kept = await clinic.world.pool.fetchval("select body from templates where channel = 'sms'")
+    assert str(kept).startswith("Come on {{ when }}.")
+
+
+async def test_a_patient_takes_reminders_off_and_they_are_gone(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    await clinic.world.pool.execute("update patients set email = 'maya@example.org' where id = $1", who)
+    await booked(clinic, who)
+    assert "reminder" in await pending(clinic.world, who)
+    async with visiting(browser, "phone") as pocket:
+        page = await signed_in(pocket, clinic, token, "/appointments")
+        await page.get_by_test_id("preferences").locator("summary").click()
+        box = page.locator("input[data-topic=reminders][data-channel=email]")
+        await expect(box).to_be_checked()
+        await box.click()
+        await expect(page.get_by_test_id("wishes-said")).not_to_be_empty()
+        await expect(box).not_to_be_checked()
+    assert "reminder" not in await pending(clinic.world, who)
+
+
+async def test_what_one_is_told_comes_up_on_ones_page_until_it_is_put_away(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    async with visiting(browser, "phone") as pocket:
+        page = await signed_in(pocket, clinic, token, "/appointments")
+        await page.wait_for_selector(".nothing")
+        await booked(clinic, who)
+        await send_due(post_of(clinic.world, Recorder(), app=AppSender(clinic.world.store)))
+        told = page.get_by_test_id("told")
+        await expect(told).to_contain_text("Appointment confirmed")
+        await told.locator("button").click()
+        await expect(told).to_have_count(0)
+
+
+async def test_the_link_in_a_letter_ends_them_by_a_press_and_not_by_a_look(browser: Browser, clinic: Served) -> None:
+    who, _ = await patient(clinic.world)
+    await clinic.world.pool.execute("update patients set email = 'maya@example.org' where id = $1", who)
+    await booked(clinic, who)
+    before = await pending(clinic.world, who)
+    async with visiting(browser, "phone") as pocket:
+        page = await pocket.new_page()
+        await page.goto(f"{clinic.url}/unsubscribe/{await token_of(clinic.world, 'reminder')}")
+        await page.wait_for_selector("[data-testid=unsubscribe][data-subscribed=true]")
+        assert await pending(clinic.world, who) == before
+        await page.get_by_test_id("end").click()
+        await page.wait_for_selector("[data-testid=unsubscribe][data-subscribed=false]")
+    assert await pending(clinic.world, who) == ["booking-confirmed"]
