@@ -1,6 +1,8 @@
 """Who may do what: every command, query and stream, for everybody who might ask, over HTTP and over sockets."""
 
-from collections.abc import AsyncIterator, Callable
+import dataclasses
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -269,6 +271,7 @@ class Town:
     queue: int
     patient: int
     everybody: dict[str, Somebody]
+    days: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
 
     async def queue_of(self, world: World) -> int:
         """A new queue that the first doctor alone serves."""
@@ -454,11 +457,12 @@ class Town:
 
     async def ready_to_wait(self, name: str, world: World) -> dict[str, Any] | None:
         """The same for what is asked about the waitlist; None for anything else."""
-        day = str((clinic.now(world) + timedelta(days=2 + next(NUMBERS))).date())
+        if name == "my-waits":
+            return {}
+        # Days on which nothing else is, so that nobody is offered what another test frees.
+        day = str((clinic.now(world) + timedelta(days=1000 + next(self.days))).date())
         wish = {"doctor_id": world.doctors[0], "first_day": day}
         match name:
-            case "my-waits":
-                return {}
             case "search-waitlist":
                 return {"institution_id": world.institution}
             case "waitlist-demand":
@@ -482,10 +486,12 @@ class Town:
     async def offered(self, world: World) -> int:
         """Time of the first doctor that is held for somebody who waits."""
         await world.pool.execute("update waitlist set state = 'left', ended_at = now() where state = 'waiting'")
-        (slot,) = await self.free_slot(world)
-        day = str((await world.pool.fetchval("select starts_at from slots where id = $1", slot)).date())
+        (slot,) = await clinic.slots_of(world, after=timedelta(days=500, hours=next(self.days)))
+        at = await world.pool.fetchval("select starts_at from slots where id = $1", slot)
+        # Near midnight the local day is another.
+        near = {"first_day": str(at.date()), "last_day": str((at + timedelta(days=1)).date())}
         patient = await clinic.patient_of(world)
-        entry = await world.do("join-waitlist", doctor_id=world.doctors[0], first_day=day, patient_id=patient)
+        entry = await world.do("join-waitlist", doctor_id=world.doctors[0], patient_id=patient, **near)
         return int(entry.offer_id)
 
     async def free_slot(self, world: World) -> list[int]:

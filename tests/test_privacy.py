@@ -418,6 +418,7 @@ def test_only_the_staffs_rows_have_fields_for_a_person() -> None:
 OF_STAFF: dict[str, tuple[type[BaseModel], ...]] = {
     "doctor": (events.DoctorAppointment, events.Emergency),
     "admin": (events.Emergency,),
+    "waitlist": (events.StaffWait,),
 }
 """The rows besides a ticket's by which those who work there see somebody, on streams that nobody else may join."""
 OWN: dict[type[BaseModel], set[str]] = {events.PatientAppointment: {"reason"}}

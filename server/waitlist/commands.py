@@ -313,7 +313,8 @@ async def accept(tx: Tx, actor: Actor, ask: OfOffer) -> Booked:
 
     Raises `NotFound`, `NotAllowed`, `OfferExpired`, `OfferAnswered`, `PatientElsewhere`, `DoctorInactive`.
     """
-    return await _accepted(tx, actor, await _entry_of(tx.conn, ask.offer_id), ask.offer_id)
+    found = await _offered(tx.conn, actor, ask.offer_id)
+    return await _accepted(tx, actor, found.id, ask.offer_id)
 
 
 async def accept_by_link(tx: Tx, actor: Actor, ask: ByLink) -> Booked:
@@ -386,6 +387,16 @@ async def _entry_of(conn: Connection, offer_id: int) -> int:
 ENTRY_OF = "select entry_id from offers where id = $1"
 
 
+async def _offered(conn: Connection, actor: Actor, offer_id: int) -> Place:
+    """The place that an offer was made to, for somebody whose business it is. Raises `NotFound`, `NotAllowed`."""
+    entry_id = await _entry_of(conn, offer_id)
+    try:
+        return await place_as(conn, actor, entry_id)
+    except errors.NotFound:
+        # Not a word of whether there is one elsewhere.
+        raise errors.NotFound(NO_OFFER) from None
+
+
 async def _refuse_answered(tx: Tx, entry: Place, offer_id: int) -> None:
     """Raise `OfferExpired` or `OfferAnswered` unless this offer is open."""
     offer = entry.row.offer
@@ -406,9 +417,8 @@ async def decline(tx: Tx, actor: Actor, ask: OfOffer) -> Waits:
 
     Raises `OfferExpired` where its time is over.
     """
-    entry_id = await _entry_of(tx.conn, ask.offer_id)
-    await place_as(tx.conn, actor, entry_id)
-    return await _ended(tx, entry_id, ask.offer_id, "declined", events.OfferDeclined)
+    found = await _offered(tx.conn, actor, ask.offer_id)
+    return await _ended(tx, found.id, ask.offer_id, "declined", events.OfferDeclined)
 
 
 async def decline_by_link(tx: Tx, actor: Actor, ask: ByLink) -> Waits:
