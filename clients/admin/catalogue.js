@@ -23,15 +23,11 @@ const visitTypes = () => /** @type {AdminVisitType[]} */ (named("visit-type"));
 
 export function Catalogue() {
   const { of, id } = route.value;
-  const [q, setQ] = useState("");
   if (of === "doctor" && id) return html`<${Doctor} key=${id} doctor=${row(`doctor:${id}`)} />`;
   const add = html`<button class="button main" type="button" onClick=${() => ask(() => html`<${NewDoctor} />`)}>${t("admin.doctors.new")}</button>`;
   return html`
     <${Pane} title=${t("admin.catalogue")} lead=${t("admin.catalogue.lead")} actions=${add}>
-      <${Card} title=${t("admin.doctors")}>
-        ${doctors.value.length > 5 && html`<${Text} label=${t("bookings.find")} type="search" value=${q} required=${false} max=${120} onChange=${setQ} />`}
-        <ul class="entries">${doctors.value.filter((one) => meant(one, q)).map((one) => html`<${DoctorEntry} key=${one.doctor} doctor=${one} />`)}</ul>
-      <//>
+      <${Doctors} />
       <div class="two"><${Specialties} /><${VisitTypes} /></div>
       <${Card} title=${t("admin.booking")} note=${t("admin.booking.institution")}><${Booking} path=${`/institutions/${chosen.value}/booking`} /><//>
       <${Closures} />
@@ -42,6 +38,21 @@ export function Catalogue() {
 
 /** @param {number | null | undefined} id */
 const specialtyName = (id) => specialties().find((one) => one.specialty === id)?.name ?? "";
+
+/** More than fit at a glance are found as one types. */
+const FEW = 5;
+
+function Doctors() {
+  const [q, setQ] = useState("");
+  const many = doctors.value.length > FEW;
+  const shown = doctors.value.filter((one) => meant(one, q));
+  return html`
+    <${Card} title=${t("admin.doctors")}>
+      ${many && html`<${Text} label=${t("bookings.find")} type="search" value=${q} required=${false} max=${120} onChange=${setQ} />`}
+      <ul class="entries">${shown.map((one) => html`<${DoctorEntry} key=${one.doctor} doctor=${one} />`)}</ul>
+    <//>
+  `;
+}
 
 /** Whether what is typed stands in a doctor's name, specialty or licence. @param {AdminDoctor} one @param {string} q */
 const meant = (one, q) => q.toLocaleLowerCase().split(/\s+/).every((word) => `${one.name} ${specialtyName(one.specialty)} ${one.licence ?? ""}`.toLocaleLowerCase().includes(word));

@@ -12,13 +12,10 @@ import { SignIn } from "../shared/signin.js";
 import { html } from "../shared/ui.js";
 import { Word } from "../shared/word.js";
 import { Account } from "./account.js";
-import { Trail } from "./audit.js";
-import { Catalogue } from "./catalogue.js";
 import { Devices } from "./devices.js";
 import { Institutions, NoneYet } from "./institutions.js";
+import { arrived, later } from "./later.js";
 import { close, sheet } from "./parts.js";
-import { Messages } from "./messages.js";
-import { Patients } from "./patients.js";
 import { People } from "./people.js";
 import { Places } from "./places.js";
 import { route } from "./route.js";
@@ -28,12 +25,12 @@ import { chosen, emergencies, institution, institutions, loaded, mayAdminister }
 /** Each section: its name in the address, its title, and what draws it. The first is where one begins. */
 const SECTIONS = [
   { name: "places", title: "admin.places", View: Places },
-  { name: "catalogue", title: "admin.catalogue", View: Catalogue },
-  { name: "patients", title: "admin.patients", View: Patients },
-  { name: "messages", title: "admin.messages", View: Messages },
+  { name: "catalogue", title: "admin.catalogue", View: later(() => import("./catalogue.js").then((made) => made.Catalogue)) },
+  { name: "patients", title: "admin.patients", View: later(() => import("./patients.js").then((made) => made.Patients)) },
+  { name: "messages", title: "admin.messages", View: later(() => import("./messages.js").then((made) => made.Messages)) },
   { name: "people", title: "admin.people", View: People },
   { name: "devices", title: "admin.devices", View: Devices },
-  { name: "audit", title: "admin.audit", View: Trail },
+  { name: "audit", title: "admin.audit", View: later(() => import("./audit.js").then((made) => made.Trail)) },
   { name: "status", title: "admin.status", View: Status },
   { name: "account", title: "admin.account", View: Account },
 ];
@@ -76,10 +73,11 @@ function Office() {
   }, [place]);
   useEffect(() => {
     // Whoever follows a link by keyboard goes on reading at the new title, once it is there.
-    if (!loaded.value || read.current === place) return;
-    main.current?.querySelector("h1")?.focus();
+    const title = main.current?.querySelector("h1");
+    if (!loaded.value || !title || read.current === place) return;
+    title.focus();
     read.current = place;
-  }, [place, loaded.value]);
+  }, [place, loaded.value, arrived.value]);
   return html`
     <div class="office">
       <a class="skip" href="#main" onClick=${(/** @type {Event} */ event) => (event.preventDefault(), main.current?.querySelector("h1")?.focus())}>${t("admin.skip")}</a>
