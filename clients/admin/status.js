@@ -93,7 +93,7 @@ const Jobs = ({ jobs }) => html`
   <${Card} title=${t("admin.status.jobs")}>
     ${jobs.length === 0
       ? html`<p class="list-empty">${t("admin.status.jobs.none")}</p>`
-      : html`<div class="table-scroll"><table class="counts" data-testid="admin-jobs"><thead><tr>${["job", "last", "next", "late", "error"].map((head) => html`<th key=${head} scope="col">${t(`admin.status.jobs.${head}`)}</th>`)}</tr></thead><tbody>${jobs.map((job) => html`<${Scheduled} key=${job.name} job=${job} />`)}</tbody></table></div>`}
+      : html`<div class="table-scroll" role="region" tabindex="0" aria-label=${t("admin.status.jobs")}><table class="counts" data-testid="admin-jobs"><thead><tr>${["job", "last", "next", "late", "error"].map((head) => html`<th key=${head} scope="col">${t(`admin.status.jobs.${head}`)}</th>`)}</tr></thead><tbody>${jobs.map((job) => html`<${Scheduled} key=${job.name} job=${job} />`)}</tbody></table></div>`}
   <//>
 `;
 
