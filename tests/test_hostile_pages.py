@@ -6,9 +6,13 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from server.access import Role
+from tests.clinic import book
 from tests.conftest import Postgres, Redis
+from tests.diary import open_books, patient, signed_in
 from tests.pages import Served, board, console, reception, served, until, visiting
 from tests.world import PASSWORD
+from workers.notices import Post, send_due
+from workers.senders.mailbox import MailboxSender
 
 MARKUP = '"><img src=x onerror="window.harmed=1"><script>window.harmed=1</script>'
 FORMULA = '=HYPERLINK("http://example.org";"Click")'
@@ -62,6 +66,45 @@ async def test_a_hostile_queue_desk_or_message_is_text_on_the_board_and_the_phon
         await phone.goto(joined.link)
         await expect(phone.get_by_test_id("ticket-place")).to_be_visible()
         await unharmed(phone)
+
+
+async def booked_by_hostile(clinic: Served) -> str:
+    """An institution, a doctor, a visit and a patient whose names do harm, and a booking of theirs; its session."""
+    world = clinic.world
+    await world.pool.execute("update institutions set name = $1", MARKUP)
+    await world.pool.execute("update doctors set name = $1", MARKUP)
+    specialty = await open_books(world)
+    await world.pool.execute("update specialties set name = $1 where id = $2", MARKUP[:60], specialty)
+    await world.pool.execute("update locations set name = $1", FORMULA)
+    id_, session = await patient(world, MARKUP)
+    await world.pool.execute("update patients set email = 'harm@clinic.test' where id = $1", id_)
+    found = await world.ask("find-slots", doctor_id=[world.doctors[0]])
+    await book(world, found.items[4].slot_ids, patient_id=id_, reason=MARKUP)
+    await send_due(Post(world.store, {}, MailboxSender(world.store), mail_from="desk@clinic.test"))
+    return session
+
+
+async def test_hostile_names_are_text_wherever_people_book_and_are_booked(browser: Browser, clinic: Served) -> None:
+    sessions = {"patient": await booked_by_hostile(clinic)}
+    for role in (Role.doctor, Role.receptionist, Role.admin):
+        doctor = {"doctor_id": clinic.world.doctors[0]} if role is Role.doctor else {}
+        sessions[role] = await clinic.world.account(role, f"{role}@clinic.test", name=MARKUP, **doctor)
+    for role, path, shown in (
+        ("patient", "/book", "[data-testid=choose-doctor]"),
+        ("patient", "/appointments", "[data-testid=appointment]"),
+        (Role.doctor, "/agenda", "[data-testid=agenda-day]"),
+        (Role.receptionist, "/bookings", "[data-testid=bookings-table]"),
+        (Role.admin, "/schedule", ".plan-card, .plan-empty, main"),
+        (Role.admin, "/mailbox", "[data-testid=mail]"),
+        (Role.admin, "/admin#/catalogue", "#pane-title"),
+        (Role.admin, "/admin#/patients", "#pane-title"),
+    ):
+        async with visiting(browser) as context:
+            page = await signed_in(context, clinic, sessions[role], path)
+            await page.wait_for_selector(shown)
+            await unharmed(page)
+            await page.emulate_media(media="print")
+            await unharmed(page)
 
 
 async def test_a_hostile_name_is_text_in_the_audit_trail(browser: Browser, clinic: Served) -> None:

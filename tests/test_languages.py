@@ -170,6 +170,14 @@ def test_a_refusals_sentence_puts_in_only_what_the_refusal_says_that_it_tells():
             assert (refusal, form(ENGLISH[f"problem.{refusal.code}"]).values - told) == (refusal, set())
 
 
+def test_every_reason_of_a_place_in_the_queue_has_its_sentence():
+    sources = "".join((ROOT / "server" / "queue" / name).read_text("utf-8") for name in ("rules.py", "commands.py"))
+    given = set(re.findall(r'Reason\(\s*code="([a-z-]+)"', sources)) | {"appointment-late", "appointment-on-time"}
+    told = {key.removeprefix("order.") for key in ENGLISH if key.startswith("order.")}
+    # The factors of a score are told one by one, by their own texts.
+    assert told == given - {"score"}
+
+
 def test_every_answer_to_why_has_its_sentence():
     told = {key.removeprefix("because.") for key in ENGLISH if key.startswith("because.")} - {"reason"}
     assert told == set(rules.SENTENCES)
