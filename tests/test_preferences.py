@@ -21,6 +21,7 @@ from tests.test_notices_sending import Recorder, post_of
 from tests.world import World
 from workers.notices import send_due
 from workers.senders.app import AppSender
+from workers.senders.email import EmailSender
 
 REMINDERS_OFF = [{"kind": "reminder", "channel": "email", "allowed": False}]
 
@@ -216,6 +217,24 @@ async def test_an_account_is_told_in_the_app_once_and_until_it_is_seen(still: Wo
         seen = [await still.do("see-notices", me, notices=[int(key[2:]) for key in rows]) for _ in (1, 2)]
     assert [one.seen for one in seen] == [1, 0]
     assert not [key for key in await still.fresh_rows(stream) if key.startswith("n:")]
+
+
+async def test_a_letter_tells_mail_programs_how_to_end_it(still: World) -> None:
+    await booked(still)
+    recorder = Recorder()
+    await send_due(post_of(still, recorder))
+    mail = EmailSender(still.store, "smtp://mail.test", "desk@clinic.test").written(recorder.sent[0][1], "notice-1")
+    assert str(mail["List-Unsubscribe"]).startswith("<http://callboard.test/unsubscribe/")
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+async def test_of_two_records_that_become_one_a_no_stays_a_no(still: World) -> None:
+    gone, into = await sam(still), await sam(still, name="Sam A. Carter")
+    await still.do("set-patient-preferences", patient_id=gone, choices=REMINDERS_OFF)
+    await still.do("set-patient-preferences", patient_id=into, choices=[{**REMINDERS_OFF[0], "allowed": True}])
+    await still.do("merge-patients", patient_id=gone, into=into)
+    said = await still.ask("patient-preferences", patient_id=into)
+    assert not next(one.allowed for one in said.items if (one.kind, one.channel) == ("reminder", "email"))
 
 
 # Which channel

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from server import errors, events
 from server.access import ADMINS, Actor
-from server.asks import Ask, Id, Reply
+from server.asks import Ask, Id, Reply, wrong
 from server.notices import rules, texts
 from server.notices.levels import access_institution, hold
 from server.notices.rules import CHANNELS, KINDS, LANGUAGES, Channel, Kind
@@ -396,11 +396,15 @@ async def try_text(tx: Tx, actor: Actor, ask: TryText) -> TextTried:
     text = _text(ask)
     told = await _sample(tx.conn, ask, text, tx.now, tx.base_url, "reader@clinic.example")
     checked(told, text)
-    recipient = ask.contact if ask.channel in rules.SPOKEN else await tx.conn.fetchval(EMAIL_OF, actor.id)
+    row = await tx.conn.fetchrow(WAY_TO, actor.id, actor.key)
+    email, pushed = (row["email"], row["pushed"]) if row else (None, False)
+    recipient = ask.contact if ask.channel in rules.SPOKEN else email
     if recipient is None:
-        raise errors.InvalidRequest(errors=[{"pointer": "/contact", "detail": "This field is needed."}])
+        raise wrong(("/contact", "This field is needed."))
+    if ask.channel in ("push", "app") and not pushed:
+        raise wrong(("/channel", "No browser of yours takes pushes yet."))
     facts = {**told.facts, "draft": [text.subject, text.body]}
-    # In the app there is nobody to show it to: it comes as a letter would, where letters go.
+    # In the app it would be shown to patients alone: whoever tries it has it pushed.
     channel: Channel = "push" if ask.channel == "app" else ask.channel
     wanted = Wanted(
         kind=ask.kind,
@@ -418,7 +422,9 @@ async def try_text(tx: Tx, actor: Actor, ask: TryText) -> TextTried:
     return TextTried(notice_channel=channel)
 
 
-EMAIL_OF = "select email from users where id = $1"
+WAY_TO = """
+select u.email, exists (select from push_subscriptions s where s.person = $2) as pushed from users u where u.id = $1
+"""
 
 COMMANDS: list[Command[Any, Any]] = [
     Command("change-text", change_text, TextDraft, TextOf, ADMINS, "POST /institutions/{institution_id}/texts"),
