@@ -13,15 +13,21 @@ from server import errors
 from server.access import Role
 from server.notices import preferences, rules
 from server.notices.rules import Quiet, Reach
+from tests import letters
 from tests.clinic import account_of, book, now, slots_of
 from tests.doors import served
-from tests.letters import written
 from tests.test_notices import EMAIL, PHONE, booked, sam
 from tests.test_notices_sending import Recorder, post_of
 from tests.world import World
 from workers.notices import send_due
 from workers.senders.app import AppSender
 from workers.senders.email import EmailSender
+
+
+async def written(world: World, **like: object) -> list[Any]:
+    """The notices that there are, oldest first."""
+    return list(await letters.written(world, **like))
+
 
 REMINDERS_OFF = [{"kind": "reminder", "channel": "email", "allowed": False}]
 
@@ -180,7 +186,7 @@ async def test_stop_ends_what_waits_for_a_number_whoever_has_it(still: World) ->
     await booked(still, channels=["sms"])
     await booked(still, after=timedelta(days=3), name="Kim Okoro", email=None)
     async with still.pool.acquire() as conn, conn.transaction():
-        await preferences.stop(conn, "sms", PHONE, now(still))  # type: ignore[arg-type]
+        await preferences.stop(conn, "sms", PHONE, now(still))
     assert await written(still, state="pending", channel="sms") == []
     await booked(still, after=timedelta(days=4), name="Ann Lee", email=None)
     assert await written(still, state="pending") == []
@@ -245,7 +251,7 @@ def test_a_wish_chooses_and_a_no_closes() -> None:
     assert rules.told_over("cancelled", both) == ["email"]
     assert rules.told_over("cancelled", Reach(EMAIL, PHONE, wishes=["sms"])) == ["sms"]
     assert rules.told_over("cancelled", Reach(EMAIL, PHONE, choices={("cancelled", "email"): False})) == ["sms"]
-    everything = {("cancelled", one): False for one in rules.CHANNELS}
+    everything: dict[tuple[str, str], bool] = {("cancelled", one): False for one in rules.CHANNELS}
     assert rules.told_over("cancelled", Reach(EMAIL, PHONE, True, True, choices=everything)) == []
     assert rules.told_over("cancelled", both, ["sms"]) == ["sms"]
     assert rules.told_over("emergency-alert", Reach(EMAIL, PHONE, choices={("emergency-alert", "email"): False})) == [
