@@ -117,7 +117,9 @@ async def test_queue_that_is_joined_while_it_is_closed_for_good_keeps_nobody(wor
 async def test_location_is_closed_for_good_with_its_queues_desks_and_screens(world: World) -> None:
     queue = await world.queue()
     _, credential = await world.device()
-    await world.do("create-location", "admin", name="Branch")
+    branch = await world.do("create-location", "admin", name="Branch")
+    both = [world.location, branch.location]
+    await world.do("edit-doctor", "admin", doctor_id=world.doctors[0], location_ids=both)
     streams = (admin_of(world), f"board:{queue}", f"staff:{queue}")
     async with world.verify(*streams):
         retired = await world.do("retire-location", "admin", location_id=world.location)
@@ -125,6 +127,7 @@ async def test_location_is_closed_for_good_with_its_queues_desks_and_screens(wor
     assert await access.by_device(world.pool, credential) is None
     rows = await world.fresh_rows(admin_of(world))
     assert not [key for key in rows if key.startswith("queue:") or key == f"location:{world.location}"]
+    assert rows[f"doctor:{world.doctors[0]}"]["locations"] == [branch.location]
     assert await world.fresh_rows(f"board:{queue}") == {}
     assert [one.name for one in (await world.ask("list-locations", "admin")).items] == ["Branch"]
     again = await world.do("create-location", "admin", name="Main waiting room")

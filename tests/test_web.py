@@ -27,7 +27,7 @@ from server import asks, errors, logs, passwords, web
 from server.access import ANYBODY, Actor, Role
 from server.config import ROOT, Config
 from server.events import Urgency
-from server.pages import Clients, build_hash
+from server.pages import PAGES, Clients, build_hash
 from server.store import Command, Committed, Query, Read, Store, Tx, connect
 
 CANARY = "Zacharias Quillfeather"
@@ -798,7 +798,7 @@ async def test_browser_runs_a_page_from_its_import_map_and_nothing_from_elsewher
 
 async def test_no_page_of_ours_breaks_its_own_policy(clinic_url: str, browser: Browser) -> None:
     async with edge(clinic_url, ROOT / "clients") as world, listening(world.app) as address:
-        for path in ("/", "/board", "/console", "/reception", "/t/nobodys-secret"):
+        for path in (one.replace("{secret}", "nobodys-secret") for one in PAGES):
             page = await browser.new_page()
             wrong: list[str] = []
             page.on("pageerror", lambda error, wrong=wrong: wrong.append(str(error)))

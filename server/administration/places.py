@@ -16,6 +16,7 @@ from server import access, appointments, availability, catalog, devices, errors,
 from server.access import ADMINS, STAFF, Actor, Role
 from server.administration.rows import (
     audit,
+    doctor_rows,
     hold,
     institution_row,
     location_rows,
@@ -293,6 +294,7 @@ async def retire_location(tx: Tx, actor: Actor, ask: RetireLocation) -> Location
     audit(tx, before, None)
     await tell(tx, institution_id, events.LocationChanged(location=ask.location_id), [], drop=[before.key])
     await _works_there_no_more(tx, institution_id, ask.location_id)
+    await _sees_nobody_there(tx, institution_id, ask.location_id)
     return LocationRetired(location_id=ask.location_id, devices_revoked=len(screens))
 
 
@@ -334,6 +336,16 @@ async def _works_there_no_more(tx: Tx, institution_id: int, location_id: int) ->
 
 
 LEAVE_LOCATION = "delete from user_locations where location_id = $1 returning user_id"
+
+
+async def _sees_nobody_there(tx: Tx, institution_id: int, location_id: int) -> None:
+    """Tell of each doctor who worked at a location that is closed for good: it is among theirs no more."""
+    for row in await tx.conn.fetch(DOCTORS_AT, location_id):
+        told = await doctor_rows(tx.conn, institution_id, row["doctor_id"])
+        await tell(tx, institution_id, events.DoctorChanged(doctor=row["doctor_id"]), told)
+
+
+DOCTORS_AT = "select doctor_id from doctor_locations where location_id = $1 order by doctor_id"
 
 
 class Locations(Reply):
