@@ -92,11 +92,10 @@ async def call_next(tx: Tx, actor: Actor, ask: CallNext) -> Moved:
     line = await open_line(tx, actor, ask.queue_id)
     if line.state == "paused":
         raise errors.QueuePaused(state=line.state, message=line.message)
-    desk = await line.desk(ask.desk_id)
-    there, ticket = await line.at_desk_and_first(desk.id)
+    desk, there, ticket = await line.desk_and_first(ask.desk_id)
     if ticket is None:
         raise errors.QueueEmpty()
-    await _note_departure(line, ticket)
+    await _note_departure(line, ticket, desk)
     return await _settled(line, await _call(line, ticket, desk, there))
 
 
@@ -125,8 +124,7 @@ async def called_by_hand(line: Line, ticket: Ticket, desk_id: int, reason: str) 
     if line.state == "paused":
         raise errors.QueuePaused(state=line.state, message=line.message)
     must(Step.call, ticket)
-    desk = await line.desk(desk_id)
-    there, _ = await line.at_desk_and_first(desk.id)
+    desk, there, _ = await line.desk_and_first(desk_id)
     await line.decide(ticket, "call", reason, passed_over=await _passed_over(line, ticket))
     return await _call(line, ticket, desk, there)
 
@@ -139,7 +137,7 @@ async def _call(line: Line, ticket: Ticket, desk: Desk, there: Ticket | None) ->
     if there is not None:
         if there.state is State.called and not line.settings.call_next_completes:
             raise errors.DeskBusy(ticket_id=there.id, token=there.token)
-        await _complete(line, there)
+        await line.save(_completed(line, there))
     doctor_id = line.tx.actor.doctor_id
     gap = line.gap(desk, ticket)
     line.pace = line.pace.remembering(line.today, gap)
@@ -160,7 +158,8 @@ async def _call(line: Line, ticket: Ticket, desk: Desk, there: Ticket | None) ->
     return await line.save(called)
 
 
-async def _complete(line: Line, ticket: Ticket) -> Ticket:
+def _completed(line: Line, ticket: Ticket) -> Ticket:
+    """The ticket as it is once its consultation is over, which is told; the caller saves it."""
     done = replace(
         ticket,
         state=State.completed,
@@ -169,11 +168,13 @@ async def _complete(line: Line, ticket: Ticket) -> Ticket:
         undo=way_back(line, Step.complete, ticket),
     )
     line.tell(events.ConsultationCompleted(ticket=ticket.id, token=ticket.token), done)
-    return await line.save(done)
+    return done
 
 
-async def _note_departure(line: Line, ticket: Ticket) -> None:
-    """Put on record why somebody is called before others who arrived earlier."""
+async def _note_departure(line: Line, ticket: Ticket, desk: Desk) -> None:
+    """Put on record why somebody is called before others who arrived earlier, where there are such."""
+    if desk.arrived is None or desk.arrived >= ticket.joined_at:
+        return
     passed_over = await _passed_over(line, ticket)
     if passed_over:
         reason = "; ".join(one.detail for one in ticket.order_reasons) or "Those who arrived earlier were put back."
@@ -237,7 +238,7 @@ async def completed(line: Line, ticket: Ticket) -> Ticket:
     """The ticket of this gated queue, over, and its desk free. Raises `WrongState`."""
     must(Step.complete, ticket)
     await line.frees(ticket)
-    return await _complete(line, ticket)
+    return await line.save(_completed(line, ticket))
 
 
 async def no_show(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Moved:

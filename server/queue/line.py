@@ -218,12 +218,16 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """A desk before it calls: its last turn, and since when somebody in the queue could have been called."""
+    """A desk before it calls: its last turn, and since when somebody in the queue could have been called.
+
+    `arrived`: when the first to arrive of those who wait did.
+    """
 
     id: int
     name: str
     turn: Turn | None
     waiting_since: datetime | None
+    arrived: datetime | None
 
 
 @dataclass(slots=True)
@@ -291,15 +295,6 @@ class Line:
         self.loaded.setdefault(ticket.id, ticket)
         return ticket
 
-    async def at_desk_and_first(self, desk_id: int) -> tuple[Ticket | None, Ticket | None]:
-        """Who is called to this desk or in consultation at it, from this queue; and who is first of those waiting."""
-        rows = await self.tx.conn.fetch(AT_DESK_AND_FIRST, self.id, desk_id)
-        found = [self._found(ticket_of(row)) for row in rows]
-        return (
-            next((one for one in found if one.state in rules.AT_DESK), None),
-            next((one for one in found if one.state is State.waiting), None),
-        )
-
     async def waiting(self) -> list[Ticket]:
         """Everybody who waits, in order."""
         return [self._found(ticket_of(row)) for row in await self.tx.conn.fetch(WAITING, self.id)]
@@ -310,7 +305,7 @@ class Line:
 
     async def save(self, ticket: Ticket) -> Ticket:
         """Write a ticket's mutable columns, its rank as it is; answers it."""
-        await self._write(ticket)
+        await self.tx.conn.execute(SAVE_TICKET, *self._written(ticket))
         return ticket
 
     async def save_by_standing(self, ticket: Ticket) -> Ticket:
@@ -350,13 +345,13 @@ class Line:
             self.tell(events.QueueUpdated(), *(one for one in await self.waiting() if one.id != ticket.id))
         return replace(ticket, rank=rank)
 
-    async def _write(self, ticket: Ticket) -> None:
+    def _written(self, ticket: Ticket) -> tuple[Any, ...]:
+        """A ticket's mutable columns; what differs is noted for the trail."""
         before = self.loaded.get(ticket.id)
         self.tx.about(
             f"ticket:{ticket.id}", before.trail() if before else None, ticket.trail(), patient=ticket.patient.id
         )
-        await self.tx.conn.execute(
-            SAVE_TICKET,
+        return (
             ticket.id,
             ticket.state,
             ticket.urgency,
@@ -384,22 +379,28 @@ class Line:
 
     # Desks
 
-    async def desk(self, desk_id: int) -> Desk:
-        """A desk of the queue's location, as it is now.
+    async def desk_and_first(self, desk_id: int) -> tuple[Desk, Ticket | None, Ticket | None]:
+        """A desk of the queue's location, who of this queue is called to it or in consultation, and who waits first.
 
         Raises `DeskUnknown` for a desk of another location, `DeskBusy` where it has a patient of another queue.
         """
-        row = await self.tx.conn.fetchrow(DESK, self.id, desk_id, self.location_id)
-        if row is None:
+        rows = await self.tx.conn.fetch(DESK_AND_FIRST, self.id, desk_id, self.location_id)
+        if not rows:
             raise errors.DeskUnknown()
+        row = rows[0]
         if row["ticket_elsewhere"] is not None:
             raise errors.DeskBusy(
                 f"There is a patient of {row['queue_elsewhere']} at this desk.",
                 ticket_id=row["ticket_elsewhere"],
                 token=row["token_elsewhere"],
             )
-        turn = Turn(row["doctor_id"], row["called_at"], row["freed_at"]) if row["called_at"] else None
-        return Desk(desk_id, row["desk"], turn, row["waiting_since"])
+        turn = Turn(row["of_doctor"], row["turn_called_at"], row["freed_at"]) if row["turn_called_at"] else None
+        found = [self._found(ticket_of(one)) for one in rows if one["id"] is not None]
+        return (
+            Desk(desk_id, row["desk_name"], turn, row["longest_since"], row["arrived"]),
+            next((one for one in found if one.state in rules.AT_DESK), None),
+            next((one for one in found if one.state is State.waiting), None),
+        )
 
     def gap(self, desk: Desk, ticket: Ticket) -> Gap | None:
         """What a call of this ticket to this desk, now, says about the queue's pace; see `Pace.observe`."""
@@ -540,12 +541,6 @@ def dumps(value: Any) -> str:
 
 
 TICKET_OF_QUEUE = TICKET + " where t.id = $1 and t.queue_id = $2"
-AT_DESK_AND_FIRST = f"""{TICKET} where t.id in (
-    select id from tickets where desk_id = $2 and queue_id = $1 and state in ('called', 'in_consultation')
-    union all
-    (select id from tickets where queue_id = $1 and state = 'waiting' order by rank limit 1)
-)
-"""  # noqa: S608 (a constant)
 WAITING = TICKET + " where t.queue_id = $1 and t.state = 'waiting' order by t.rank"
 AROUND_STANDING = """
 with before as (
@@ -598,18 +593,36 @@ where id = $1
 NOTE_DECISION = """
 insert into decisions (ticket_id, queue_id, at, actor, kind, reason, facts) values ($1, $2, $3, $4, $5, $6, $7)
 """
-DESK = """
-select d.name as desk, s.doctor_id, s.called_at, s.freed_at, (
-    select min(w.waiting_since) from (
-        select waiting_since from tickets where queue_id = $1 and state = 'waiting' order by rank limit 50
-    ) w
-) as waiting_since, e.id as ticket_elsewhere, e.token as token_elsewhere, q.name as queue_elsewhere
-from desks d
-left join serving s on s.queue_id = $1 and s.desk_id = d.id
-left join tickets e on e.desk_id = d.id and e.state in ('called', 'in_consultation') and e.queue_id <> $1
-left join queues q on q.id = e.queue_id
-where d.id = $2 and d.location_id = $3 and d.retired_at is null
-"""
+# The desk in each row, beside the tickets: a call reads all that it needs in one statement.
+DESK_AND_FIRST = f"""
+with here as (
+    select d.name as desk_name, s.doctor_id as of_doctor, s.called_at as turn_called_at, s.freed_at, (
+        select min(w.waiting_since) from (
+            select waiting_since from tickets where queue_id = $1 and state = 'waiting' order by rank limit 50
+        ) w
+    ) as longest_since, (
+        select joined_at from tickets where queue_id = $1 and state = 'waiting' order by joined_at limit 1
+    ) as arrived, e.id as ticket_elsewhere, e.token as token_elsewhere, q.name as queue_elsewhere
+    from desks d
+    left join serving s on s.queue_id = $1 and s.desk_id = d.id
+    left join tickets e on e.desk_id = d.id and e.state in ('called', 'in_consultation') and e.queue_id <> $1
+    left join queues q on q.id = e.queue_id
+    where d.id = $2 and d.location_id = $3 and d.retired_at is null
+), found as (
+    {TICKET} where t.id in (
+        select id from tickets where desk_id = $2 and queue_id = $1 and state in ('called', 'in_consultation')
+        union all
+        (select id from tickets where queue_id = $1 and state = 'waiting' order by rank limit 1)
+    )
+)
+select h.desk_name, h.of_doctor, h.turn_called_at, h.freed_at, h.longest_since, h.arrived, h.ticket_elsewhere,
+    h.token_elsewhere, h.queue_elsewhere, f.id, f.institution_id, f.queue_id, f.day, f.token, f.state, f.urgency,
+    f.reason, f.requirements, f.joined_at, f.booked_for, f.waiting_since, f.band, f.key, f.rank, f.order_reasons,
+    f.score,
+    f.calls, f.call_version, f.desk_id, f.desk, f.doctor_id, f.called_at, f.started_at, f.ended_at, f.undo,
+    f.patient_id, f.patient_name, f.phone, f.birth_year, f.number, f.birth_date, f.has_account
+from here h left join found f on true
+"""  # noqa: S608 (a constant)
 SERVE = """
 insert into serving (queue_id, desk_id, doctor_id, called_at, freed_at) values ($1, $2, $3, $4, $5)
 on conflict (queue_id, desk_id) do update

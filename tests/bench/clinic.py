@@ -20,6 +20,7 @@ import asyncpg
 
 from server import demo, store
 from server.access import Actor, Role
+from server.app import REACTIONS
 from server.embedded import start_postgres, start_redis
 from server.patients import NewPatient
 from server.queue.commands import COMMANDS, CallNext, JoinQueue
@@ -98,7 +99,7 @@ async def clinic(waiting: int, copies: int = 0) -> AsyncIterator[Clinic]:
 async def _fill(url: str, told: dict[str, Any], waiting: int) -> None:
     pool = await store.connect(url, 4)
     await pool.execute("""update institutions set settings = '{"max_length": 50000, "walk_ins_per_day": 100000}'""")
-    things = Store(pool, Nobody())
+    things = Store(pool, Nobody(), reactions=REACTIONS)
     actor = Actor(Role.system, institution_id=told["ids"]["institution"])
     for number in range(waiting):
         patient = NewPatient(name=f"Patient {number}")
@@ -185,7 +186,7 @@ async def recorded(place: Clinic, calls: int) -> list[Statement]:
     conn = await asyncpg.connect(place.copies[0], server_settings={"timezone": "UTC", "jit": "off"})
     statements: list[Statement] = []
     conn.add_query_logger(lambda query: statements.append((query.query, tuple(query.args or ()))))
-    things = Store(cast(Pool, One(conn)), Nobody())
+    things = Store(cast(Pool, One(conn)), Nobody(), reactions=REACTIONS)
     institution = await conn.fetchval("select id from institutions")
     statements.clear()
     for call in place.calls(calls):
