@@ -34,6 +34,8 @@ class EmailSender:
         self.host, self.tls = where.hostname or "localhost", where.scheme == "smtps"
         self.port = where.port or (465 if self.tls else 587)
         self.user, self.password = unquote(where.username or ""), unquote(where.password or "")
+        # Named here, as looking up our own name may take seconds, for each letter.
+        self.name = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
         # Reading the authorities anew for each letter would cost more than the letter.
         self.tls_context = ssl.create_default_context()
 
@@ -44,6 +46,7 @@ class EmailSender:
             async with aiosmtplib.SMTP(
                 hostname=self.host,
                 port=self.port,
+                local_hostname=self.name,
                 use_tls=self.tls,
                 # Encrypted wherever the server can, and always before a password is told.
                 start_tls=True if self.user and not self.tls else None,
