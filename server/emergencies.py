@@ -426,7 +426,7 @@ async def follow_patient(tx: Tx, stream: events.Stream[Any], event: events.Patie
 
 async def follow_correction(tx: Tx, stream: events.Stream[Any], event: events.PatientCorrected) -> None:
     """Where a corrected patient needs help, those who were told read what their record says now."""
-    for row in await tx.conn.fetch(OPEN_OF_PATIENT, event.patient):
+    for row in await tx.conn.fetch(OPEN_OF_PATIENT, event.record):
         case = case_of(await tx.conn.fetchrow(CASE_BY_ID, row["id"]))
         tell(tx, case, events.EmergencyCorrected(emergency=case.id))
 

@@ -1082,7 +1082,7 @@ class PatientCorrected(Event):
     """A patient's record was corrected: whoever looks at it asks for it anew."""
 
     type = "patient-corrected"
-    patient: int
+    record: int
 
 
 class CatalogueChanged(Event):

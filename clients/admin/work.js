@@ -101,7 +101,7 @@ function happened(events, how) {
   if (how !== "live" || events.some((event) => event.type === "settings-changed")) settingsTurn.value++;
   for (const event of events) {
     if (event.type !== "patient-corrected") continue;
-    const id = Number(/** @type {any} */ (event.data).patient);
+    const id = Number(/** @type {any} */ (event.data).record);
     patientTurns.value = new Map(patientTurns.peek()).set(id, (patientTurns.peek().get(id) ?? 0) + 1);
   }
 }

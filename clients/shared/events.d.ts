@@ -699,7 +699,7 @@ export interface PatientsMerged {
 
 /** A patient's record was corrected: whoever looks at it asks for it anew. */
 export interface PatientCorrected {
-  patient: number;
+  record: number;
 }
 
 /** A specialty or visit type was added, changed or retired. */

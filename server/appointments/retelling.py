@@ -101,7 +101,7 @@ async def correct_patient(tx: Tx, actor: Actor, ask: CorrectPatient) -> PatientR
     record = await corrected(tx, actor, ask, [events.doctor(row["doctor_id"]) for row in rows])
     await retell(tx, "patient", record.id)
     assert tx.institution_id is not None
-    tx.append(events.admin(tx.institution_id), events.PatientCorrected(patient=record.id))
+    tx.append(events.admin(tx.institution_id), events.PatientCorrected(record=record.id))
     return record
 
 
