@@ -207,7 +207,8 @@ async def test_a_text_is_tried_on_oneself_alone(still: World) -> None:
     await still.account(Role.admin, "ada@clinic.test")
     user = await still.pool.fetchrow("select id from users where email = 'ada@clinic.test'")
     ada = Actor(Role.admin, user["id"], still.institution)
-    one: dict[str, Any] = {"institution_id": still.institution, "kind": "thank-you", "language": "en", "body": "Hello {{ when }}"}
+    one: dict[str, Any] = {"institution_id": still.institution, "kind": "thank-you", "language": "en"}
+    one["body"] = "Hello {{ when }}"
     await still.do("try-text", ada, **one, channel="email", subject="Tried")
     with pytest.raises(errors.InvalidRequest):
         await still.do("try-text", ada, **one, channel="sms")
