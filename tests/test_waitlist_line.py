@@ -275,6 +275,7 @@ async def test_the_line_is_searched_page_by_page_in_its_order(still: World) -> N
     assert found == [entries[1], entries[0], entries[2], entries[3]] and cursor is None
     assert (await still.ask("search-waitlist", "doctor2")).items == []
     assert len((await still.ask("search-waitlist", text="Patient")).items) == 4
+    assert [one.entry for one in (await still.ask("search-waitlist", least_priority=6)).items] == [entries[1]]
 
 
 async def test_demand_counts_who_waits_for_each_doctor_and_day(still: World) -> None:

@@ -171,7 +171,7 @@ export interface Slip {
   qr_svg: string;
 }
 
-export type { AppointmentState, DoctorAppointment, LockedSlot, PatientAppointment, PatientTicket, Slot } from "./events.js";
+export type { AppointmentState, DoctorAppointment, LockedSlot, PatientAppointment, PatientTicket, PatientWait, Slot, StaffWait, WaitlistOffer } from "./events.js";
 import type { AppointmentState } from "./events.js";
 
 export type Mode = "in_person" | "online";
@@ -190,6 +190,8 @@ export interface CatalogueDoctor {
   confirms: boolean;
   /** How long before a visit a patient can still cancel or move it. */
   change_hours: number;
+  /** Whether people may wait for time of theirs that is freed. */
+  waitlist: boolean;
 }
 
 export interface CatalogueVisitType {
@@ -246,4 +248,15 @@ export interface Booked {
   location_id: number;
   location_name: string;
   expires_at: string | null;
+}
+
+/** Where somebody stands among those who wait for the same. */
+export interface Standing {
+  position: number;
+  /** How likely a time is offered to them, 0 to 1. */
+  chance: number;
+  /** Booked seats that would suit them. */
+  seats: number;
+  /** The share of such bookings that are given up. */
+  given_up: number;
 }

@@ -296,6 +296,7 @@ class OfferedDoctor(Reply):
     visit_type_ids: list[int]
     confirms: bool = Field(description="Whether a booking stands at once, and is no request that has to be answered.")
     change_hours: int = Field(description="How long before a visit a patient can still cancel or move it.")
+    waitlist: bool = Field(description="Whether people may wait for time of theirs that is freed.")
 
 
 class OfferedLocation(Reply):
@@ -368,6 +369,7 @@ def _offered(doctor: events.AdminDoctor, terms: BookingSettings) -> OfferedDocto
         visit_type_ids=doctor.visit_types,
         confirms=terms.auto_confirm_appointments,
         change_hours=terms.cancellation_deadline_hours,
+        waitlist=terms.waitlist,
     )
 
 

@@ -125,6 +125,7 @@ class SearchWaitlist(Ask):
     patient_id: Id | None = None
     text: str | None = Field(default=None, max_length=200, description="A patient's name, number or telephone.")
     day: date | None = Field(default=None, description="Who waits for this day.")
+    least_priority: int | None = Field(default=None, ge=1, le=10, description="Who has this priority or a higher one.")
     states: list[WaitState] = Field(default=["waiting", "offered"], min_length=1, max_length=5)
     cursor: str | None = Field(default=None, max_length=200)
     limit: int = Field(default=50, ge=1, le=200)
@@ -167,6 +168,7 @@ async def search_waitlist(view: Read, actor: Actor, ask: SearchWaitlist) -> Wait
         datetime.fromtimestamp(0, UTC) + timedelta(microseconds=after[1]),
         after[2],
         ask.limit + 1,
+        ask.least_priority,
     )
     places = [place_of(row) for row in rows[: ask.limit]]
     standing = await standings(view.conn, [one.id for one in places if one.live], view.now)
@@ -188,6 +190,7 @@ FOUND = f"""
     and ($6::bigint[] is null or w.patient_id = any($6))
     and ($7::date is null or $7 between w.first_day and w.last_day)
     and ($8::bigint[] is null or w.location_id is null or w.location_id = any($8))
+    and ($13::integer is null or w.priority >= $13)
     and (-w.priority, w.joined_at, w.id) > ($9::integer, $10::timestamptz, $11::bigint)
 order by -w.priority, w.joined_at, w.id limit $12
 """
@@ -332,6 +335,7 @@ class OfferShown(Reply):
     starts_at: datetime
     ends_at: datetime
     expires_at: datetime
+    at: datetime = Field(description="The clinic's clock as it answered: a telephone's own may be minutes off.")
 
 
 async def offer_by_link(view: Read, actor: Actor, ask: ByLink) -> OfferShown:
@@ -339,10 +343,10 @@ async def offer_by_link(view: Read, actor: Actor, ask: ByLink) -> OfferShown:
     linked = await by_link(view.conn, ask.secret)
     row = await view.conn.fetchrow(OFFER_SHOWN, linked.offer_id)
     assert row is not None
-    shown = {name: row[name] for name in OfferShown.model_fields}
+    shown = {name: row[name] for name in OfferShown.model_fields if name != "at"}
     if row["state"] == "open" and row["expires_at"] <= view.now:
         shown["state"] = "expired"
-    return OfferShown(**shown)
+    return OfferShown(**shown, at=view.now)
 
 
 OFFER_SHOWN = """
