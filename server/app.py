@@ -162,12 +162,14 @@ class App:
             client = publish.connect(config.redis_url)
             stack.push_async_callback(client.aclose)
             publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
-            locks = await stack.enter_async_context(slots.Locks(client).running())
+            clock = await store.clock_of(pool, config.clock_ahead)
+            locks = await stack.enter_async_context(slots.Locks(client, clock).running())
             kept = Store(
                 pool,
                 publisher,
                 base_url=config.base_url,
                 secret_key=config.secret_key,
+                clock=clock,
                 reactions=REACTIONS,
                 locks=locks,
             )

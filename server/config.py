@@ -82,6 +82,9 @@ class Config(BaseSettings):
     push_inside: bool = Field(
         default=False, description="Push services may be at inner addresses, without TLS; for tests alone."
     )
+    clock_ahead: float = Field(
+        default=0.0, ge=0, description="Seconds that the clock goes ahead; only in a database for trying things out."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = Field(default=True, description="One JSON object a line; off is for people's eyes.")
 

@@ -14,7 +14,7 @@ from server.access import Role
 from server.app import App, create_app
 from server.config import Config
 from server.fanout import UVICORN
-from tests.world import PASSWORD, World, opened
+from tests.world import PASSWORD, Clock, World, opened
 
 SIZES: dict[str, ViewportSize] = {
     "phone": {"width": 390, "height": 844},
@@ -143,10 +143,10 @@ class Served:
 
 
 @asynccontextmanager
-async def served(database_url: str, redis_url: str) -> AsyncIterator[Served]:
-    """A clinic with its web process."""
+async def served(database_url: str, redis_url: str, clock: Clock | None = None) -> AsyncIterator[Served]:
+    """A clinic with its web process; its world's clock is another, where it is given one."""
     async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(opened(database_url, redis_url))
+        world = await stack.enter_async_context(opened(database_url, redis_url, clock))
         wire = Wire()
         await wire.open()
         stack.push_async_callback(wire.close)

@@ -47,7 +47,8 @@ async def start_up(ctx: dict[str, Any]) -> None:
     client = publish.connect(config.redis_url)
     stack.push_async_callback(client.aclose)
     publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
-    locks = await stack.enter_async_context(slots.Locks(client).running())
+    clock = await store.clock_of(pool, config.clock_ahead)
+    locks = await stack.enter_async_context(slots.Locks(client, clock).running())
     ctx.update(
         publisher=publisher,
         store=Store(
@@ -55,6 +56,7 @@ async def start_up(ctx: dict[str, Any]) -> None:
             publisher,
             base_url=config.base_url,
             secret_key=config.secret_key,
+            clock=clock,
             reactions=REACTIONS,
             # What somebody is about to book is not offered to anybody else.
             locks=locks,
