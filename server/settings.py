@@ -52,6 +52,10 @@ class Hours(BaseModel):
     closes: time
 
 
+Always = Literal["always"]
+"""Open at any hour; said at a level, it holds against a week that the level above keeps."""
+
+
 class QueueSettings(BaseModel):
     """The effective settings of one queue."""
 
@@ -63,7 +67,9 @@ class QueueSettings(BaseModel):
     max_length: int = Field(default=50, ge=1, le=100_000)
     walk_ins_per_day: int = Field(default=20, ge=0, le=1_000_000, description="Of each doctor who serves the queue.")
     show_waits: bool = True
-    hours: list[Hours] | None = Field(default=None, max_length=50, description="None: always open.")
+    hours: Annotated[list[Hours], Field(max_length=50)] | Always = Field(
+        default="always", description="The week's openings, none for a queue that is never open; or `always`."
+    )
     call_next_completes: bool = Field(
         default=True,
         description="Calling the next completes whoever is at the desk; off, somebody called there is settled first.",

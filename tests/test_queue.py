@@ -140,6 +140,19 @@ async def test_a_queue_takes_people_in_within_its_hours(still: World) -> None:
     assert (await still.join(queue)).place == 3
 
 
+async def test_a_queue_is_always_open_though_its_location_keeps_hours(still: World) -> None:
+    queue, mondays = await still.queue(), [{"weekday": 0, "opens": "08:00", "closes": "12:00"}]
+    await still.do("set-location-settings", "admin", location_id=still.location, hours=mondays)
+    still.clock.forward(days=1)
+    await refused(errors.QueueClosed, still.join(queue))
+    await still.do("set-queue-settings", "admin", queue_id=queue, hours="always")
+    assert (await still.join(queue)).place == 1
+    told = await still.ask("show-queue-settings", "admin", queue_id=queue)
+    assert (told.own["hours"], told.origin["hours"]) == ("always", "queue")
+    await still.do("set-queue-settings", "admin", queue_id=queue, hours=None)
+    await refused(errors.QueueClosed, still.join(queue))
+
+
 async def test_a_closed_queue_says_its_message_and_still_calls(world: World) -> None:
     queue = await world.queue()
     await world.join(queue)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -278,7 +278,7 @@ def at(day: int, clock: str) -> datetime:
 @pytest.mark.parametrize(
     ("hours", "moment", "is_open"),
     [
-        (None, at(0, "03:00"), True),
+        ("always", at(0, "03:00"), True),
         ([], at(0, "12:00"), False),
         ([(0, "08:00", "12:00")], at(0, "08:00"), True),
         ([(0, "08:00", "12:00")], at(0, "11:59:59"), True),
@@ -294,9 +294,9 @@ def at(day: int, clock: str) -> datetime:
     ],
 )
 def test_hours_are_local_and_one_past_midnight_belongs_to_the_day_it_began(
-    hours: list[tuple[int, str, str]] | None, moment: datetime, is_open: bool
+    hours: list[tuple[int, str, str]] | Literal["always"], moment: datetime, is_open: bool
 ) -> None:
-    stated = None if hours is None else [
+    stated = hours if hours == "always" else [
         Hours(weekday=day, opens=time.fromisoformat(opens), closes=time.fromisoformat(closes))
         for day, opens, closes in hours
     ]  # fmt: skip

@@ -26,7 +26,7 @@ def test_a_queue_without_settings_is_the_usual_one() -> None:
     usual = effective()
     assert (usual.order, usual.token_prefix, usual.token_digits) == ("urgent_first", "A", 3)
     assert (usual.max_length, usual.walk_ins_per_day) == (50, 20)
-    assert (usual.show_waits, usual.hours, usual.call_next_completes) == (True, None, True)
+    assert (usual.show_waits, usual.hours, usual.call_next_completes) == (True, "always", True)
 
 
 @given(PARTIALS, PARTIALS, PARTIALS)
@@ -64,6 +64,7 @@ def test_a_change_touches_what_it_names_and_null_takes_it_away(before: dict[str,
         {"show_waits": "yes"},
         {"hours": [{"weekday": 7, "opens": "08:00", "closes": "12:00"}]},
         {"hours": [{"weekday": 0, "opens": "25:00", "closes": "12:00"}]},
+        {"hours": "never"},
         {"weights": {"per_minute": 0}},
         {"weights": {"urgent": -1}},
         {"weights": {"luck": 5}},

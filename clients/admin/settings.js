@@ -34,14 +34,9 @@ const PLACES = ["appointment", "arrival"];
 const ORDERS = ["urgent_first", "fifo", "scored"];
 const WEIGHTS = ["per_minute", "urgent", "elderly", "elderly_from", "child", "child_to", "requirement"];
 const DAYS = [0, 1, 2, 3, 4, 5, 6];
-/** Always open, said at a level whose hours are limited above: a day that closes when it opens lasts until the next. */
-const ROUND_THE_CLOCK = DAYS.map((weekday) => ({ weekday, opens: "00:00", closes: "00:00" }));
-
+const ALWAYS = "always";
 /** A weekday's name; 0 is Monday. @param {number} weekday @param {"long" | "short"} [form] */
 const dayName = (weekday, form = "long") => new Intl.DateTimeFormat(language.value, { weekday: form, timeZone: "UTC" }).format(Date.UTC(2024, 0, 1 + weekday));
-
-/** @param {Opening[] | null} hours */
-const alwaysOpen = (hours) => hours === null || DAYS.every((day) => hours.some((one) => one.weekday === day && one.opens.startsWith("00:00") && one.closes.startsWith("00:00")));
 
 /**
  * A value in words.
@@ -54,7 +49,7 @@ function inWords(kind, value) {
   if (kind === "switch") return t(value ? "admin.yes" : "admin.no");
   if (kind === "number") return number(value);
   if (kind === "prefix") return value || t("admin.set.prefix.none");
-  if (kind === "hours") return alwaysOpen(value) ? t("admin.set.hours.always") : value.map((/** @type {Opening} */ one) => `${dayName(one.weekday, "short")} ${one.opens.slice(0, 5)}–${one.closes.slice(0, 5)}`).join(", ") || t("admin.set.hours.never");
+  if (kind === "hours") return value === ALWAYS ? t("admin.set.hours.always") : value.map((/** @type {Opening} */ one) => `${dayName(one.weekday, "short")} ${one.opens.slice(0, 5)}–${one.closes.slice(0, 5)}`).join(", ") || t("admin.set.hours.never");
   return t("admin.set.weights.some", { urgent: value.urgent, elderly: value.elderly, child: value.child });
 }
 
@@ -182,13 +177,13 @@ function Weight({ name, value, onChange }) {
 
 /** The week: every opening of each day. @param {Answered} props */
 function Hours({ label, value, onChange }) {
-  const always = alwaysOpen(value);
-  const hours = /** @type {Opening[]} */ (value ?? []);
+  const always = value === ALWAYS;
+  const hours = /** @type {Opening[]} */ (always ? [] : value);
   const week = DAYS.slice(0, 5).map((weekday) => ({ weekday, opens: "08:00", closes: "17:00" }));
   const monday = hours.filter((one) => one.weekday === 0);
   const copied = () => onChange([...DAYS.slice(0, 5).flatMap((weekday) => monday.map((one) => ({ ...one, weekday }))), ...hours.filter((one) => one.weekday > 4)]);
   const ways = [
-    { text: t("admin.set.hours.always"), on: always, choose: () => onChange(ROUND_THE_CLOCK) },
+    { text: t("admin.set.hours.always"), on: always, choose: () => onChange(ALWAYS) },
     { text: t("admin.set.hours.week"), on: !always, choose: () => onChange(week) },
   ];
   return html`

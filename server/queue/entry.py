@@ -93,7 +93,7 @@ async def takes_in(line: Line, urgency: Urgency, booked_for: datetime | None = N
     """
     if urgency is Urgency.emergency:
         return
-    hours = None if booked_for else line.settings.hours
+    hours = "always" if booked_for else line.settings.hours
     if line.state == "closed" or not rules.open_at(hours, line.tx.now.astimezone(line.zone)):
         raise errors.QueueClosed(state=line.state, message=line.message)
     if booked_for is not None:

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from server.events import Factor, Reason, Score, State, Urgency
-from server.settings import Hours, Order, Place, QueueSettings, Weights
+from server.settings import Always, Hours, Order, Place, QueueSettings, Weights
 
 
 class Step(StrEnum):
@@ -339,9 +339,9 @@ def _set_back(second: Told, both: dict[str, str | float]) -> Answer | None:
 # Hours and tokens
 
 
-def open_at(hours: Sequence[Hours] | None, local: datetime) -> bool:
+def open_at(hours: Sequence[Hours] | Always, local: datetime) -> bool:
     """Whether the queue's hours are open at this local time; an opening past midnight belongs to the day it began."""
-    if hours is None:
+    if hours == "always":
         return True
     weekday, clock = local.weekday(), local.time().replace(tzinfo=None)
     for one in hours:
@@ -368,7 +368,8 @@ def day_over(settings: QueueSettings, day: date, local: datetime, called: dateti
         return False
     following = local.date() == day + timedelta(days=1)
     clock = local.time().replace(tzinfo=None)
-    for one in settings.hours or ():
+    week = () if settings.hours == "always" else settings.hours
+    for one in week:
         if following and one.weekday == day.weekday() and one.closes <= one.opens and clock < one.closes:
             return False
     # Between instants, not between the hands of a clock that may have been put back.
