@@ -261,6 +261,12 @@ values ($1, 'thank-you', 'test:' || $2::int, 'patient:1', 'sms', 'failed', now()
 """
 
 
+OF_A_DAY = {"add-schedule", "preview-schedule", "change-schedule", "end-schedule"} | {
+    "add-slot", "add-slots", "change-slot", "remove-slot", "remove-slots",
+}  # fmt: skip
+"""What is asked of a day on which nothing else is."""
+
+
 @dataclass
 class Town:
     """The served clinic, a second one in the same house, and everybody in both."""
@@ -272,6 +278,7 @@ class Town:
     patient: int
     everybody: dict[str, Somebody]
     days: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
+    hours: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
 
     async def queue_of(self, world: World) -> int:
         """A new queue that the first doctor alone serves."""
@@ -410,7 +417,7 @@ class Town:
         await self.queue_of(world)
         new = {"name": f"Somebody {next(NUMBERS)}", "birth_date": "1980-05-17", "confirm_new": True}
         patient = (await world.do("register-patient", **new)).patient.id
-        slots = await clinic.slots_of(world, after=timedelta(days=9, hours=next(NUMBERS)))
+        slots = await clinic.slots_of(world, after=timedelta(days=2, hours=next(self.hours)))
         booked = await clinic.book(world, slots, patient_id=patient)
         await world.pool.execute(BEGINS_NOW, booked.appointment_id)
         return booked
@@ -496,7 +503,7 @@ class Town:
 
     async def free_slot(self, world: World) -> list[int]:
         """A free slot of the first doctor, later than any before it."""
-        return await clinic.slots_of(world, after=timedelta(days=2, hours=next(NUMBERS)))
+        return await clinic.slots_of(world, after=timedelta(days=2, hours=next(self.hours)))
 
     async def ready_to_administer(self, name: str, world: World) -> dict[str, Any] | None:
         """The same for what the back office asks; None for anything else."""
@@ -583,7 +590,7 @@ class Town:
 
     async def ready_for_time(self, name: str, world: World) -> dict[str, Any] | None:
         """The same for what is asked about a doctor's time."""
-        day = date(2027, 1, 1) + timedelta(days=next(NUMBERS))
+        day = date(2027, 1, 1) + timedelta(days=next(self.days) if name in OF_A_DAY else 0)
         doctor = {"doctor_id": world.doctors[0]}
         here = {**doctor, "location_id": world.location}
         week = [{"weekday": 0, "starts": "09:00", "ends": "10:00"}]
@@ -681,6 +688,8 @@ async def town(postgres: Any, redis_server: Any) -> AsyncIterator[Town]:
     async with served(url, redis_server.fresh()) as house:
         home, theirs = house.world, await house.world.other()
         town = Town(house, home, theirs, 0, 0, {})
+        for world in (home, theirs):
+            await clinic.set_booking(world, advance_booking_days=730)
         town.queue = await town.queue_of(home)
         joined = await home.join(town.queue)
         town.patient = await home.pool.fetchval("select patient_id from tickets where id = $1", joined.ticket_id)
