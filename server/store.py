@@ -203,8 +203,12 @@ class Tx:
 
         Raises `Overtaken`.
         """
-        if any(stream.name not in self._versions for stream in streams):
+        if not all(map(self.holds, streams)):
             raise Overtaken
+
+    def holds(self, stream: events.Stream[Any]) -> bool:
+        """Whether this stream's gate is held."""
+        return stream.name in self._versions
 
     def append(
         self, stream: events.Stream[R], event: events.Event, put: Sequence[R] = (), drop: Sequence[str] = ()

@@ -108,7 +108,9 @@ async def book(tx: Tx, actor: Actor, ask: BookAppointment) -> Booked:
     `LockNeeded`, `LockLost`, `SlotLocked`, `TooSoon`, `TooFarAhead`, `TooManyOpen`, `ModeMismatch`,
     `VisitTypeNotOffered`, `VisitTooLong`, `DoctorInactive` and `PatientElsewhere`.
     """
-    terms = await open_terms(tx, actor, ask.slot_ids, ask.doctor_id, ask.specialty_id, refusing_full=True)
+    patient_id = actor.patient_id if actor.role is Role.patient else ask.patient_id
+    also = await seats.offered_then(tx.conn, patient_id, ask.slot_ids)
+    terms = await open_terms(tx, actor, ask.slot_ids, ask.doctor_id, ask.specialty_id, also, refusing_full=True)
     person = await _person(tx, actor, ask, terms)
     await check_times(tx, actor, terms, ask.mode, ask.visit_type_id, ask.token, ask.insist)
     await _check_patient(tx, actor, terms, person, ask.insist)

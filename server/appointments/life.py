@@ -133,6 +133,7 @@ async def reschedule(tx: Tx, actor: Actor, ask: RescheduleAppointment) -> Booked
     doctor_id = ask.doctor_id or (wanted[0].doctor_id if found.doctor_id else None)
     specialty_id = None if doctor_id else found.specialty_id
     gates = streams_of(place["doctors"], place["queue_id"])
+    gates += await seats.offered_then(tx.conn, found.patient.id, ask.slot_ids)
     terms = await open_terms(tx, actor, ask.slot_ids, doctor_id, specialty_id, gates, found.slot_ids)
     before = await load_appointment(tx, actor, found.id)
     if terms.institution_id != before.institution_id:

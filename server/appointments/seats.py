@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from server import availability, errors, slots
+from server import availability, errors, events, slots
 from server.access import Role
 from server.events import Mode
 from server.slots.rules import Time
@@ -133,6 +133,21 @@ async def let_go_of_seats(tx: Tx, offer_id: int) -> None:
 
 
 LET_GO = "delete from seats where offer_id = $1 returning slot_id"
+
+
+async def offered_then(conn: Connection, patient_id: int | None, slot_ids: Sequence[int]) -> list[events.Stream[Any]]:
+    """The gates of the slots that are offered to a patient from the waitlist while these go on.
+
+    Whoever has them be elsewhere then takes these gates as well: what they cannot come to is the next one's at once.
+    """
+    return [events.slots(row["doctor_id"]) for row in await conn.fetch(OFFERED_THEN, patient_id, list(slot_ids))]
+
+
+OFFERED_THEN = """
+select distinct o.doctor_id from waitlist w join offers o on o.entry_id = w.id and o.state = 'open'
+cross join (select min(starts_at) as begins, max(ends_at) as ends from slots where id = any($2::bigint[])) s
+where w.patient_id = $1 and w.state = 'offered' and o.starts_at < s.ends and o.ends_at > s.begins order by o.doctor_id
+"""
 
 
 async def turn_over(tx: Tx, offer_id: int, appointment_id: int) -> None:

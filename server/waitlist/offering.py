@@ -333,6 +333,40 @@ where x.slot_id = any($1::bigint[]) and o.state = 'open' order by o.entry_id
 """
 
 
+async def follow_elsewhere(tx: Tx, stream: "events.Stream[Any]", event: events.NewAppointment) -> None:
+    """Somebody is to be elsewhere at a time that is offered to them: it is the next one's, and they wait on.
+
+    At once where its gate is held, as it is wherever they book; else its time is over, and the worker sees to it.
+    """
+    institution = await tx.conn.fetchval(WAITS_SOMEWHERE, event.appointment)
+    if institution is None:
+        return
+    await hold_line(tx, institution)
+    for row in await tx.conn.fetch(OFFERED_MEANWHILE, event.appointment):
+        if tx.holds(events.slots(row["doctor_id"])):
+            after = await end_offer(tx, await place(tx.conn, row["entry_id"]), "withdrawn", events.OfferWithdrawn)
+            await mark(tx, institution, [after.id])
+        else:
+            await tx.conn.execute(OVER_NOW, row["id"], tx.now)
+            after = await place(tx.conn, row["entry_id"])
+            tell(tx, after, events.WaitlistChanged(entry=after.id))
+
+
+WAITS_SOMEWHERE = """
+select w.institution_id from appointments a join waitlist w on w.patient_id = a.patient_id
+where a.id = $1 and w.state in ('waiting', 'offered') limit 1
+"""
+OFFERED_MEANWHILE = """
+select o.id, o.entry_id, o.doctor_id from appointments a join waitlist w on w.patient_id = a.patient_id
+join offers o on o.entry_id = w.id and o.state = 'open'
+where a.id = $1 and a.kind = 'scheduled' and a.state in ('pending', 'confirmed') and not a.insisted
+    and o.starts_at < a.ends_at and o.ends_at > a.starts_at order by o.id
+"""
+OVER_NOW = """
+update offers set expires_at = least(expires_at, greatest($2, offered_at + interval '1 microsecond')) where id = $1
+"""
+
+
 async def follow_patient_free(tx: Tx, stream: "events.Stream[Any]", event: events.AppointmentEvent) -> None:
     """Somebody need not be where they had to be: what they wait for at that time may suit them now."""
     rows = await tx.conn.fetch(WAITS_TOO, event.appointment)
@@ -410,6 +444,7 @@ REACTIONS: Reactions = {
     ("slots", events.SlotAdded): [follow_freed],
     ("slots", events.SlotAvailabilityChanged): [follow_freed],
     ("slots", events.SlotRemoved): [follow_gone],
+    ("doctor", events.NewAppointment): [follow_elsewhere],
     ("doctor", events.AppointmentCancelled): [follow_patient_free],
     ("doctor", events.AppointmentRescheduled): [follow_patient_free],
     ("doctor", events.AppointmentStatusChanged): [follow_patient_free],
