@@ -190,10 +190,11 @@ def user_add(
 ) -> None:
     """Add somebody who can sign in; the password is asked for, or read from standard input."""
     from server import people
+    from server.administration.users import NewAccount
 
     config = _config(data=data, redis=False)
     told = {"email": email, "role": role, "name": name, "institution": institution, "zone": zone}
-    new = _checked(people.NewUser, **told, password=_password())
+    new = _checked(NewAccount, **told, password=_password())
     print(_run(people.add_user(config.database_url, new)))
 
 

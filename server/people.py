@@ -1,35 +1,32 @@
 """What an operator does from the command line: add somebody who signs in, let a screen in or shut one out.
 
-Invariant: it goes through the same commands as the API where there is one, as the actor `system`.
+Invariant: it goes through commands, as the actor `system`, so that what it does is on the audit trail
+and is told to whoever looks on.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
-from pydantic import BaseModel, ConfigDict, Field
 
-from server import audit, catalog, devices, errors, passwords, patients, publish, store
-from server.access import PEOPLE, SYSTEM, Role
+from server import audit, devices, publish, store
+from server.access import SYSTEM
+from server.administration.users import ADD_ACCOUNT, NewAccount
 from server.app import ROWS
 from server.asks import validate
-from server.catalog import Email, Name
 from server.config import Config
 from server.publish import Publisher
-from server.store import Connection, Store
+from server.store import Committed, Connection, Store
 
 
-class NewUser(BaseModel):
-    """Somebody who is to sign in."""
+class LeftToTheSweep:
+    """Whoever publishes for the clinic finds what was committed within a second; a command line waits for nothing."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    def hand_over(self, committed: Sequence[Committed]) -> None:
+        """Leave events where they are."""
 
-    email: Email
-    role: Role
-    name: Name
-    institution: Name | None
-    zone: str = "UTC"
-    password: str = Field(min_length=passwords.SHORTEST, max_length=passwords.LONGEST, repr=False)
+    def end(self, actors: Sequence[str]) -> None:
+        """Cut nobody: nobody whom it adds is connected yet."""
 
 
 @asynccontextmanager
@@ -44,66 +41,19 @@ async def opened(config: Config) -> AsyncIterator[Store]:
         yield Store(pool, publisher, base_url=config.base_url, secret_key=config.secret_key)
 
 
-async def add_user(database_url: str, new: NewUser) -> str:
+async def add_user(database_url: str, new: NewAccount) -> str:
     """Add an account, and the institution, doctor or patient that it needs; answers what was done.
 
     Raises `WeakPassword`, `InvalidRequest` where the role and the institution do not go together, `NotFound`,
     `NameTaken`.
     """
-    passwords.check(new.password, new.name, new.email, new.institution)
-    conn: Connection = await asyncpg.connect(database_url)
+    pool = await store.connect(database_url, 1)
     try:
-        async with conn.transaction():
-            institution_id, made = await _institution(conn, new)
-            doctor_id = patient_id = None
-            if institution_id is not None and new.role is Role.doctor:
-                doctor_id = await conn.fetchval(DOCTOR_WITHOUT_ACCOUNT, institution_id, new.name)
-                doctor_id = doctor_id or await catalog.add_doctor(conn, institution_id, new.name)
-            if institution_id is not None and new.role is Role.patient:
-                patient_id = (await patients.add_patient(conn, institution_id, patients.NewPatient(name=new.name))).id
-            user_id = await catalog.add_user(
-                conn,
-                institution_id=institution_id,
-                email=new.email,
-                name=new.name,
-                role=new.role,
-                password=new.password,
-                doctor_id=doctor_id,
-                patient_id=patient_id,
-            )
-    except asyncpg.UniqueViolationError as taken:
-        # Somebody else added the same just now.
-        raise errors.CONSTRAINTS.get(taken.constraint_name or "", errors.NameTaken)() from taken
+        added = await Store(pool, LeftToTheSweep()).execute(ADD_ACCOUNT, SYSTEM, new)
     finally:
-        await conn.close()
-    return f"{new.email} can sign in as {new.role.replace('_', ' ')} (user {user_id}).{made}"
-
-
-DOCTOR_WITHOUT_ACCOUNT = """
-select d.id from doctors d
-where d.institution_id = $1 and d.name = $2 and not exists (select from users u where u.doctor_id = d.id)
-order by d.id limit 1
-"""
-
-
-async def _institution(conn: Connection, new: NewUser) -> tuple[int | None, str]:
-    """The institution that the account belongs to, and a sentence where it had to be made."""
-    if new.role not in PEOPLE:
-        raise errors.InvalidRequest(f"The role must be one of {', '.join(sorted(PEOPLE))}.")
-    if (new.role is Role.super_admin) == bool(new.institution):
-        raise errors.InvalidRequest("Every role but super_admin belongs to an institution; name it with --institution.")
-    if not new.institution:
-        return None, ""
-    found = await conn.fetchval(INSTITUTION, new.institution)
-    if found is not None:
-        return int(found), ""
-    if new.institution.isdigit():
-        raise errors.NotFound(f"There is no institution {new.institution}.")
-    id_ = await catalog.add_institution(conn, new.institution, new.zone)
-    return id_, f" The institution {new.institution} was made (id {id_}, time zone {new.zone})."
-
-
-INSTITUTION = "select id from institutions where id::text = $1 or name = $1 order by (id::text = $1) desc limit 1"
+        await pool.close()
+    made = f" The institution {new.institution} was made (id {added.made}, time zone {new.zone})." if added.made else ""
+    return f"{new.email} can sign in as {new.role.replace('_', ' ')} (user {added.user_id}).{made}"
 
 
 async def enroll_device(config: Config, *, code: str, location_id: int, name: str, kind: str = "board") -> str:

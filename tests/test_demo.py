@@ -13,6 +13,7 @@ import pytest
 
 from server import access, demo, errors, people, replay
 from server.access import ANONYMOUS, Role
+from server.administration.users import NewAccount
 from server.config import ROOT, Config
 from server.patients import NewPatient
 from server.replay import Kind, NothingToPlay, Player
@@ -298,10 +299,10 @@ async def test_another_institution_sees_no_demo(made_by_up: str, redis_url: str)
 # The command line's hands
 
 
-def newcomer(**told: Any) -> people.NewUser:
+def newcomer(**told: Any) -> NewAccount:
     """Somebody to add."""
     given = {"email": "Ada@Clinic.example", "role": Role.doctor, "name": "Dr. Ada", "institution": "Clinic"}
-    return people.NewUser(**{**given, "password": PASSWORD, **told})
+    return NewAccount(**{**given, "password": PASSWORD, **told})
 
 
 async def test_added_person_signs_in_and_the_institution_is_made(database_url: str) -> None:
@@ -363,6 +364,19 @@ async def test_address_in_use_is_refused_also_when_two_add_it_at_once(database_u
     results = await asyncio.gather(*tries, return_exceptions=True)
     assert sorted(type(one).__name__ for one in results) == ["NameTaken", "NameTaken", "str"]
     assert await tell(database_url, "select count(*) from doctors") == 2
+
+
+async def test_what_the_command_line_added_is_on_the_trail_and_told_to_admins(database_url: str) -> None:
+    await people.add_user(database_url, newcomer())
+    await people.add_user(database_url, newcomer(email="b@clinic.example", name="Dr. Bo"))
+    connection = await asyncpg.connect(database_url)
+    kept = await connection.fetch("select actor, institution_id, asked::text, changes::text from audit order by id")
+    told = await connection.fetch("select type from events where stream like 'admin:%' order by version")
+    await connection.close()
+    assert [(row["actor"], row["institution_id"]) for row in kept] == [("system", 1)] * 2
+    assert PASSWORD not in str(kept) and "Dr. Bo" in kept[1]["changes"]
+    newly = ["doctor-changed", "user-changed"]
+    assert [row["type"] for row in told] == ["institution-changed", *newly, *newly]
 
 
 async def test_operator_enrols_lists_and_revokes_a_screen(database_url: str, redis_url: str) -> None:

@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, Self
 import segno
 from pydantic import Field, model_validator
 
-from server import access, catalog, errors, events, passwords, totp
+from server import access, catalog, errors, events, passwords, patients, totp
 from server.access import ADMINS, PEOPLE, Actor, Role
 from server.administration.doctors import add_doctor
-from server.administration.places import OfInstitution
+from server.administration.places import NewInstitution, OfInstitution, create_institution
 from server.administration.rows import audit, hold, tell, user_rows
-from server.asks import Ask, Id, Reply, decode_cursor, encode_cursor
+from server.asks import Ask, Id, Reply, decode_cursor, encode_cursor, validate
 from server.catalog import Email, Name, Practice
 from server.events import AdminUser
 from server.queue.queries import Nothing, Page
@@ -183,6 +183,87 @@ async def accept_invitation(tx: Tx, actor: Actor, ask: AcceptInvitation) -> Acce
 
 
 USE_INVITATION = "update invitations set ended_at = $2 where id = $1 and ended_at is null returning id"
+
+
+# From the command line
+
+
+class NewAccount(Ask):
+    """Somebody whom an operator lets sign in at once, at an institution of this name or id; made if there is none."""
+
+    email: Email
+    role: Role
+    name: Name
+    institution: Name | None
+    zone: str = "UTC"
+    password: str = Field(min_length=passwords.SHORTEST, max_length=passwords.LONGEST, repr=False)
+
+
+class AccountAdded(Reply):
+    """The account, and the institution that had to be `made` for it."""
+
+    user_id: int
+    made: int | None
+
+
+async def add_account(tx: Tx, actor: Actor, ask: NewAccount) -> AccountAdded:
+    """Add an account, with the institution, doctor or patient that it needs.
+
+    Raises `WeakPassword`, `InvalidRequest` where the role and the institution do not go together, `NotFound`,
+    `NameTaken`.
+    """
+    passwords.check(ask.password, ask.name, ask.email, ask.institution)
+    institution_id, made = await _institution_for(tx, actor, ask)
+    doctor_id = patient_id = None
+    if institution_id is not None and ask.role is Role.doctor:
+        found = await tx.conn.fetchval(DOCTOR_WITHOUT_ACCOUNT, institution_id, ask.name)
+        doctor_id = await _doctor_for(tx, institution_id, ask.name, found)
+    if institution_id is not None and ask.role is Role.patient:
+        patient_id = (await patients.add_patient(tx.conn, institution_id, patients.NewPatient(name=ask.name))).id
+    user_id = await catalog.add_user(
+        tx.conn,
+        institution_id=institution_id,
+        email=ask.email,
+        name=ask.name,
+        role=ask.role,
+        password=ask.password,
+        doctor_id=doctor_id,
+        patient_id=patient_id,
+    )
+    if institution_id is not None and ask.role is not Role.patient:
+        await _user_changed(tx, institution_id, user_id, None)
+    return AccountAdded(user_id=user_id, made=made)
+
+
+DOCTOR_WITHOUT_ACCOUNT = """
+select d.id from doctors d
+where d.institution_id = $1 and d.name = $2 and not exists (select from users u where u.doctor_id = d.id)
+order by d.id limit 1
+"""
+
+
+async def _institution_for(tx: Tx, actor: Actor, ask: NewAccount) -> tuple[int | None, int | None]:
+    """The institution that the account belongs to, held, and the same once more where it had to be made."""
+    if ask.role not in PEOPLE:
+        raise errors.InvalidRequest(f"The role must be one of {', '.join(sorted(PEOPLE))}.")
+    if (ask.role is Role.super_admin) == bool(ask.institution):
+        raise errors.InvalidRequest("Every role but super_admin belongs to an institution; name it with --institution.")
+    if not ask.institution:
+        return None, None
+    found = await tx.conn.fetchval(NAMED_INSTITUTION, ask.institution)
+    if found is not None:
+        return await hold(tx, actor, found), None
+    if ask.institution.isdigit():
+        raise errors.NotFound(f"There is no institution {ask.institution}.")
+    new = validate(NewInstitution, {"name": ask.institution, "zone": ask.zone})
+    made = (await create_institution(tx, actor, new)).institution
+    return made, made
+
+
+NAMED_INSTITUTION = "select id from institutions where id::text = $1 or name = $1 order by (id::text = $1) desc limit 1"
+ADD_ACCOUNT: Command[NewAccount, AccountAdded] = Command(
+    "add-account", add_account, NewAccount, AccountAdded, frozenset(), ""
+)
 
 
 # People
