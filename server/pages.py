@@ -33,8 +33,10 @@ PAGES: dict[str, str] = {
     "/mailbox": "mailbox/index.html",
     "/reception": "reception/index.html",
     "/schedule": "schedule/index.html",
+    "/waitlist": "waitlist/index.html",
     "/feedback/{secret}": "feedback/index.html",
     "/invite/{secret}": "invite/index.html",
+    "/offer/{secret}": "offer/index.html",
     "/t/{secret}": "ticket/index.html",
     "/unsubscribe/{secret}": "unsubscribe/index.html",
 }

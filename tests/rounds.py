@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import BrowserContext, Page
 
+from server import access
 from server.access import Role
 from server.events import Urgency
 from tests.clinic import book as book_slots
-from tests.clinic import now, set_booking
+from tests.clinic import now, patient_of, set_booking, slots_of
 from tests.diary import open_books, patient
 from tests.pages import Served
 from workers.notices import Post, send_due
@@ -242,6 +243,77 @@ async def bookings(page: Page, house: House) -> AsyncIterator[str]:
     yield "bookings-visit"
 
 
+WAITING_OF = "select id from waitlist where patient_id = $1 and state in ('waiting', 'offered')"
+LINKED = "update offers set secret_hash = $2 where id = $1"
+OF_VISITOR = "select id from patients where email = 'maya@house.test'"
+
+
+async def wait(house: House, patient_id: int, *, full: bool = False) -> Any:
+    """Have somebody wait anew: for any time next week, which is offered at once, or for a day that is full."""
+    world = house.clinic.world
+    today = now(world).date()
+    days: dict[str, Any] = {"first_day": str(today + timedelta(days=2)), "last_day": str(today + timedelta(days=9))}
+    if full:
+        taken = await slots_of(world, 0, 3, after=timedelta(days=20))
+        for slot in taken:
+            await book_slots(world, [slot])
+        starts = await world.pool.fetchval("select starts_at from slots where id = $1", taken[0])
+        days = {"first_day": str(starts.date() - timedelta(days=1)), "last_day": str(starts.date() + timedelta(days=1))}
+    doctor = world.doctors[0 if full else 1]
+    return (await world.do("join-waitlist", patient_id=patient_id, doctor_id=doctor, **days)).offer_id
+
+
+async def wait_no_more(house: House, patient_id: int) -> None:
+    """Take somebody off the waitlist wherever they are on it."""
+    for row in await house.clinic.world.pool.fetch(WAITING_OF, patient_id):
+        await house.clinic.world.do("leave-waitlist", entry_id=row["id"])
+
+
+async def waitlist(page: Page, house: House) -> AsyncIterator[str]:
+    world = house.clinic.world
+    people = await world.pool.fetch("select id from patients where name = any($1) order by id", list(NAMES[:4]))
+    for nth, one in enumerate(people):
+        await wait_no_more(house, one["id"])
+        await wait(house, one["id"], full=nth > 0)
+    entry = await world.pool.fetchval(WAITING_OF + " order by id desc", people[-1]["id"])
+    await world.do("prioritize-wait", entry_id=entry, priority=8, reason="In pain since Sunday")
+    await house.sign_in(page.context, "receptionist")
+    await page.goto(f"{house.clinic.url}/waitlist")
+    await page.wait_for_selector("[data-testid=waitlist-offer]")
+    await page.wait_for_selector("[data-testid=waitlist-row]")
+    yield "waitlist"
+    await page.locator(".heat-cell").last.scroll_into_view_if_needed()
+    yield "waitlist-demand"
+    await page.locator(".open-offer .as-link").first.click()
+    await page.wait_for_selector("dialog[open] .why li")
+    yield "waitlist-place"
+    await page.locator("dialog [data-step=priority]").click()
+    await page.wait_for_selector("dialog[open] [data-testid=waitlist-priority]")
+    yield "waitlist-priority"
+    await page.keyboard.press("Escape")
+    await page.get_by_test_id("waitlist-add").click()
+    await page.get_by_test_id("waitlist-patient").fill("Haddad")
+    await page.wait_for_selector("dialog [data-patient]")
+    yield "waitlist-add"
+
+
+async def offer(page: Page, house: House) -> AsyncIterator[str]:
+    world = house.clinic.world
+    somebody = await patient_of(world)
+    offer_id, secret = await wait(house, somebody), f"the-secret-of-this-round-{somebody}"
+    await world.pool.execute(LINKED, offer_id, access.digest(secret))
+    await page.goto(f"{house.clinic.url}/offer/{secret}")
+    await page.wait_for_selector("[data-testid=offer-link][data-state=open]")
+    yield "offer"
+    await page.get_by_test_id("decline").click()
+    await page.wait_for_selector("[data-testid=offer-link][data-state=declined]")
+    yield "offer-declined"
+    await wait_no_more(house, somebody)
+    await page.goto(f"{house.clinic.url}/offer/of-another-day-and-nobodys")
+    await page.wait_for_selector(".calm-screen h1")
+    yield "offer-unknown"
+
+
 async def book(page: Page, house: House) -> AsyncIterator[str]:
     await page.goto(f"{house.clinic.url}/book")
     await page.wait_for_selector(".gate-card")
@@ -253,6 +325,15 @@ async def book(page: Page, house: House) -> AsyncIterator[str]:
     await page.get_by_test_id("choose-any").first.click()
     await page.wait_for_selector("[data-testid=slot]")
     yield "book-any"
+    visitor = await house.clinic.world.pool.fetchval(OF_VISITOR)
+    await wait_no_more(house, visitor)
+    await page.locator(".day").first.click()
+    await page.wait_for_selector("[data-testid=wait]")
+    yield "book-wait"
+    await page.get_by_test_id("wait-join").click()
+    await page.wait_for_selector("[data-testid=waiting] [data-testid=standing]")
+    yield "book-waiting"
+    await wait_no_more(house, visitor)
     await page.goto(f"{house.clinic.url}/book#/doctor/{house.clinic.world.doctors[1]}")
     await page.wait_for_selector("[data-testid=picker][data-state=ready]")
     await page.locator("[data-testid=slot][data-free='1']").nth(3).click()
@@ -300,6 +381,15 @@ async def mine(page: Page, house: House) -> AsyncIterator[str]:
     await page.get_by_test_id("move").first.click()
     await page.wait_for_selector("dialog[open] [data-testid=slot]")
     yield "mine-move"
+    await page.keyboard.press("Escape")
+    visitor = await house.clinic.world.pool.fetchval(OF_VISITOR)
+    await wait_no_more(house, visitor)
+    await wait(house, visitor, full=True)
+    await wait(house, visitor)
+    await page.wait_for_selector("[data-testid=offer]")
+    await page.wait_for_selector("[data-testid=wait] [data-testid=standing]")
+    yield "mine-offer"
+    await wait_no_more(house, visitor)
 
 
 async def schedule(page: Page, house: House) -> AsyncIterator[str]:
@@ -406,10 +496,12 @@ ROUNDS: dict[str, Callable[[Page, House], AsyncIterator[str]]] = {
     "/mailbox": mailbox,
     "/feedback/{secret}": feedback,
     "/invite/{secret}": invite,
+    "/offer/{secret}": offer,
     "/reception": reception,
     "/schedule": schedule,
     "/t/{secret}": ticket,
     "/unsubscribe/{secret}": unsubscribe,
+    "/waitlist": waitlist,
 }
 """The way through each page of `server.pages.PAGES`; it yields at each state, by its name."""
 
@@ -418,6 +510,7 @@ SIZE = {
     "/board": "tv",
     "/book": "phone",
     "/feedback/{secret}": "phone",
+    "/offer/{secret}": "phone",
     "/t/{secret}": "phone",
     "/unsubscribe/{secret}": "phone",
 }

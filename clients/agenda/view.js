@@ -56,6 +56,7 @@ function Head() {
       <nav class="agenda-links" aria-label=${t("agenda.elsewhere")}>
         ${isDoctor.value && html`<a class="button quiet" href="/console">${t("console.title")}</a>`}
         ${!isDoctor.value && html`<a class="button quiet" href="/reception">${t("reception.title")}</a>`}
+        <a class="button quiet" href="/waitlist">${t("waitlist.title")}</a>
         <a class="button quiet" href=${`/schedule${isDoctor.value ? "" : `#/doctor/${chosen?.id ?? ""}`}`}>${t("schedule.title")}</a>
       </nav>
       <div class="top-end">

@@ -13,22 +13,25 @@ import { locationBy, zoneAt } from "./catalogue.js";
 import { PARTS, dayAfter, noon, partOf } from "./days.js";
 
 /**
- * @param {{times: Times, day: string, chosen?: Time | null, several?: boolean, onDay: (day: string) => void, onWeek: (by: number) => void, onTime: (time: Time) => void, onNext: (time: Time) => void}} props
- *   `several`: the times are of several doctors, any of whom will do
+ * @param {{times: Times, day: string, chosen?: Time | null, several?: boolean, onDay: (day: string) => void, onWeek: (by: number) => void, onTime: (time: Time) => void, onNext: (time: Time) => void, wait?: (empty: boolean) => any}} props
+ *   `several`: the times are of several doctors, any of whom will do; `wait`: what is offered where none is free
  */
-export function Picker({ times, day, chosen = null, several = false, onDay, onWeek, onTime, onNext }) {
+export function Picker({ times, day, chosen = null, several = false, onDay, onWeek, onTime, onNext, wait }) {
   void locale.value;
   const days = times.days.value;
   const list = days.get(day) ?? [];
   const reading = times.state.value === "reading" && times.items.value.length === 0;
+  const empty = [...days.values()].every((one) => one.length === 0);
+  const full = !reading && times.state.value !== "failed" && chosen === null && list.every((one) => one.free <= 0);
   return html`
     <section class="picker" aria-labelledby="picker-title" aria-busy=${times.state.value === "reading"} data-testid="picker" data-state=${times.state.value}>
       <${Week} times=${times} day=${day} several=${several} onDay=${onDay} onWeek=${onWeek} />
       <h3 id="picker-title" class="picker-day">${longDate(noon(day), "UTC")}</h3>
       ${times.state.value === "failed" && html`<p class="problem" role="alert">${times.problem.value}</p>`}
       ${reading && html`<${Skeleton} />`}
-      ${!reading && list.length === 0 && times.state.value !== "failed" && html`<${Nothing} times=${times} empty=${[...days.values()].every((one) => one.length === 0)} onNext=${onNext} />`}
+      ${!reading && list.length === 0 && times.state.value !== "failed" && html`<${Nothing} times=${times} empty=${empty} onNext=${onNext} />`}
       ${!reading && PARTS.map((part) => html`<${Part} key=${part} part=${part} list=${one(list.filter(({ hour }) => partOf(hour) === part), several)} chosen=${chosen} several=${several} onTime=${onTime} />`)}
+      ${full && wait?.(empty)}
       <${Elsewhere} times=${times} />
     </section>
   `;

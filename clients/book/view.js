@@ -13,6 +13,7 @@ import { immovable, leave, moving } from "./moving.js";
 import { Picker } from "./picker.js";
 import { go, place } from "./route.js";
 import { Shell } from "./shell.js";
+import { Waiting } from "./waiting.js";
 import { Who } from "./who.js";
 
 export const Book = () => html`<${Shell} title=${t("book.signin")} current="book" testid="book-page"><${Steps} /><//>`;
@@ -60,7 +61,7 @@ function When() {
       </header>
       ${!moving.value && html`<${Wishes} />`}
       ${doctor ? !doctor.confirms && html`<p class="note">${t("book.asks.note")}</p>` : html`<p class="note">${t("book.any.note")}</p>`}
-      <${Picker} times=${shown} day=${day.value || shown.from.value} chosen=${hold.value?.time ?? null} several=${!doctor} onDay=${showDay} onWeek=${showWeek} onTime=${pick} onNext=${showTime} />
+      <${Picker} times=${shown} day=${day.value || shown.from.value} chosen=${hold.value?.time ?? null} several=${!doctor} onDay=${showDay} onWeek=${showWeek} onTime=${pick} onNext=${showTime} wait=${moving.value ? undefined : (/** @type {boolean} */ empty) => html`<${Waiting} day=${day.value || shown.from.value} from=${shown.from.value} empty=${empty} />`} />
     </section>
   `;
 }

@@ -48,6 +48,7 @@ const Head = () => html`
     <h1 class="bookings-name">${t("bookings.title")}</h1>
     <nav class="bookings-links" aria-label=${t("agenda.elsewhere")}>
       <a class="button quiet" href="/agenda">${t("agenda.title")}</a>
+      <a class="button quiet" href="/waitlist">${t("waitlist.title")}</a>
       ${user.value?.role !== "doctor" && html`<a class="button quiet" href="/reception">${t("reception.title")}</a>`}
     </nav>
     <div class="top-end">

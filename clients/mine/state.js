@@ -5,7 +5,7 @@
  *
  * Invariant: an appointment is shown as the stream tells it; a step's answer changes nothing here by itself.
  *
- * @import {Booked, PatientAppointment, PatientTicket, Row} from "../shared/wire.js"
+ * @import {Booked, Envelope, PatientAppointment, PatientTicket, Row} from "../shared/wire.js"
  * @import {PatientNotice} from "../shared/events.js"
  * @import {Feed, Link} from "../shared/socket.js"
  * @import {Time} from "../book/days.js"
@@ -46,7 +46,7 @@ export const past = signal(/** @type {{items: readonly PatientAppointment[], nex
 export const pastProblem = signal("");
 export const help = signal(/** @type {{emergency: number, by: string | null, ended: boolean} | null} */ (null));
 
-const rows = computed(() => /** @type {[string, Row][]} */ ([...(feed.value?.rows.value ?? [])]));
+export const rows = computed(() => /** @type {[string, Row][]} */ ([...(feed.value?.rows.value ?? [])]));
 const all = computed(() => /** @type {PatientAppointment[]} */ (rows.value.filter(([key]) => key.startsWith("a:")).map(([, row]) => row)));
 /** What is to come, soonest first. */
 export const ahead = computed(() => all.value.filter((one) => AHEAD.has(one.state)).sort(byStart));
@@ -71,6 +71,11 @@ export const wishes = computed(() => new Map(ahead.value.flatMap((one) => (one.s
 /** @param {PatientAppointment} one */
 export const arrivable = (one) => one.state === "confirmed" && one.mode === "in_person" && isToday(one);
 
+/** @type {(events: readonly Envelope[]) => void} */
+let listener = () => {};
+/** Have somebody listen to what the stream tells. @param {typeof listener} one */
+export const happened = (one) => void (listener = one);
+
 /** @type {Link | null} */
 let link = null;
 
@@ -81,7 +86,7 @@ export function begin() {
   const made = (link = connect(() => doing.peek() === null));
   holding.holdOver(made, false);
   times.value = new Times(made);
-  feed.value = made.follow(`patient:${who.patient_id}`, () => (told.value = true), (refusal) => refusal.code === "not-authenticated" && (user.value = null));
+  feed.value = made.follow(`patient:${who.patient_id}`, (events) => ((told.value = true), listener(events)), (refusal) => refusal.code === "not-authenticated" && (user.value = null));
 }
 
 export function end() {

@@ -16,6 +16,7 @@ import { Here, link } from "./here.js";
 import { Preferences, Toasts } from "./preferences.js";
 import { Sheets } from "./sheets.js";
 import { ahead, arrivable, begins, changeable, ended, help, isToday, leavable, past, pastProblem, readPast, said, ticketLink, tickets, told, wishes } from "./state.js";
+import { Offers, Waits } from "./waits.js";
 
 export const Mine = () => (user.value === null && link.value ? html`<${Here} />` : html`<${Shell} title=${t("mine.signin")} current="mine" testid="mine-page"><${Whole} /><//>`);
 
@@ -29,11 +30,13 @@ function Whole() {
       <${Toasts} />
       <p class="said" role="status" data-testid="said">${said.value}</p>
       ${help.value && html`<${Helped} />`}
+      <${Offers} />
       ${tickets.value.map((one) => html`<${Ticket} key=${one.ticket} ticket=${one} />`)}
       ${!told.value && html`<p class="note" role="status">${t("link.connecting")}</p>`}
       ${told.value && list.length === 0 && html`<div class="nothing"><p>${t("mine.none")}</p><a class="button main" href="/book">${t("book.title")}</a></div>`}
       ${first && html`<section aria-labelledby="next-title"><h2 id="next-title">${t("mine.next")}</h2><${Card} one=${first} large=${true} /></section>`}
       ${rest.length > 0 && html`<section aria-labelledby="later-title"><h2 id="later-title">${t("mine.later")}</h2><ul class="cards">${rest.map((one) => html`<li key=${one.appointment}><${Card} one=${one} /></li>`)}</ul></section>`}
+      <${Waits} />
       ${list.length > 0 && html`<a class="button more-book" href="/book">${t("book.done.another")}</a>`}
       ${ended.value.length > 0 && html`<section aria-labelledby="ended-title"><h2 id="ended-title">${t("mine.ended")}</h2><ul class="cards">${ended.value.map((one) => html`<li key=${one.appointment}><${Old} one=${one} /></li>`)}</ul></section>`}
       <${PushChoice} />

@@ -68,6 +68,7 @@ function Head() {
       <div class="top-end">
         <${EmergencyButton} />
         <a class="button quiet top-links" href="/bookings">${t("bookings.title")}</a>
+        <a class="button quiet top-links" href="/waitlist">${t("waitlist.title")}</a>
         <${AccountButton} />
         <${LanguageChoice} />
         <button class="button quiet top-keys" type="button" onClick=${() => (help.value = true)}>${t("console.keys")} <kbd>?</kbd></button>
