@@ -35,8 +35,8 @@ export function likely({ chance, seats }) {
   return t(`waitlist.chance.${n >= 7 ? "good" : n >= 3 ? "fair" : n >= 1 ? "small" : "least"}`, { n });
 }
 
-/** A chance as a figure, for those who read many of them. @param {Standing} standing */
-export const percent = ({ chance, seats }) => (seats === 0 ? "–" : new Intl.NumberFormat(locale.value, { style: "percent" }).format(Math.min(0.99, chance)));
+/** A chance as a figure, for those who read many of them; nothing is impossible, and nothing certain. @param {Standing} standing */
+export const percent = ({ chance, seats }) => (seats === 0 ? "–" : new Intl.NumberFormat(locale.value, { style: "percent" }).format(Math.max(0.01, Math.min(0.99, chance))));
 
 /** Seconds for which an offer is still held. @param {{expires_at: string}} offer */
 export const secondsLeft = (offer) => Math.max(0, (Date.parse(offer.expires_at) - now.value) / 1_000);

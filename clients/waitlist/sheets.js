@@ -75,7 +75,7 @@ export function Detail({ id }) {
         ${fact(t("waitlist.since"), stamp(Date.parse(one.joined_at)))}
         ${fact(t("waitlist.priority"), [number(one.priority), one.priority_reason].filter(Boolean).join(" · "))}
         ${fact(t("waitlist.place"), one.standing && t("waitlist.place.n", { n: one.standing.position }))}
-        ${fact(t("waitlist.chance"), one.standing && likely(one.standing))}
+        ${fact(t("waitlist.chance"), one.standing && one.state === "waiting" && likely(one.standing))}
         ${fact(t("agenda.phone"), one.patient.phone && html`<a href=${`tel:${one.patient.phone}`}><bdi dir="ltr">${one.patient.phone}</bdi></a>`)}
         ${fact(t("agenda.birth"), one.patient.birth_date ? fullDate(one.patient.birth_date) : one.patient.birth_year)}
       </dl>

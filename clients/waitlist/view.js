@@ -148,7 +148,7 @@ function Line({ one }) {
       <td><span dir="auto">${withWhom(one)}</span> <small class="soft" dir="auto">${besides(one).join(" · ")}</small></td>
       <td>${onDays(one)} <small class="soft">${atParts(one.parts)}</small></td>
       <td><time datetime=${one.joined_at}>${fullDate(one.joined_at)}</time></td>
-      <td>${one.standing ? percent(one.standing) : "–"}</td>
+      <td>${one.standing && one.state === "waiting" ? percent(one.standing) : "–"}</td>
       <td><span class=${`badge ${one.priority > 7 ? "is-emergency" : one.priority > 5 ? "is-urgent" : "is-routine"}`}>${number(one.priority)}</span>${one.priority_reason && html` <small class="soft" dir="auto">${one.priority_reason}</small>`}</td>
       <td><span class=${`badge wait-${one.state}`}>${t(`waitlist.state.${one.state}`)}</span></td>
     </tr>
