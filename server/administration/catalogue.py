@@ -12,6 +12,7 @@ from server import appointments, catalog, errors, events
 from server.access import ADMINS, PEOPLE, Actor
 from server.administration.places import OfInstitution
 from server.administration.rows import (
+    access_row,
     audit,
     doctor_rows,
     hold,
@@ -86,12 +87,7 @@ async def edit_specialty(tx: Tx, actor: Actor, ask: EditSpecialty) -> AdminSpeci
 async def _access_specialty(tx: Tx, actor: Actor, specialty_id: int) -> tuple[int, AdminSpecialty]:
     """Hold the institution of a specialty that the asker administers; answers both. Raises `NotFound`."""
     missing = "There is no such specialty here."
-    institution_id = await tx.conn.fetchval(INSTITUTION_OF_SPECIALTY, specialty_id)
-    held = await hold(tx, actor, institution_id, missing)
-    rows = await specialty_rows(tx.conn, held, specialty_id)
-    if not rows:
-        raise errors.NotFound(missing)
-    return held, rows[0]
+    return await access_row(tx, actor, specialty_id, INSTITUTION_OF_SPECIALTY, specialty_rows, missing)
 
 
 INSTITUTION_OF_SPECIALTY = "select institution_id from specialties where id = $1"
@@ -195,12 +191,7 @@ async def edit_visit_type(tx: Tx, actor: Actor, ask: EditVisitType) -> AdminVisi
 async def _access_visit_type(tx: Tx, actor: Actor, visit_type_id: int) -> tuple[int, AdminVisitType]:
     """Hold the institution of a visit type that the asker administers; answers both. Raises `NotFound`."""
     missing = "There is no such visit type here."
-    institution_id = await tx.conn.fetchval(INSTITUTION_OF_VISIT_TYPE, visit_type_id)
-    held = await hold(tx, actor, institution_id, missing)
-    rows = await visit_type_rows(tx.conn, held, visit_type_id)
-    if not rows:
-        raise errors.NotFound(missing)
-    return held, rows[0]
+    return await access_row(tx, actor, visit_type_id, INSTITUTION_OF_VISIT_TYPE, visit_type_rows, missing)
 
 
 INSTITUTION_OF_VISIT_TYPE = "select institution_id from visit_types where id = $1"

@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints, model_validator
 from server import appointments, catalog, errors, events
 from server.access import ADMINS, PEOPLE, STAFF, Actor
 from server.administration.places import OfInstitution, gate_queues
-from server.administration.rows import audit, doctor_rows, hold, specialty_rows, tell, visit_type_rows
+from server.administration.rows import access_row, audit, doctor_rows, hold, specialty_rows, tell, visit_type_rows
 from server.asks import Ask, Id, Reply, decode_cursor, encode_cursor, wrong
 from server.catalog import Fee, Label, Language, Name, Practice
 from server.events import AdminDoctor
@@ -134,9 +134,7 @@ async def edit_doctor(tx: Tx, actor: Actor, ask: EditDoctor) -> AdminDoctor:
 
 async def access_doctor(tx: Tx, actor: Actor, doctor_id: int) -> tuple[int, AdminDoctor]:
     """Hold the institution of a doctor whom the asker administers; answers both. Raises `NotFound`."""
-    institution_id = await tx.conn.fetchval(INSTITUTION_OF_DOCTOR, doctor_id)
-    held = await hold(tx, actor, institution_id, NO_DOCTOR)
-    return held, (await doctor_rows(tx.conn, held, doctor_id))[0]
+    return await access_row(tx, actor, doctor_id, INSTITUTION_OF_DOCTOR, doctor_rows, NO_DOCTOR)
 
 
 INSTITUTION_OF_DOCTOR = "select institution_id from doctors where id = $1"

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from server import access, appointments, availability, catalog, devices, errors, events, queue
 from server.access import ADMINS, STAFF, Actor, Role
 from server.administration.rows import (
+    access_row,
     audit,
     doctor_rows,
     hold,
@@ -32,6 +33,7 @@ from server.queue.queries import Nothing
 from server.store import Command, Query, Read, Tx
 
 SUPER = frozenset({Role.super_admin})
+NO_LOCATION = "There is no such location here."
 
 
 def _known_zone(name: str) -> str:
@@ -237,13 +239,7 @@ QUEUES_AT = "select id from queues where location_id = $1 and retired_at is null
 
 async def access_location(tx: Tx, actor: Actor, location_id: int) -> tuple[int, AdminLocation]:
     """Hold the institution of a location that the asker administers; answers both. Raises `NotFound`."""
-    institution_id = await tx.conn.fetchval(INSTITUTION_OF_LOCATION, location_id)
-    held = await hold(tx, actor, institution_id, "There is no such location here.")
-    rows = await location_rows(tx.conn, held, location_id)
-    if not rows:
-        # Another admin closed it while this one waited.
-        raise errors.NotFound("There is no such location here.")
-    return held, rows[0]
+    return await access_row(tx, actor, location_id, INSTITUTION_OF_LOCATION, location_rows, NO_LOCATION)
 
 
 INSTITUTION_OF_LOCATION = "select institution_id from locations where id = $1 and retired_at is null"
@@ -376,7 +372,7 @@ async def list_desks(view: Read, actor: Actor, ask: OfLocation) -> Desks:
     """The desks of a location of the asker's. Raises `NotFound`."""
     institution_id = await view.conn.fetchval(INSTITUTION_OF_LOCATION, ask.location_id)
     if not actor.within(institution_id) or not actor.at(ask.location_id):
-        raise errors.NotFound("There is no such location here.")
+        raise errors.NotFound(NO_LOCATION)
     return Desks(items=(await location_rows(view.conn, institution_id, ask.location_id))[0].desks)
 
 
@@ -539,12 +535,7 @@ ACCOUNTS_OF_DOCTORS = "select id from users where doctor_id = any($1::bigint[]) 
 
 async def _access_queue(tx: Tx, actor: Actor, queue_id: int) -> tuple[int, AdminQueue]:
     """Hold the institution of a queue that the asker administers; answers both. Raises `NotFound`."""
-    institution_id = await tx.conn.fetchval(INSTITUTION_OF_QUEUE, queue_id)
-    held = await hold(tx, actor, institution_id, "There is no such queue here.")
-    rows = await queue_rows(tx.conn, held, queue_id)
-    if not rows:
-        raise errors.NotFound("There is no such queue here.")
-    return held, rows[0]
+    return await access_row(tx, actor, queue_id, INSTITUTION_OF_QUEUE, queue_rows, "There is no such queue here.")
 
 
 INSTITUTION_OF_QUEUE = "select institution_id from queues where id = $1"

@@ -5,9 +5,9 @@ change one institution one after the other, and no queue appears while settings 
 read after it is written, by the very statement that reads the stream afresh.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -27,6 +27,8 @@ from server.events import (
 )
 from server.store import Connection, Tx
 
+Row = TypeVar("Row", bound=AdminRow)
+
 
 async def hold(tx: Tx, actor: Actor, institution_id: int | None, missing: str = "There is no such institution.") -> int:
     """Keep every other administrator of the institution out until the command is over; answers its id.
@@ -44,6 +46,26 @@ async def hold(tx: Tx, actor: Actor, institution_id: int | None, missing: str = 
 
 HOLD = "select id from institutions where id = $1 for no key update"
 """It lets in whoever only refers to the institution: patients join and are called meanwhile."""
+
+
+async def access_row(
+    tx: Tx,
+    actor: Actor,
+    id_: int,
+    institution_of: str,
+    rows: Callable[[Connection, int, int], Awaitable[list[Row]]],
+    missing: str,
+) -> tuple[int, Row]:
+    """Hold the institution of something that the asker administers, by the statement that finds it; answers both.
+
+    The row is read under the hold: another admin may have retired it while this one waited. Raises `NotFound`, in the
+    words of what is `missing`.
+    """
+    held = await hold(tx, actor, await tx.conn.fetchval(institution_of, id_), missing)
+    found = await rows(tx.conn, held, id_)
+    if not found:
+        raise errors.NotFound(missing)
+    return held, found[0]
 
 
 async def tell(tx: Tx, institution_id: int, event: Event, put: Sequence[AdminRow], drop: Sequence[str] = ()) -> None:

@@ -15,7 +15,7 @@ from server import access, catalog, errors, events, passwords, patients, totp
 from server.access import ADMINS, PEOPLE, Actor, Role
 from server.administration.doctors import add_doctor
 from server.administration.places import NewInstitution, OfInstitution, create_institution
-from server.administration.rows import audit, hold, tell, user_rows
+from server.administration.rows import access_row, audit, hold, tell, user_rows
 from server.asks import Ask, Id, Reply, decode_cursor, encode_cursor, validate
 from server.catalog import Email, Name, Practice
 from server.events import AdminUser
@@ -278,9 +278,7 @@ async def _user(tx: Tx, institution_id: int, user_id: int) -> AdminUser:
 
 async def _access_user(tx: Tx, actor: Actor, user_id: int) -> tuple[int, AdminUser]:
     """Hold the institution of somebody whom the asker administers; answers both. Raises `NotFound`."""
-    institution_id = await tx.conn.fetchval(INSTITUTION_OF_USER, user_id)
-    held = await hold(tx, actor, institution_id, NO_USER)
-    return held, await _user(tx, held, user_id)
+    return await access_row(tx, actor, user_id, INSTITUTION_OF_USER, user_rows, NO_USER)
 
 
 INSTITUTION_OF_USER = "select institution_id from users where id = $1 and role <> 'patient'"
