@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, date, datetime, time, timedelta
+from email import message_from_bytes
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -229,7 +230,8 @@ async def test_a_letter_tells_mail_programs_how_to_end_it(still: World) -> None:
     await booked(still)
     recorder = Recorder()
     await send_due(post_of(still, recorder))
-    mail = EmailSender(still.store, "smtp://mail.test", "desk@clinic.test").written(recorder.sent[0][1], "notice-1")
+    sender = EmailSender(still.store, "smtp://mail.test", "desk@clinic.test")
+    mail = message_from_bytes(sender.written(recorder.sent[0][1], "notice-1"))
     assert str(mail["List-Unsubscribe"]).startswith("<http://callboard.test/unsubscribe/")
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 

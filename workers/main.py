@@ -11,6 +11,7 @@ from email.utils import parseaddr
 from typing import Any, ClassVar
 
 import httpx2
+import uvloop
 from arq import Worker, func
 from arq.connections import RedisSettings
 from redis.exceptions import RedisError
@@ -63,7 +64,9 @@ async def start_up(ctx: dict[str, Any]) -> None:
         ),
     )
     http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, limits=CONNECTIONS))
-    ctx["post"] = post(ctx["store"], config, http, Throttle(client, rates(config)))
+    ways = ctx["post"] = post(ctx["store"], config, http, Throttle(client, rates(config)))
+    if isinstance(mail := ways.senders.get("email"), EmailSender):
+        stack.push_async_callback(mail.close)
     figures = lambda: {"backlog": publisher.backlog, "repaired": publisher.repaired}  # noqa: E731
     ctx["worker"] = await stack.enter_async_context(administration.beating(pool, "worker", "", figures))
     await jobs.declare(pool, [job.name for job in JOBS], ctx["store"].now())
@@ -119,7 +122,8 @@ class Settings:
 def run(config: Config) -> None:
     """Work until a signal; what runs then is finished first. A lost Redis or PostgreSQL is waited for."""
     logs.configure(level=config.log_level, json=config.log_json)
-    asyncio.run(_run(config))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(config))
 
 
 async def _run(config: Config) -> None:

@@ -6,17 +6,19 @@ provider took.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import jinja2
 
 from server import logs
 from server.notices import rules, sending, texts
-from server.store import Store
+from server.store import LOST, Pool, Store
 from workers.senders import Later, Refused, Sender
 from workers.throttle import Throttle
 
@@ -48,6 +50,44 @@ class Way:
 
 
 @dataclass
+class Notes:
+    """Notes of what providers took: the first is written at once, and with each what came while another was written."""
+
+    pool: Pool
+    _waiting: "list[tuple[sending.Sent, asyncio.Future[None]]]" = field(default_factory=list)
+    _writing: "asyncio.Task[None] | None" = None
+
+    async def sent(self, one: sending.Sent) -> None:
+        """Return once it is on record."""
+        noted = asyncio.get_running_loop().create_future()
+        self._waiting.append((one, noted))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        await noted
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            done: set[int] = set()
+            # What cannot be noted, whatever it has about it, costs none of the others.
+            with contextlib.suppress(*LOST, asyncpg.PostgresError):
+                done = await sending.note_all_sent(self.pool, [one for one, _ in batch])
+            await asyncio.gather(*(self._settle(one, noted, one.held.id in done) for one, noted in batch))
+
+    async def _settle(self, one: sending.Sent, noted: "asyncio.Future[None]", done: bool) -> None:
+        """Let whoever waits for a note go on; one that was not written with the others is written by itself."""
+        try:
+            if not done:
+                await sending.note_sent(self.pool, one.held, one.provider_id, one.at)
+        except Exception as failure:
+            if not noted.done():
+                noted.set_exception(failure)
+        else:
+            if not noted.done():
+                noted.set_result(None)
+
+
+@dataclass
 class Post:
     """What sending works with: the store, a sender for each channel, and what stops it."""
 
@@ -62,6 +102,10 @@ class Post:
     sent: int = 0
     failed: int = 0
     _ways: dict[str, Way] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing to note."""
+        self.notes = Notes(self.store.pool)
 
     def sender(self, channel: str) -> Sender:
         """The way out for a channel."""
@@ -86,8 +130,8 @@ async def _send_by(post: Post, way: Way) -> int:
     if way.claiming:
         return 0  # This worker is at it already.
     way.claiming = True
-    begun: list[asyncio.Task[None]] = []
-    until = time.monotonic() + AT_MOST
+    begun: set[asyncio.Task[None]] = set()
+    looked, until = 0, time.monotonic() + AT_MOST
     try:
         while not post.stopping.is_set() and time.monotonic() < until:
             if way.under_way and way.room < min(ENOUGH, AT_ONCE):
@@ -96,15 +140,22 @@ async def _send_by(post: Post, way: Way) -> int:
             held = await _claim(post, way)
             if not held:
                 break
-            for one in held:
-                task = asyncio.create_task(deliver(post, one))
-                begun.append(task)
-                way.under_way.add(task)
-                task.add_done_callback(way.under_way.discard)
+            looked += len(held)
+            begun |= await _begin(post, way, held)
     finally:
         way.claiming = False
     await asyncio.gather(*begun)
-    return len(begun)
+    return looked
+
+
+async def _begin(post: Post, way: Way, held: list[sending.Held]) -> "set[asyncio.Task[None]]":
+    """Have what is to be sent still be on its way, of what was claimed a moment ago."""
+    letters = await sending.letters(post.store.pool, held, post.store.now(), post.store.secret_key)
+    tasks = {asyncio.create_task(deliver(post, letter)) for letter in letters}
+    way.under_way |= tasks
+    for task in tasks:
+        task.add_done_callback(way.under_way.discard)
+    return tasks
 
 
 async def _claim(post: Post, way: Way) -> list[sending.Held]:
@@ -119,14 +170,11 @@ async def _claim(post: Post, way: Way) -> list[sending.Held]:
     return held
 
 
-async def deliver(post: Post, held: sending.Held) -> None:
+async def deliver(post: Post, letter: sending.Letter) -> None:
     """Send one notice that this worker holds, and note what became of it."""
-    pool, now = post.store.pool, post.store.now
+    pool, now, held = post.store.pool, post.store.now, letter.held
     if post.stopping.is_set():
         await sending.give_back(pool, [held])
-        return
-    letter = await sending.letter(pool, held, now(), post.store.secret_key)
-    if letter is None:
         return
     if letter.recipient is None:
         await sending.note_failed(pool, held, "no address", now(), for_good=True)
@@ -154,7 +202,7 @@ async def deliver(post: Post, held: sending.Held) -> None:
         await sending.note_failed(pool, held, str(later), now(), put_off=put_off, at_least=at_least)
     else:
         post.sent += 1
-        await sending.note_sent(pool, held, provider_id, now())
+        await post.notes.sent(sending.Sent(held, provider_id, now()))
         await _answered(post, sender, None)
 
 

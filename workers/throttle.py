@@ -92,6 +92,7 @@ class Throttle:
 
     redis: Any
     rates: Mapping[str, Rate | None] = field(default_factory=dict)
+    _telling: set[str] = field(default_factory=set)
 
     async def take(self, provider: str, wanted: int) -> int:
         """How many of so many messages may be handed to a provider now; they count from here on."""
@@ -104,8 +105,14 @@ class Throttle:
         await self._run(GIVE_BACK, provider, count, _interval(self.rates.get(provider)))
 
     async def worked(self, provider: str) -> None:
-        """The provider answered: it is up."""
-        await self._run(WORKED, provider)
+        """The provider answered: it is up. While that is being told it need not be told again."""
+        if provider in self._telling:
+            return
+        self._telling.add(provider)
+        try:
+            await self._run(WORKED, provider)
+        finally:
+            self._telling.discard(provider)
 
     async def failed(self, provider: str) -> None:
         """The provider did not answer, or said that it is in trouble."""

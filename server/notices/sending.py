@@ -113,14 +113,20 @@ class Letter:
         )
 
 
-async def letter(pool: Pool, held: Held, now: datetime, secret_key: str) -> Letter | None:
-    """Read a notice a moment before it is sent; None where it is not to be sent any more, which is noted."""
-    row = await pool.fetchrow(LETTER, held.id, held.attempt)
-    if row is None:
-        return None
-    if row["stopped"] or (row["worthless_at"] is not None and row["worthless_at"] <= now):
-        await pool.execute(DROP, held.id, held.attempt)
-        return None
+async def letters(pool: Pool, held: Sequence[Held], now: datetime, secret_key: str) -> list[Letter]:
+    """Read notices a moment before they are sent: those that are to be sent still; of the others that is noted."""
+    rows = await pool.fetch(LETTERS, [one.id for one in held], [one.attempt for one in held])
+    claims = {one.id: one for one in held}
+    found = []
+    for row in rows:
+        if row["stopped"] or (row["worthless_at"] is not None and row["worthless_at"] <= now):
+            await pool.execute(DROP, row["id"], claims[row["id"]].attempt)
+        else:
+            found.append(_letter(claims[row["id"]], row, secret_key))
+    return found
+
+
+def _letter(held: Held, row: Any, secret_key: str) -> Letter:
     own = dict.fromkeys(("sms", "whatsapp", "voice"), row["phone"])
     own |= {"email": row["email"], "push": row["browsers"], "app": row["account"]}
     language = rules.language(row["language"], row["spoken"], *(row["languages"] or ()))
@@ -141,9 +147,9 @@ async def letter(pool: Pool, held: Held, now: datetime, secret_key: str) -> Lett
     )
 
 
-LETTER = """
-select n.kind, n.channel, n.recipient, n.language, n.facts, n.secret, n.worthless_at, n.created_at, n.due_at, n.cause,
-    p.email, p.phone, p.language as spoken, i.languages, n.opens as proof,
+LETTERS = """
+select n.id, n.kind, n.channel, n.recipient, n.language, n.facts, n.secret, n.worthless_at, n.created_at, n.due_at,
+    n.cause, p.email, p.phone, p.language as spoken, i.languages, n.opens as proof,
     case when exists (select from users u where u.patient_id = p.id) then 'patient:' || p.id end as account,
     (
         select coalesce(jsonb_object_agg(t.language, jsonb_build_array(t.subject, t.body)), '{}') from templates t
@@ -153,10 +159,12 @@ select n.kind, n.channel, n.recipient, n.language, n.facts, n.secret, n.worthles
     exists (
         select from opt_outs o where o.channel = n.channel and o.recipient = coalesce(n.recipient, p.phone)
     ) as stopped
-from notices n left join institutions i on i.id = n.institution_id
+from unnest($1::bigint[], $2::int[]) as h (id, attempt)
+join notices n on n.id = h.id and n.attempts = h.attempt and n.state = 'sending'
+left join institutions i on i.id = n.institution_id
 left join appointments a on a.id = n.appointment_id left join patients q on q.id = n.patient_id
 left join patients p on p.id = coalesce(a.patient_id, q.merged_into, q.id)
-where n.id = $1 and n.attempts = $2 and n.state = 'sending'
+order by n.try_at, n.id
 """
 DROP = "update notices set state = 'cancelled', secret = null where id = $1 and attempts = $2 and state = 'sending'"
 
@@ -170,6 +178,36 @@ async def note_sent(pool: Pool, held: Held, provider_id: str | None, now: dateti
 SENT = """
 update notices set state = 'sent', sent_at = $4, provider_id = $3, last_error = null, secret = null
 where id = $1 and attempts >= $2 and state in ('pending', 'sending')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A notice that its provider took, by what name, and when."""
+
+    held: Held
+    provider_id: str | None
+    at: datetime
+
+
+async def note_all_sent(pool: Pool, sent: Sequence[Sent]) -> set[int]:
+    """They are the providers' now; answers which were noted. Those that somebody is at are not, nor what was over."""
+    columns = zip(*((one.held.id, one.held.attempt, one.provider_id, one.at) for one in sent), strict=True)
+    return {row["id"] for row in await pool.fetch(SENT_TOGETHER, *map(list, columns))}
+
+
+# Skipping what is locked: nobody's command holds up the others' notes, and no two that lock several can deadlock.
+SENT_TOGETHER = """
+with told as (
+    select n.id, t.provider_id, t.sent_at
+    from unnest($1::bigint[], $2::int[], $3::text[], $4::timestamptz[]) as t (id, attempt, provider_id, sent_at)
+    join notices n on n.id = t.id and n.attempts >= t.attempt and n.state in ('pending', 'sending')
+    for update of n skip locked
+)
+update notices n
+set state = 'sent', sent_at = told.sent_at, provider_id = told.provider_id, last_error = null, secret = null
+from told where n.id = told.id
+returning n.id
 """
 
 
