@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from pydantic import Field
 
-from server import appointments, catalog, emergencies, errors, events, patients, publish, queue
+from server import appointments, catalog, emergencies, errors, events, patients, publish, queue, waitlist
 from server.access import ADMINS, Actor
 from server.administration.levels import OneInstitution
 from server.administration.rows import hold
@@ -75,6 +75,7 @@ class Forgotten(Reply):
 
     appointments: int = 0
     tickets: int = 0
+    waits: int = 0
     emergencies: int = 0
     notices: int = 0
     events: int = 0
@@ -93,6 +94,7 @@ async def forget(tx: Tx, actor: Actor, ask: Forget) -> Forgotten:
         before = tx.now - timedelta(days=wanted.visits_days)
         told["appointments"] = await appointments.forget_visits(tx.conn, id_, before, tx.now, AT_ONCE)
         told["tickets"] = await queue.forget_tickets(tx.conn, id_, before, tx.now, AT_ONCE)
+        told["waits"] = await waitlist.forget_waits(tx.conn, id_, before, AT_ONCE)
         told["emergencies"] = await emergencies.forget_emergencies(tx.conn, id_, before, AT_ONCE)
     if wanted.notices_days is not None:
         before = tx.now - timedelta(days=wanted.notices_days)
@@ -122,6 +124,7 @@ async def _anonymise(tx: Tx, looked: list[int], before: datetime) -> int:
         await patients.anonymise(tx.conn, gone, tx.now)
         await appointments.forget_of_patients(tx.conn, gone, tx.now)
         await queue.forget_of_patients(tx.conn, gone, tx.now)
+        await waitlist.forget_of_patients(tx.conn, gone)
         await emergencies.forget_of_patients(tx.conn, gone)
         await forget_letters_of(tx.conn, gone)
         tx.ended += await catalog.close_accounts(tx.conn, gone)
@@ -140,7 +143,10 @@ left join lateral (
 left join lateral (
     select true as seen from tickets t where t.patient_id = p.id and coalesce(t.ended_at, 'infinity') >= $2 limit 1
 ) t on true
-where p.id = any($1::bigint[]) and p.created_at < $2 and a.seen is null and t.seen is null
+left join lateral (
+    select true as seen from waitlist w where w.patient_id = p.id and coalesce(w.ended_at, 'infinity') >= $2 limit 1
+) w on true
+where p.id = any($1::bigint[]) and p.created_at < $2 and a.seen is null and t.seen is null and w.seen is null
 order by p.id
 for update of p skip locked
 """
@@ -149,6 +155,7 @@ select p.id from patients p
 where p.id = any($1::bigint[])
     and not exists (select from tickets t where t.patient_id = p.id and coalesce(t.ended_at, 'infinity') >= $2)
     and not exists (select from appointments a where a.patient_id = p.id and a.starts_at >= $2)
+    and not exists (select from waitlist w where w.patient_id = p.id and coalesce(w.ended_at, 'infinity') >= $2)
 """
 
 

@@ -9,6 +9,7 @@ import pytest
 from server import audit, errors
 from server.access import Role
 from tests.clinic import account_of, book, patient_of, slots_of
+from tests.test_waitlist import waiting
 from tests.world import World
 from workers import tasks
 
@@ -188,3 +189,31 @@ async def test_what_is_set_is_shown_and_limited(still: World) -> None:
         await still.do("set-retention", "admin", **ask, patients_days=1)
     with pytest.raises(errors.NotAllowed):
         await still.do("set-retention", str(Role.receptionist.value), **ask, patients_days=400)
+
+
+async def test_what_was_written_about_a_wait_goes_once_it_is_over(still: World) -> None:
+    await slots_of(still)
+    ended, lasts = await waiting(still), await waiting(still)
+    for one in (ended, lasts):
+        await still.do("prioritize-wait", entry_id=one.entry_id, priority=8, reason=SECRET)
+    await still.do("leave-waitlist", entry_id=ended.entry_id)
+    await still.do("set-retention", "admin", institution_id=still.institution, visits_days=30)
+    forward(still, days=31)
+    await forget(still)
+    rows = await still.pool.fetch("select priority_reason, priority, state from waitlist order by id")
+    assert [tuple(row) for row in rows] == [(None, 8, "left"), (SECRET, 8, "offered")]
+    offers = await still.pool.fetch("select reasons <> '[]', secret_hash is null from offers order by id")
+    assert [tuple(row) for row in offers] == [(False, True), (True, False)]
+
+
+async def test_whoever_still_waits_stays_who_they_are(still: World) -> None:
+    waits, gone = await patient_of(still, "Nora Blum"), await patient_of(still, "Omar Haddad")
+    await still.pool.execute("update patients set created_at = $1", still.store.now())
+    await waiting(still, waits)
+    left = await waiting(still, gone)
+    await still.do("leave-waitlist", entry_id=left.entry_id)
+    await still.do("set-retention", "admin", institution_id=still.institution, patients_days=365)
+    forward(still, days=370)
+    await forget(still)
+    names = await still.pool.fetch("select id from patients where anonymised_at is not null")
+    assert [row["id"] for row in names] == [gone]

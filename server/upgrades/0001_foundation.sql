@@ -731,6 +731,8 @@ create table waitlist (
     appointment_id   bigint      references appointments,
     -- Time may have become theirs where nobody could give it to them at once: it is looked for from then on.
     look_at          timestamptz,
+    -- What was written down about it is forgotten.
+    forgotten        boolean     not null default false,
     constraint waitlist_for_something check (num_nonnulls(doctor_id, specialty_id, visit_type_id) >= 1),
     constraint waitlist_mode_known check (mode in ('in_person', 'online', 'both')),
     constraint waitlist_days_in_order check (last_day >= first_day),
@@ -750,6 +752,7 @@ create index waitlist_in_line on waitlist (institution_id, priority desc, joined
 create index waitlist_by_patient on waitlist (patient_id, id);
 create index waitlist_by_appointment on waitlist (appointment_id) where appointment_id is not null;
 create index waitlist_to_look on waitlist (look_at) where look_at is not null;
+create index waitlist_to_forget on waitlist (institution_id, ended_at) where ended_at is not null and not forgotten;
 create index waitlist_to_end on waitlist (last_day) where state = 'waiting';
 
 -- A freed time that is held for somebody on the waitlist until they answer: its seats are taken by it, as by a booking.
