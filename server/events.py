@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -723,6 +723,10 @@ class Event(Fact):
     type: ClassVar[str]
 
 
+EndReason: TypeAlias = Literal["day-ended"] | None
+"""Why a ticket ended, where everybody may know: what staff write stands on record alone."""
+
+
 class TicketEvent(Event):
     """A fact about one ticket."""
 
@@ -797,9 +801,10 @@ class TicketPrioritized(TicketEvent):
 
 
 class TicketCancelled(TicketEvent):
-    """The ticket was given up, by its holder or by staff."""
+    """The ticket was given up, by its holder or by staff; or the day ended before its turn."""
 
     type = "ticket-cancelled"
+    reason: EndReason = None
 
 
 class TicketUndone(TicketEvent):
@@ -898,9 +903,10 @@ class BoardsShown(Event):
 
 
 class TicketChanged(TicketEvent):
-    """The patient's own ticket moved on."""
+    """The patient's own ticket moved on, or the day ended before its turn."""
 
     type = "ticket-changed"
+    reason: EndReason = None
 
 
 class NoticeTold(Event):

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from server import access, errors
+from server.access import Actor, Role
 from server.events import State
 from server.queue import CLOSE_DAY, CloseDay, rules, unclosed
 from server.settings import Hours, QueueSettings
@@ -99,8 +100,22 @@ async def test_the_patient_is_told_on_their_own_stream(still: World) -> None:
     forward(still, days=1)
     async with still.verify(f"patient:{patient}"):
         await close_days(still)
-    _, kind, data = (await still.events(f"patient:{patient}"))[-1]
-    assert f"t:{ticket.ticket_id}" not in await still.fresh_rows(f"patient:{patient}") and kind and data
+    told = [data for _, kind, data in await still.events(f"patient:{patient}") if kind == "ticket-changed"]
+    assert f"t:{ticket.ticket_id}" not in await still.fresh_rows(f"patient:{patient}")
+    assert told[-1]["reason"] == "day-ended"
+
+
+async def test_the_ticket_says_that_the_day_ended_and_not_what_somebody_wrote(still: World) -> None:
+    queue = await still.queue()
+    waits, left = await still.join(queue), await still.join(queue)
+    await still.do("cancel", ticket_id=left.ticket_id, reason="day-ended")
+    forward(still, days=1)
+    await close_days(still)
+    for ticket, ended in ((waits, "day-ended"), (left, None)):
+        holder = Actor(Role.ticket, ticket.ticket_id, still.institution)
+        assert (await still.ask("my-ticket", holder)).ended == ended
+    told = [data["reason"] for _, kind, data in await still.events(f"board:{queue}") if kind == "ticket-cancelled"]
+    assert told == [None, "day-ended"]
 
 
 async def test_whoever_waited_for_their_appointment_in_vain_is_told_so_and_no_no_show(still: World) -> None:

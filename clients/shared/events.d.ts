@@ -473,10 +473,11 @@ export interface TicketPrioritized {
   token: string;
 }
 
-/** The ticket was given up, by its holder or by staff. */
+/** The ticket was given up, by its holder or by staff; or the day ended before its turn. */
 export interface TicketCancelled {
   ticket: number;
   token: string;
+  reason: "day-ended" | null;
 }
 
 /** The ticket's last step was taken back. */
@@ -548,10 +549,11 @@ export interface DevicesSeen {
 export interface BoardsShown {
 }
 
-/** The patient's own ticket moved on. */
+/** The patient's own ticket moved on, or the day ended before its turn. */
 export interface TicketChanged {
   ticket: number;
   token: string;
+  reason: "day-ended" | null;
 }
 
 /** The patient is told something in the app. */

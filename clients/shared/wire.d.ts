@@ -66,6 +66,8 @@ export interface TicketInfo {
   joined_at: string;
   desk: string | null;
   may_cancel: boolean;
+  /** Why it ended, where it was not anybody's doing. */
+  ended: "day-ended" | null;
   build?: string;
   server_time: string;
 }

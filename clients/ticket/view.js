@@ -62,7 +62,7 @@ export function Ticket({ model }) {
           <p class="token">${info.token}</p>
         </section>
         ${model.moved.value && state === "waiting" && html`<p class="note" role="status">${t("ticket.moved", { queue: info.queue.name })}</p>`}
-        ${state === "waiting" ? html`<${Waiting} model=${model} info=${info} />` : state === "called" ? html`<${Called} model=${model} />` : html`<${Said} state=${state} />`}
+        ${state === "waiting" ? html`<${Waiting} model=${model} info=${info} />` : state === "called" ? html`<${Called} model=${model} />` : html`<${Said} state=${state} dayEnded=${info.ended === "day-ended"} />`}
       </main>
       ${(state === "waiting" || state === "on_hold") && html`<${Foot} model=${model} info=${info} />`}
       ${model.ringing.value && html`<${Turn} model=${model} />`}
@@ -117,9 +117,9 @@ const Called = ({ model }) => html`
   </section>
 `;
 
-/** @param {{state: TicketState}} props */
-function Said({ state }) {
-  const [title, text] = SAID[state] ?? ["link.connecting", ""];
+/** @param {{state: TicketState, dayEnded: boolean}} props */
+function Said({ state, dayEnded }) {
+  const [title, text] = dayEnded ? ["ticket.dayended", "ticket.dayended.text"] : (SAID[state] ?? ["link.connecting", ""]);
   return html`<section class=${`card said ${state === "no_show" ? "is-warn" : ""}`} role="status"><h2>${t(title)}</h2>${text && html`<p>${t(text)}</p>`}</section>`;
 }
 

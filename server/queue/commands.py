@@ -377,14 +377,16 @@ async def cancel(tx: Tx, actor: Actor, ask: OfTicketWithReason) -> Cancelled:
     return Cancelled(ticket_id=ticket.id, token=ticket.token, state=gone.state, board_version=version)
 
 
-async def given_up(line: Line, ticket: Ticket, reason: str | None, *, for_good: bool = False) -> Ticket:
+async def given_up(
+    line: Line, ticket: Ticket, reason: str | None, *, for_good: bool = False, told: events.EndReason = None
+) -> Ticket:
     """The ticket of this gated queue, given up; `for_good`, nobody takes that back. Raises `WrongState`."""
     must(Step.cancel, ticket)
     await line.frees(ticket)
     undo = None if for_good else way_back(line, Step.cancel, ticket)
     gone = replace(ticket, state=State.cancelled, ended_at=line.tx.now, undo=undo)
     await line.decide(ticket, "cancel", reason)
-    line.tell(events.TicketCancelled(ticket=ticket.id, token=ticket.token), gone)
+    line.tell(events.TicketCancelled(ticket=ticket.id, token=ticket.token, reason=told), gone)
     return await line.save(gone)
 
 

@@ -6,6 +6,7 @@ nothing.
 """
 
 from datetime import datetime
+from typing import Literal
 
 from server.access import Actor
 from server.asks import Ask, Id, Reply
@@ -16,7 +17,7 @@ from server.queue.entry import begin_day
 from server.queue.line import Line, Ticket, open_line
 from server.store import Command, Pool, Tx
 
-DAY_ENDED = "day-ended"
+DAY_ENDED: Literal["day-ended"] = "day-ended"
 """The reason on record of every ticket that the end of the day settled."""
 
 
@@ -82,7 +83,7 @@ LAST_CALL = "select max(greatest(called_at, freed_at)) from serving where queue_
 async def _settled(line: Line, ticket: Ticket) -> None:
     """End one ticket as its state has it."""
     if ticket.state in SETTLED_AS["cancelled"]:
-        await given_up(line, ticket, DAY_ENDED)
+        await given_up(line, ticket, DAY_ENDED, told=DAY_ENDED)
     elif ticket.state is State.called:
         await missed(line, ticket, DAY_ENDED)
     else:

@@ -509,10 +509,11 @@ class Line:
         )
 
     def _tell_patients(self) -> None:
-        latest = {one.id: one for _, changed in self.told for one in changed if one.has_account}
-        for ticket in latest.values():
+        latest = {one.id: (one, why) for why, changed in self.told for one in changed if one.has_account}
+        for ticket, why in latest.values():
             stream = events.patient(ticket.patient.id)
-            event = TicketChanged(ticket=ticket.id, token=ticket.token)
+            reason = why.reason if isinstance(why, events.TicketCancelled) else None
+            event = TicketChanged(ticket=ticket.id, token=ticket.token, reason=reason)
             if ticket.state in ON_BOARD:
                 self.tx.append(stream, event, put=[patient_row(ticket, self.name)])
             else:

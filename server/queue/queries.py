@@ -13,7 +13,7 @@ from pydantic import Field
 from server import errors
 from server.access import STAFF, Actor, Role
 from server.asks import Ask, Id, Reply, decode_cursor, encode_cursor
-from server.events import Reason, StaffBoard, StaffQueue, StaffTicket, State, board
+from server.events import EndReason, Reason, StaffBoard, StaffQueue, StaffTicket, State, board
 from server.queue import rules
 from server.queue.line import TICKET, staff_rows, ticket_of
 from server.store import Query, Read
@@ -411,6 +411,7 @@ class MyTicket(Reply):
     joined_at: datetime
     desk: str | None
     may_cancel: bool
+    ended: EndReason = Field(description="Why it ended, where it was not anybody's doing.")
     server_time: datetime
 
 
@@ -433,13 +434,18 @@ async def my_ticket(view: Read, actor: Actor, ask: Nothing) -> MyTicket:
         joined_at=row["joined_at"],
         desk=row["desk"] if state in rules.AT_DESK else None,
         may_cancel=rules.allowed(rules.Step.cancel, state),
+        ended="day-ended" if row["day_ended"] else None,
         server_time=view.now,
     )
 
 
 MY_TICKET = """
 select t.id, t.token, t.state, t.queue_id, q.name as queue, d.name as doctor, l.name as location,
-    i.name as institution, coalesce(l.zone, i.zone) as zone, i.languages, t.joined_at, k.name as desk
+    i.name as institution, coalesce(l.zone, i.zone) as zone, i.languages, t.joined_at, k.name as desk,
+    t.state = 'cancelled' and (
+        select s.kind = 'cancel' and s.reason = 'day-ended' and s.actor = 'system'
+        from decisions s where s.ticket_id = t.id order by s.id desc limit 1
+    ) as day_ended
 from tickets t
 join queues q on q.id = t.queue_id
 join locations l on l.id = q.location_id
