@@ -84,6 +84,20 @@ async def test_somebody_new_of_a_family_registers_and_books(browser: Browser, cl
         assert row and tuple(row) == ("Alva Lindgren", FAMILY)
 
 
+async def test_somebody_alone_on_their_contact_registers_a_child_by_it(browser: Browser, clinic: Served) -> None:
+    await set_booking(clinic.world, self_registration=True)
+    await known(clinic, "Maya Lindgren")
+    async with visiting(browser, "phone") as pocket:
+        page, code = await code_asked(pocket, clinic)
+        await page.locator("input[name=another]").check()
+        await page.fill("input[name=code]", code)
+        await register(page, "Alva Lindgren")
+        who = "select p.name from sessions s join users u on u.id = s.user_id join patients p on p.id = u.patient_id"
+        assert await clinic.world.pool.fetchval(who) == "Alva Lindgren"
+    both = await clinic.world.pool.fetch("select name from patients where email = $1 order by id", FAMILY)
+    assert [row["name"] for row in both] == ["Maya Lindgren", "Alva Lindgren"]
+
+
 async def test_whom_nobody_knows_registers_where_that_is_open_and_is_sent_to_the_clinic_where_not(
     browser: Browser, clinic: Served
 ) -> None:

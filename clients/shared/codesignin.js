@@ -30,6 +30,8 @@ export function CodeSignIn({ title, lead }) {
   const [chosen, setChosen] = useState(/** @type {number | null} */ (null));
   const [choices, setChoices] = useState(/** @type {readonly Choice[]} */ ([]));
   const [registration, setRegistration] = useState(false);
+  /** Whether somebody new is to be registered, though a patient may have this contact already. */
+  const [another, setAnother] = useState(false);
   const [mailbox, setMailbox] = useState(false);
   const [factor, setFactor] = useState("");
   const [problem, setProblem] = useState("");
@@ -93,6 +95,14 @@ export function CodeSignIn({ title, lead }) {
       await signInByCode({ contact, code: typed, ...(id !== null && { patient_id: id }), ...more });
     });
 
+  /** The code is there: in with it, or on to who is new; it is tried together with their name. @param {string} [typed] */
+  const entered = (typed = code) => {
+    if (!another) return void enter({}, typed);
+    setCode(typed);
+    setProblem("");
+    setStep("register");
+  };
+
   /** @param {() => void} go */
   const submit = (go) => (/** @type {Event} */ event) => {
     event.preventDefault();
@@ -101,6 +111,7 @@ export function CodeSignIn({ title, lead }) {
   const leave = () => {
     setProblem("");
     setChosen(null);
+    setAnother(false);
     setStep("contact");
   };
   if (owing.value) return null;
@@ -121,7 +132,7 @@ export function CodeSignIn({ title, lead }) {
         ${go(t("code.send"))}
       </form>`,
     code: () => html`
-      <form class="code-step" onSubmit=${submit(() => enter())}>
+      <form class="code-step" onSubmit=${submit(() => entered())}>
         <p>${t("code.sent")} <bdi class="code-contact">${contact}</bdi></p>
         ${mailbox && html`<p class="soft"><a href="/mailbox" target="_blank" rel="noopener">${t("code.mailbox")}</a></p>`}
         <label class="field"><span>${t("code.code")}</span>
@@ -130,9 +141,10 @@ export function CodeSignIn({ title, lead }) {
               const typed = event.currentTarget.value;
               setCode(typed);
               // A phone fills the whole code in at once: then there is nothing left to press.
-              if (typed.replace(/\P{Nd}/gu, "").length === DIGITS && code.length < DIGITS) void enter({}, typed);
+              if (typed.replace(/\P{Nd}/gu, "").length === DIGITS && code.length < DIGITS) void entered(typed);
             }} />
         </label>
+        <label class="check"><input type="checkbox" name="another" checked=${another} onChange=${() => setAnother(!another)} /><span>${t("code.another")}</span></label>
         ${trouble}
         ${go(t("console.signin"))}
         <div class="gate-foot">
@@ -210,6 +222,7 @@ function Register({ busy, trouble, back, onDone }) {
     });
   };
   if (!places) return html`<div class="code-step"><p role="status">${problem || t("link.connecting")}</p>${back}</div>`;
+  if (places.length === 0) return html`<div class="code-step"><p role="status">${t("problem.registration-closed")}</p>${back}</div>`;
   return html`
     <form class="code-step" onSubmit=${submit}>
       <h2>${t("code.register")}</h2>
