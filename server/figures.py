@@ -17,6 +17,8 @@ from server.store import Command, Connection, Pool, Query, Read, Tx
 
 LONGEST = 366
 """Days that one question covers at most."""
+MOST_ANEW = 31
+"""Days that are computed anew at once, so that nothing is held up for long."""
 AT_ONCE = 500
 
 
@@ -128,7 +130,12 @@ class Recomputed(Reply):
 
 
 async def recompute_figures(tx: Tx, actor: Actor, ask: RecomputeFigures) -> Recomputed:
-    """Compute ended days anew, after an import or a correction of what is long past. Raises `NotFound`."""
+    """Compute ended days anew, after an import or a correction of what is long past.
+
+    Raises `NotFound`, `InvalidRequest`.
+    """
+    if (ask.to - ask.from_).days >= MOST_ANEW:
+        raise wrong(("/to", f"Should be at most {MOST_ANEW} days from the first."))
     institution_id = await _whose(tx.conn, actor, ask)
     tx.institution_id = institution_id
     days = await tx.conn.fetch(DAYS, institution_id, ask.location_id, ask.from_, ask.to, tx.now)

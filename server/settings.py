@@ -10,7 +10,21 @@ from datetime import time
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+
+
+def _whole_minute(at: time) -> time:
+    if at.second or at.microsecond or at.tzinfo:
+        raise ValueError("a whole minute, without a zone")
+    return at
+
+
+WallTime = Annotated[
+    time,
+    AfterValidator(_whole_minute),
+    WithJsonSchema({"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d(:00)?$", "examples": ["08:30"]}),
+]
+"""What a clock on the wall shows: a whole minute, without a zone."""
 
 
 class Order(StrEnum):
@@ -48,8 +62,8 @@ class Hours(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weekday: int = Field(ge=0, le=6)
-    opens: time
-    closes: time
+    opens: WallTime
+    closes: WallTime
 
 
 Always = Literal["always"]
@@ -145,8 +159,10 @@ class NoticeSettings(BaseModel):
 
     reminders: Annotated[list[Reminder], Field(max_length=12)] = list(REMINDERS)
     channels: Annotated[list[Channel], Field(max_length=6)] = ["email", "sms", "push", "app", "whatsapp", "voice"]
-    quiet_from: time = Field(default=time(21), description="What can wait wakes nobody from then on.")
-    quiet_to: time = Field(default=time(8), description="Until then; the same as its beginning where no hour is quiet.")
+    quiet_from: WallTime = Field(default=time(21), description="What can wait wakes nobody from then on.")
+    quiet_to: WallTime = Field(
+        default=time(8), description="Until then; the same as its beginning where no hour is quiet."
+    )
     wait_grown_minutes: int = Field(
         default=15, ge=5, le=240, description="By so much a wait has to have grown for those who wait to be told."
     )

@@ -5,7 +5,6 @@ doctor (specialty, locations, visit types) is the institution's own and in use.
 """
 
 import base64
-import binascii
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
@@ -194,7 +193,7 @@ def _picture(encoded: str) -> tuple[str, bytes]:
     """A picture's media type and content. Raises `InvalidRequest` for anything that is none."""
     try:
         content = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise wrong(("/content", "Should be base64.")) from None
     if len(content) > PHOTO_MOST:
         raise wrong(("/content", "Should be at most 512 KiB."))

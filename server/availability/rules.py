@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from server.settings import WallTime
+
 SlotMode = Literal["in_person", "online", "both"]
 SlotMinutes = Annotated[int, Field(ge=5, le=720)]
 Minutes = Annotated[int, Field(ge=0, le=240)]
@@ -32,8 +34,8 @@ class Pause(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    starts: time
-    ends: time
+    starts: WallTime
+    ends: WallTime
 
 
 class WorkingTime(BaseModel):
@@ -42,8 +44,8 @@ class WorkingTime(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weekday: int = Field(ge=0, le=6)
-    starts: time
-    ends: time
+    starts: WallTime
+    ends: WallTime
     slot_minutes: SlotMinutes = 15
     buffer_minutes: Minutes = Field(default=0, description="Between two slots.")
     capacity: Capacity = Field(default=1, description="Seats of each slot.")
@@ -51,11 +53,8 @@ class WorkingTime(BaseModel):
     breaks: list[Pause] = Field(default=[], max_length=10)
 
     @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        """Times are whole minutes without a zone; breaks lie in the session, and one after the other."""
-        times = [self.starts, self.ends, *(at for pause in self.breaks for at in (pause.starts, pause.ends))]
-        if any(at.second or at.microsecond or at.tzinfo for at in times):
-            raise ValueError("Times are whole minutes without a zone.")
+    def _breaks_fit(self) -> Self:
+        """Breaks lie in the session, and one after the other."""
         until = 0
         for pause in sorted(self.breaks, key=self.after):
             begins, ends = self.after(pause), self.after(pause) + _length(pause)

@@ -6,7 +6,7 @@ ones too, as they may be free again. Whoever changes a doctor's slots holds the 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, time, timedelta
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from server.access import DESK, Actor, Role
 from server.asks import Ask, Id, Reply
 from server.availability import rules
 from server.availability.rules import Capacity, Minutes, SlotMinutes, SlotMode, Span
+from server.settings import WallTime
 from server.store import Command, Connection, Tx
 
 OWN = DESK | {Role.doctor}
@@ -202,8 +203,8 @@ class NewSlots(Ask):
     first_day: date
     last_day: date
     weekdays: list[int] = Field(default=list(range(7)), min_length=1, max_length=7, description="0 is Monday.")
-    starts: time = Field(description="Local; a time to at or before it is the next day's.")
-    ends: time
+    starts: WallTime = Field(description="Local; a time to at or before it is the next day's.")
+    ends: WallTime
     slot_minutes: SlotMinutes
     between_minutes: Minutes = 0
     capacity: Capacity = 1

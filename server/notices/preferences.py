@@ -5,7 +5,7 @@ patient's row is held, so no notice is written meanwhile by what they said earli
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, time
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 from zoneinfo import available_timezones
@@ -20,7 +20,7 @@ from server.notices.following import remind_again
 from server.notices.levels import keep, stored_at
 from server.notices.rules import CHANNELS, CHOICES, TOPICS, Channel, Kind
 from server.notices.telling import PERSONAL, reader_of
-from server.settings import Reminder, changed
+from server.settings import Reminder, WallTime, changed
 from server.store import Command, Connection, Query, Read, Tx
 
 ZONES = available_timezones()
@@ -51,8 +51,8 @@ class Wishes(Ask):
 
     choices: list[NoticeChoice] = Field(default=[], max_length=len(CHOICES) * len(CHANNELS))
     reminders: Annotated[list[Reminder], Field(max_length=12)] | None = None
-    quiet_from: time | None = None
-    quiet_to: time | None = None
+    quiet_from: WallTime | None = None
+    quiet_to: WallTime | None = None
     zone: Annotated[str, Field(max_length=60), AfterValidator(_known_zone)] | None = None
     language: Literal["en", "ar", "hi"] | None = None
 
@@ -91,8 +91,8 @@ class Preferences(Reply):
     ways: list[NoticeWay]
     items: list[NoticeAllowed]
     reminders: list[Reminder]
-    quiet_from: time
-    quiet_to: time
+    quiet_from: WallTime
+    quiet_to: WallTime
     zone: str
     language: str | None
     own: list[str] = Field(description="What the patient set for themselves.")
