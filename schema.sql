@@ -52,7 +52,10 @@ create table locations (
     created_at      timestamptz not null default now(),
     -- Closed for good: it is in no list, while what happened there keeps its name.
     retired_at      timestamptz,
+    -- Whom patients call there, in E.164.
+    phone           text,
     constraint locations_name_length check (char_length(name) between 1 and 200),
+    constraint locations_phone_international check (phone ~ '^\+[1-9][0-9]{5,14}$'),
     -- Lets children hold (location, institution) together, so that no row can straddle two tenants.
     constraint locations_of_institution unique (id, institution_id)
 );

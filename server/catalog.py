@@ -98,12 +98,14 @@ async def add_location(conn: Connection, institution_id: int, name: str, zone: s
 ADD_LOCATION = "insert into locations (institution_id, name, zone) values ($1, $2, $3) returning id"
 
 
-async def change_location(conn: Connection, location_id: int, *, name: str | None, zone: str | None) -> None:
-    """Rename a location, where a name is given, and set its zone; None is its institution's."""
-    await conn.execute(CHANGE_LOCATION, location_id, name, zone)
+async def change_location(
+    conn: Connection, location_id: int, *, name: str | None, zone: str | None, phone: str | None
+) -> None:
+    """Rename a location, where a name is given, set its zone, None being its institution's, and its telephone."""
+    await conn.execute(CHANGE_LOCATION, location_id, name, zone, phone)
 
 
-CHANGE_LOCATION = "update locations set name = coalesce($2, name), zone = $3 where id = $1"
+CHANGE_LOCATION = "update locations set name = coalesce($2, name), zone = $3, phone = $4 where id = $1"
 
 
 async def retire_location(conn: Connection, location_id: int, at: datetime) -> None:

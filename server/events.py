@@ -511,6 +511,7 @@ class AdminLocation(Row):
     location: int
     name: str
     zone: str | None
+    phone: str | None = None
     desks: list[AdminDesk]
 
     @property

@@ -10,6 +10,8 @@ from server.notices import rules
 from tests.clinic import book, now, set_booking, slots_of, specialty_of
 from tests.letters import written
 from tests.world import World
+from workers.notices import Post, send_due
+from workers.senders.mailbox import MailboxSender
 
 EMAIL, PHONE = "sam@example.org", "+442079460958"
 IN_TWO_DAYS = timedelta(days=2)
@@ -144,6 +146,19 @@ async def test_a_request_is_told_of_once_it_is_answered(still: World) -> None:
     assert sorted(kinds) == ["reminder", "reminder", "request-accepted", "request-rejected"]
     rejected = await written(still, kind="request-rejected", state="pending")
     assert [one["facts"]["reason"] for one in rejected] == ["We are full."]
+
+
+async def test_a_wish_to_move_that_is_turned_down_says_that_the_old_time_stands(still: World) -> None:
+    await set_booking(still, auto_confirm_appointments=False)
+    made = await book(still, await slots_of(still, after=IN_TWO_DAYS), "doctor", patient_id=await sam(still))
+    new = await slots_of(still, after=timedelta(days=5))
+    wish = await still.do("reschedule-appointment", appointment_id=made.appointment_id, slot_ids=new)
+    await still.do("reject-request", appointment_id=wish.appointment_id)
+    (told,) = await written(still, kind="request-rejected", channel="email")
+    assert told["facts"]["stands_at"] == made.starts_at.isoformat()
+    await send_due(Post(still.store, {}, MailboxSender(still.store)))
+    letter = await still.pool.fetchval("select body from mailbox where notice_id = $1", told["id"])
+    assert f"Your appointment on {made.starts_at:%A}" in letter and "stays as it was." in letter
 
 
 async def test_whoever_came_is_reminded_no_more(still: World) -> None:

@@ -53,6 +53,13 @@ export const typeBy = (id) => catalogue.value?.visit_types.find((one) => one.id 
 /** The zone in which a location's times are told. @param {number | null} id */
 export const zoneAt = (id) => locationBy(id)?.zone ?? catalogue.value?.institution.zone;
 
+/** Whom to call about a location; about none in particular, where there is one number alone. @param {number | null} [id] */
+export function phoneAt(id = null) {
+  if (id !== null) return locationBy(id)?.phone ?? null;
+  const all = new Set(catalogue.value?.locations.map((one) => one.phone).filter(Boolean));
+  return all.size === 1 ? [...all][0] : null;
+}
+
 /** The doctors whom a choice is about. @param {{doctor?: number, specialty?: number}} choice */
 export const doctorsOf = ({ doctor, specialty }) =>
   (catalogue.value?.doctors ?? []).filter((one) => (doctor ? one.id === doctor : one.specialty_id === specialty));

@@ -11,7 +11,8 @@ import { clockTime, longDate, t, timer } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 import { html } from "../shared/ui.js";
 import { book, fill, form, insistable, mode, others, patient, pick, problem, staff, toggle, type, working } from "./booking.js";
-import { NEEDS, doctorBy, feeOf, locationBy, specialtyBy, typeBy, zoneAt } from "./catalogue.js";
+import { Call } from "../shared/call.js";
+import { NEEDS, doctorBy, feeOf, locationBy, phoneAt, specialtyBy, typeBy, zoneAt } from "./catalogue.js";
 import { again, extend, hold, release } from "./hold.js";
 import { moving } from "./moving.js";
 import { go, place } from "./route.js";
@@ -51,7 +52,7 @@ export function Form() {
       ${lacking && html`<p class="note is-warn">${t("book.who.first")}</p>`}
       <div class="last-foot">
         <button class="button main book" type="submit" data-testid="book" disabled=${working.value || lacking || !fit} aria-busy=${working.value || held.state === "asking"}>${working.value ? t("console.working") : one && !asks ? t("mine.move.yes") : asks ? t("book.ask") : t("book.book")}</button>
-        ${fit && !staff.value && html`<p class="soft">${until > now.peek() ? t("mine.until", { day: longDate(until, inZone), time: clockTime(until, inZone) }) : t("book.notundoable")}</p>`}
+        ${fit && !staff.value && html`<p class="soft">${until > now.peek() ? t("mine.until", { day: longDate(until, inZone), time: clockTime(until, inZone) }) : html`${t("book.notundoable")} <${Call} phone=${phoneAt(held.time.location)} />`}</p>`}
       </div>
     </form>
   `;

@@ -9,7 +9,8 @@
 import { clockTime, datePart, locale, longDate, number, t, timer, zone } from "../shared/i18n.js";
 import { now } from "../shared/clock.js";
 import { html } from "../shared/ui.js";
-import { locationBy, zoneAt } from "./catalogue.js";
+import { Call } from "../shared/call.js";
+import { locationBy, phoneAt, zoneAt } from "./catalogue.js";
 import { PARTS, dayAfter, noon, partOf } from "./days.js";
 
 /**
@@ -117,7 +118,7 @@ function Nothing({ times, empty, onNext }) {
     <div class="nothing" role="status">
       <p>${t("book.none.week")}</p>
       ${next && html`<button class="button main" type="button" data-testid="next-free" onClick=${() => onNext(next)}>${t("book.next", { day: longDate(next.start, zoneAt(next.location)), time: clockTime(next.start, zoneAt(next.location)) })}</button>`}
-      ${next === null && html`<p class="soft">${t("book.none.ever")}</p>`}
+      ${next === null && html`<p class="soft">${t("book.none.ever")} <${Call} phone=${phoneAt()} /></p>`}
     </div>
   `;
 }

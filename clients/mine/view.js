@@ -6,7 +6,8 @@
  */
 import { useEffect } from "preact/hooks";
 
-import { zoneAt } from "../book/catalogue.js";
+import { phoneAt, zoneAt } from "../book/catalogue.js";
+import { Call } from "../shared/call.js";
 import { Shell } from "../book/shell.js";
 import { clockTime, datePart, has, longDate, t } from "../shared/i18n.js";
 import { PushChoice } from "../shared/push.js";
@@ -105,7 +106,7 @@ function Actions({ one }) {
       ${leavable(one) && html`<button class="button leave" type="button" data-testid="leave" onClick=${() => begins("cancel", one)}>${t("ticket.leave")}</button>`}
       ${near && html`<button class="button leave" type="button" data-testid="help" onClick=${() => begins("help", one)}>${t("mine.help")}</button>`}
       ${open && one.state === "confirmed" && one.change_until && html`<p class="soft actions-note">${t("mine.until", { day: longDate(Date.parse(one.change_until), zoneAt(one.location)), time: clockTime(Date.parse(one.change_until), zoneAt(one.location)) })}</p>`}
-      ${!open && one.state === "confirmed" && html`<p class="soft actions-note">${t("mine.toolate")}</p>`}
+      ${!open && one.state === "confirmed" && html`<p class="soft actions-note">${t("mine.toolate")} <${Call} phone=${phoneAt(one.location)} /></p>`}
     </div>
   `;
 }

@@ -49,6 +49,7 @@ export interface AdminLocation {
   location: number;
   name: string;
   zone: string | null;
+  phone: string | null;
   desks: AdminDesk[];
 }
 

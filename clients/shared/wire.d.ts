@@ -211,7 +211,7 @@ export interface Catalogue {
   specialties: { id: number; name: string }[];
   visit_types: CatalogueVisitType[];
   doctors: CatalogueDoctor[];
-  locations: { id: number; name: string; zone: string }[];
+  locations: { id: number; name: string; zone: string; phone: string | null }[];
 }
 
 export interface FreeTime {

@@ -291,11 +291,12 @@ class OfferedDoctor(Reply):
 
 
 class OfferedLocation(Reply):
-    """A location, and the zone of its local days."""
+    """A location, the zone of its local days, and whom to call there."""
 
     id: int
     name: str
     zone: str
+    phone: str | None
 
 
 class Catalogue(Reply):
@@ -330,7 +331,7 @@ async def show_catalogue(view: Read, actor: Actor, ask: OfInstitution) -> Catalo
             _offered(one, terms[one.doctor]) for one in await doctor_rows(view.conn, institution_id) if one.active
         ],
         locations=[
-            OfferedLocation(id=one.location, name=one.name, zone=one.zone or clinic.zone)
+            OfferedLocation(id=one.location, name=one.name, zone=one.zone or clinic.zone, phone=one.phone)
             for one in await location_rows(view.conn, institution_id)
         ],
     )

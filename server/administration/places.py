@@ -25,9 +25,11 @@ from server.administration.rows import (
     tell,
     user_rows,
 )
-from server.asks import Ask, Id, Reply
+from server.asks import Ask, Id, Reply, wrong
 from server.catalog import Label, Language, Name
 from server.events import AdminInstitution, AdminLocation, AdminQueue
+from server.patients import phones
+from server.patients.details import Phone
 from server.queue.line import load_line
 from server.queue.queries import Nothing
 from server.store import Command, Query, Read, Tx
@@ -211,24 +213,45 @@ class EditLocation(Ask):
     location_id: Id
     name: Name | None = None
     zone: Zone | None = None
+    phone: Phone | None = Field(default=None, description="Whom patients call there, or null.")
 
 
 async def edit_location(tx: Tx, actor: Actor, ask: EditLocation) -> AdminLocation:
-    """Rename a location or move it to another zone, whose hours unbooked slots keep. Raises `NotFound`, `NameTaken`."""
+    """Rename a location, say whom to call there, or move it to another zone, whose hours unbooked slots keep.
+
+    Raises `NotFound`, `NameTaken`, and `InvalidRequest` for a number that nobody can have.
+    """
     institution_id, before = await access_location(tx, actor, ask.location_id)
     renamed = ask.name is not None and ask.name != before.name
     doctors = await appointments.every_doctor(tx.conn, institution_id) if renamed else []
     doctors += await availability.doctors_at(tx.conn, [ask.location_id], tx.now)
     queues = await gate_queues(tx, QUEUES_AT, ask.location_id, also=doctors)
     zone = ask.zone if "zone" in ask.model_fields_set else before.zone
+    phone = before.phone
+    if "phone" in ask.model_fields_set:
+        phone = await _callable(tx, institution_id, ask.phone)
     was = await tx.conn.fetchval(CLOCK, ask.location_id)
-    await catalog.change_location(tx.conn, ask.location_id, name=ask.name, zone=zone)
+    await catalog.change_location(tx.conn, ask.location_id, name=ask.name, zone=zone, phone=phone)
     if await tx.conn.fetchval(CLOCK, ask.location_id) != was:
         await availability.follow_clock(tx, ask.location_id, ZoneInfo(was))
     _tell_place(tx, queues, ask.location_id)
     if renamed:
         await appointments.retell(tx, "location", ask.location_id)
     return await _location_changed(tx, institution_id, ask.location_id, before)
+
+
+async def _callable(tx: Tx, institution_id: int, typed: str | None) -> str | None:
+    """A telephone number that can be called from anywhere. Raises `InvalidRequest`."""
+    clinic = await institution_row(tx.conn, institution_id)
+    if typed is None or clinic is None:
+        return None
+    try:
+        number = phones.kept(typed, clinic.country)
+    except ValueError as misfit:
+        raise wrong(("/phone", str(misfit))) from None
+    if not number.startswith("+"):
+        raise wrong(("/phone", "Give it with its country's prefix, such as +44."))
+    return number
 
 
 CLOCK = """

@@ -102,6 +102,7 @@ async def location_rows(conn: Connection, institution_id: int, one: int | None =
             location=row["id"],
             name=row["name"],
             zone=row["zone"],
+            phone=row["phone"],
             desks=[AdminDesk(**desk) for desk in orjson.loads(row["desks"])],
         )
         for row in await conn.fetch(LOCATIONS, institution_id, one)
@@ -109,7 +110,7 @@ async def location_rows(conn: Connection, institution_id: int, one: int | None =
 
 
 LOCATIONS = """
-select l.id, l.name, l.zone, (
+select l.id, l.name, l.zone, l.phone, (
     select coalesce(json_agg(json_build_object('desk', d.id, 'name', d.name) order by d.id), '[]')
     from desks d where d.location_id = l.id and d.retired_at is null
 ) as desks

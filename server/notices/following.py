@@ -14,6 +14,7 @@ from server.notices import rules
 from server.notices.rules import Kind
 from server.notices.telling import Reader, reader, tell
 from server.notices.writing import Wanted, move_reminders, take_back, write
+from server.patients import phones
 from server.store import Reactions, Tx
 
 
@@ -110,7 +111,8 @@ with recursive before (id, rescheduled_from, moves) as (
 )
 select a.id, a.institution_id, a.kind, a.state, a.number, a.starts_at, a.ends_at, a.mode, a.answer_reason,
     a.cancel_reason, a.rescheduled_from, a.patient_id, a.doctor_id, a.location_id, l.name as location,
-    l.arrival_secret, d.name as doctor, was.starts_at as was_at, o.id as origin, o.moves
+    l.phone, l.arrival_secret, d.name as doctor, was.starts_at as was_at, was.state = 'confirmed' as was_stands,
+    o.id as origin, o.moves
 from appointments a join locations l on l.id = a.location_id
 left join doctors d on d.id = a.doctor_id left join appointments was on was.id = a.rescheduled_from
 cross join lateral (select id, moves from before order by moves desc limit 1) o
@@ -179,9 +181,14 @@ def _facts(told: Any, kind: Kind, reason: str | None) -> dict[str, Any]:
         "starts_at": told["starts_at"].isoformat(),
         "ends_at": told["ends_at"].isoformat() if told["ends_at"] else None,
         "was_at": told["was_at"].isoformat() if told["was_at"] and kind == "rescheduled" else None,
+        # What a request was to move stays when it is turned down.
+        "stands_at": told["was_at"].isoformat() if told["was_stands"] and kind in TURNED_DOWN else None,
+        "phone": phones.shown(told["phone"]) if told["phone"] else None,
         "reason": reason,
     }
 
+
+TURNED_DOWN: frozenset[Kind] = frozenset({"request-rejected", "request-expired"})
 
 REACTIONS: Reactions = {
     # On the doctors' streams: every appointment's facts are told there, a patient's only where they have an account.

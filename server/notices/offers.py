@@ -8,6 +8,7 @@ from typing import Any
 
 from server import events, waitlist
 from server.notices.telling import reader, tell
+from server.patients import phones
 from server.store import Reactions, Tx
 
 
@@ -43,7 +44,7 @@ async def follow_left(tx: Tx, stream: "events.Stream[Any]", event: events.Waitli
 
 OFFERED = """
 select w.patient_id, o.doctor_id, o.location_id, o.starts_at, o.ends_at, o.expires_at, o.mode, d.name as doctor,
-    l.name as location
+    l.name as location, l.phone
 from offers o join waitlist w on w.id = o.entry_id join doctors d on d.id = o.doctor_id
 join locations l on l.id = o.location_id where o.id = $1
 """
@@ -65,6 +66,7 @@ def _facts(row: Any) -> dict[str, Any]:
     return {
         **{name: row[name] for name in ("doctor", "location", "mode")},
         **{name: at.isoformat() for name, at in times.items()},
+        "phone": phones.shown(row["phone"]) if row["phone"] else None,
     }
 
 

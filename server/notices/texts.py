@@ -38,13 +38,14 @@ ENTRIES: Final = frozenset({"booking-confirmed", "request-accepted", "reschedule
 FACTS: Final[Mapping[str, frozenset[str]]] = {
     # What the text of a kind may say, over a channel that its reader alone opens.
     **dict.fromkeys(
-        ("booking-confirmed", "request-accepted", "request-expired", "reminder", "no-show", "thank-you"),
+        ("booking-confirmed", "request-accepted", "reminder", "no-show", "thank-you"),
         frozenset({"institution", "patient", "number", "when", "doctor", "location", "link"}),
     ),
-    **dict.fromkeys(
-        ("request-rejected", "cancelled"),
-        frozenset({"institution", "patient", "number", "when", "doctor", "location", "link", "reason"}),
+    "cancelled": frozenset({"institution", "patient", "number", "when", "doctor", "location", "link", "reason"}),
+    "request-rejected": frozenset(
+        {"institution", "patient", "number", "when", "stands", "doctor", "location", "link", "reason"}
     ),
+    "request-expired": frozenset({"institution", "patient", "number", "when", "stands", "doctor", "location", "link"}),
     "rescheduled": frozenset({"institution", "patient", "number", "when", "was", "doctor", "location", "link"}),
     "you-are-next": frozenset({"institution", "token", "location"}),
     "you-are-called": frozenset({"institution", "token", "desk", "location"}),
@@ -57,7 +58,21 @@ FACTS: Final[Mapping[str, frozenset[str]]] = {
     "sign-in-code": frozenset({"code", "minutes"}),
 }
 IN_SIGHT: Final = frozenset(
-    {"institution", "number", "when", "was", "link", "token", "desk", "least", "most", "code", "minutes", "until"}
+    {
+        "institution",
+        "number",
+        "when",
+        "was",
+        "stands",
+        "link",
+        "token",
+        "desk",
+        "least",
+        "most",
+        "code",
+        "minutes",
+        "until",
+    }
 )
 """What anybody may see or hear who is near a telephone."""
 OF_A_PLACE: Final = frozenset({"location"})
@@ -209,7 +224,7 @@ def _values(told: Told, words: Mapping[str, Any]) -> dict[str, Any]:
     if told.secret is not None:
         values["code"] = told.secret
     zone = values.get("zone", "UTC")
-    for name, spoken in (("starts_at", "when"), ("was_at", "was"), ("until_at", "until")):
+    for name, spoken in (("starts_at", "when"), ("was_at", "was"), ("until_at", "until"), ("stands_at", "stands")):
         if values.get(name):
             values[spoken] = when(datetime.fromisoformat(values[name]), zone, words["calendar"])
     if "link" in FACTS[told.kind]:
@@ -219,6 +234,7 @@ def _values(told: Told, words: Mapping[str, Any]) -> dict[str, Any]:
             # By it somebody who is there checks in without signing in; browsers send it nowhere.
             values["link"] += f"#here={values['here']}"
     values.setdefault("reason", None)
+    values.setdefault("stands", None)
     return values
 
 
@@ -239,7 +255,9 @@ def _rows(facts: Mapping[str, Any], words: Mapping[str, str]) -> list[tuple[str,
     """What a letter lists of an appointment."""
     place = words["online"] if facts.get("mode") == "online" else facts.get("location")
     told = {**facts, "location": place}
-    return [(words[name], told[name]) for name in ("when", "was", "doctor", "location", "number") if told.get(name)]
+    return [
+        (words[name], told[name]) for name in ("when", "was", "doctor", "location", "phone", "number") if told.get(name)
+    ]
 
 
 def _as_text(

@@ -3,6 +3,14 @@
 import phonenumbers
 
 
+def shown(number: str) -> str:
+    """A kept number as people read it: in groups, with its country's prefix."""
+    try:
+        return phonenumbers.format_number(phonenumbers.parse(number), phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    except phonenumbers.NumberParseException:
+        return number
+
+
 def kept(typed: str, country: str | None) -> str:
     """A number in E.164; as it was typed where neither it nor the institution says of what country it is.
 
