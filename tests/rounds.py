@@ -336,6 +336,7 @@ async def book(page: Page, house: House) -> AsyncIterator[str]:
     await page.wait_for_selector("[data-testid=waiting] [data-testid=standing]")
     yield "book-waiting"
     await wait_no_more(house, visitor)
+    await page.goto("about:blank")
     await page.goto(f"{house.clinic.url}/book#/doctor/{house.clinic.world.doctors[1]}")
     await page.wait_for_selector("[data-testid=picker][data-state=ready]")
     await page.locator("[data-testid=slot][data-free='1']").nth(3).click()
