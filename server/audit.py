@@ -19,6 +19,7 @@ import asyncpg
 import orjson
 from pydantic import AwareDatetime, Field
 
+from server import access
 from server.access import ADMINS, Actor, Role
 from server.asks import Id, Reply, decode_cursor, encode_cursor
 from server.queue.queries import Page
@@ -151,10 +152,15 @@ class PatientNamed(Reply):
 
 
 class AuditEntry(Reply):
-    """One entry. `who` is the actor's name, where a person or device has one; `people` are the patients by name."""
+    """One entry. `who` is the actor's name, where a person or device has one; `people` are the patients by name.
+
+    Whoever began to follow a list of patients did so `until` then, as far as the end is known; asked for one patient,
+    the trail tells of it wherever the patient came onto the list meanwhile.
+    """
 
     id: int
     at: datetime
+    until: datetime | None
     actor: str
     who: str | None
     role: str
@@ -188,16 +194,25 @@ async def read_trail(view: Read, actor: Actor, ask: Trail) -> AuditPage:
 async def _entries(conn: Connection, actor: Actor, ask: Trail, before: int, limit: int) -> list[AuditEntry]:
     everything = actor.role is Role.super_admin and ask.institution_id is None
     institution_id = ask.institution_id if actor.role is Role.super_admin else actor.institution_id
+    followed: list[int] = []
+    if ask.patient_id is not None:
+        found = await conn.fetch(
+            FOLLOWED, everything, institution_id, ask.since, ask.until, ask.patient_id, access.SESSION_LIFE
+        )
+        followed = [row["id"] for row in found]
     rows = await conn.fetch(
         TRAIL, everything, institution_id, ask.since, ask.until, ask.actor, ask.patient_id, ask.action, ask.subject,
-        ask.viewed, before, limit,
+        ask.viewed, before, followed, limit,
     )  # fmt: skip
-    ids = sorted({patient for row in rows for patient in row["patients"]})
+    ends = {row["id"]: row["until"] for row in await conn.fetch(ENDS, [row["id"] for row in rows])}
+    met = {row["id"]: [ask.patient_id] for row in rows if row["id"] in followed}
+    ids = sorted({patient for row in rows for patient in (*row["patients"], *met.get(row["id"], ()))})
     people = {one["id"]: PatientNamed(**dict(one)) for one in await conn.fetch(NAMED, ids, everything, institution_id)}
     return [
         AuditEntry(
             **{name: row[name] for name in ("id", "at", "actor", "who", "role", "action", "patients", "viewed")},
-            people=[people[one] for one in row["patients"] if one in people],
+            until=ends.get(row["id"]),
+            people=[people[one] for one in dict.fromkeys((*met.get(row["id"], ()), *row["patients"])) if one in people],
             address=row["address"],
             agent=row["agent"],
             request_id=row["request_id"],
@@ -216,16 +231,54 @@ from audit a
 left join users u on a.actor = 'user:' || u.id
 left join devices d on a.actor = 'device:' || d.id
 where ($1 or a.institution_id = $2)
-    and ($3::timestamptz is null or a.at >= $3) and ($4::timestamptz is null or a.at < $4)
-    and ($5::text is null or a.actor = $5)
-    and ($6::bigint is null or a.patients && array(
-        select $6::bigint union all select id from patients where merged_into = $6
+    and (a.id = any($11::bigint[]) or (
+        ($3::timestamptz is null or a.at >= $3) and ($4::timestamptz is null or a.at < $4)
+        and ($6::bigint is null or a.patients && array(
+            select $6::bigint union all select id from patients where merged_into = $6
+        ))
     ))
+    and ($5::text is null or a.actor = $5)
     and ($7::text is null or a.action = $7)
     and ($8::text is null or a.changes @> jsonb_build_array(jsonb_build_object('subject', $8::text)))
     and ($9::boolean is null or a.viewed = $9)
     and a.id < $10
-order by a.id desc limit $11
+order by a.id desc limit $12
+"""
+
+# Who followed a stream while a patient was on it, within the time that is asked about. An end that was never noted (a
+# process was killed) is at the latest that of the longest session.
+FOLLOWED = """
+with shown as (
+    select 'staff:' || t.queue_id as stream, t.joined_at as since, t.ended_at as until
+    from tickets t
+    where t.patient_id in (select $5::bigint union all select id from patients where merged_into = $5)
+    union all
+    select 'doctor:' || coalesce(o.doctor_id, a.doctor_id), a.created_at, coalesce(a.ended_at, a.ends_at)
+    from appointments a left join appointment_doctors o on o.appointment_id = a.id
+    where a.patient_id in (select $5::bigint union all select id from patients where merged_into = $5)
+    union all
+    select 'waitlist:' || w.institution_id, w.joined_at, w.ended_at
+    from waitlist w
+    where w.patient_id in (select $5::bigint union all select id from patients where merged_into = $5)
+)
+select distinct a.id
+from shown s
+join audit a on a.action = 'subscribe' and a.asked ->> 'stream' = s.stream and ($1 or a.institution_id = $2)
+    and a.at > s.since - $6::interval
+left join lateral (
+    select min(u.at) as at from audit u
+    where u.institution_id is not distinct from a.institution_id and u.actor = a.actor and u.action = 'unsubscribe'
+        and u.at >= a.at and u.request_id = a.request_id and u.asked -> 'streams' ? s.stream
+) left_it on true
+where greatest(a.at, s.since, $3::timestamptz)
+    < least(coalesce(left_it.at, a.at + $6::interval), s.until, $4::timestamptz)
+"""
+ENDS = """
+select a.id, min(u.at) as until
+from audit a join audit u on u.institution_id is not distinct from a.institution_id and u.actor = a.actor
+    and u.action = 'unsubscribe' and u.at >= a.at and u.request_id = a.request_id
+    and u.asked -> 'streams' ? (a.asked ->> 'stream')
+where a.id = any($1::bigint[]) and a.action = 'subscribe' group by a.id
 """
 
 NAMED = "select id, number, name from patients where id = any($1::bigint[]) and ($2 or institution_id = $3)"
@@ -238,14 +291,15 @@ async def export_trail(view: Read, actor: Actor, ask: Trail) -> Download:
     """The entries that match as CSV, newest first, at most 50,000."""
     table = io.StringIO()
     writer = csv.writer(table)
-    writer.writerow(["id", "at", "actor", "who", "role", "action", "asked", "changes", "patients", "people", "viewed",
-                     "address", "agent", "request_id"])  # fmt: skip
+    writer.writerow(["id", "at", "until", "actor", "who", "role", "action", "asked", "changes", "patients", "people",
+                     "viewed", "address", "agent", "request_id"])  # fmt: skip
     for one in await _entries(view.conn, actor, ask, 2**62, EXPORT_MOST):
         writer.writerow(
             cell(value)
             for value in (
                 one.id,
                 one.at.isoformat(),
+                one.until.isoformat() if one.until else "",
                 one.actor,
                 one.who or "",
                 one.role,

@@ -155,6 +155,14 @@ class Subscribed(BaseModel):
     snapshot: Snapshot | None = None
 
 
+class Followed(BaseModel):
+    """Streams that a socket followed until now, as the audit trail keeps it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    streams: list[str]
+
+
 class Unsubscribe(BaseModel):
     """The stream to follow no longer."""
 

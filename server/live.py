@@ -12,7 +12,7 @@ Invariants:
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, cast
@@ -26,7 +26,7 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 from server import access, asks, errors, events, logs
 from server.access import AGAIN, Actor, Origin, Role
 from server.config import Config
-from server.contract import CallShown, ClaimLock, Greeting, Subscribe, Unsubscribe
+from server.contract import CallShown, ClaimLock, Followed, Greeting, Subscribe, Unsubscribe
 from server.doors import FORGIVEN, Doors
 from server.events import BoardsShown, ShownBoard, Stream
 from server.fanout import NAMESPACE, DirectServer
@@ -42,6 +42,8 @@ SHOWN_EVERY = 0.1
 """Seconds in which boards' acknowledgements are gathered into one event."""
 LINGER = 30.0
 """Seconds that a stream nobody follows is still followed in Redis: pages reload."""
+OF_PATIENTS = frozenset({"staff", "doctor", "waitlist"})
+"""Kinds of streams that show who waits or has an appointment: who follows one, and until when, is on the trail."""
 READY_WITHIN = 5.0
 """Seconds in which a stream must be followed; a socket's other commands wait behind its subscribe."""
 UNLINKED_WITHIN = 0.5
@@ -201,6 +203,7 @@ class Live:
         for name in socket.streams:
             self._leave(sid, name)
             self._board_left(socket.actor, name)
+        await self._note_end(socket, socket.streams)
 
     async def _event(self, name: str, sid: str, *args: Any) -> dict[str, Any]:
         """Carry out one message of a client, and answer it: `{ok}` or `{problem}`, never an exception."""
@@ -326,9 +329,11 @@ class Live:
                         await self._linked.wait()
                     await feed.ready.wait()
                 answer = await self._caught_up(feed, ask.epoch, ask.version)
-            if stream.kind in ("staff", "doctor", "waitlist"):
-                # It shows who waits or has an appointment, now and from now on.
+            if stream.kind in OF_PATIENTS:
                 await self.store.note_view(socket.actor, "subscribe", ask, people(answer))
+                if sid not in self.sockets:
+                    # It went while that was noted: its end was noted without this stream, or before it.
+                    await self._note_end(socket, {stream.name})
         except BaseException:
             socket.streams.discard(stream.name)
             self._leave(sid, stream.name)
@@ -379,7 +384,22 @@ class Live:
             socket.streams.discard(ask.stream)
             self._leave(sid, ask.stream)
             self._board_left(socket.actor, ask.stream)
+            await self._note_end(socket, {ask.stream})
         return {}
+
+    async def _note_end(self, socket: Socket, streams: Collection[str]) -> None:
+        """Put on the trail that somebody follows these no more, those of them that show patients.
+
+        Where PostgreSQL does not answer the trail lacks an end, and whoever reads it is told of one too many.
+        """
+        followed = sorted(name for name in streams if name.partition(":")[0] in OF_PATIENTS)
+        if not followed:
+            return
+        access.ORIGIN.set(socket.origin)
+        try:
+            await self.store.note_view(socket.actor, "unsubscribe", Followed(streams=followed), [])
+        except errors.Unavailable:
+            log.warning("end-of-view-not-noted", actor=socket.actor.key)
 
     def _leave(self, sid: str, name: str) -> None:
         feed = self.feeds.get(name)

@@ -11,7 +11,7 @@ from server import audit
 from server.access import Actor, Role
 from server.app import QUERIES
 from tests.doors import served
-from tests.world import World
+from tests.world import World, eventually
 
 
 async def trail(world: World, **ask: Any) -> list[audit.AuditEntry]:
@@ -67,6 +67,37 @@ async def test_whoever_follows_a_list_of_patients_has_looked_at_those_on_it(data
         assert [(one.asked["stream"], [each.name for each in one.people]) for one in views] == [
             (f"staff:{queue}", ["Noor Haddad"])
         ]
+
+
+async def test_whoever_followed_the_list_while_a_patient_was_on_it_has_looked_at_them(
+    database_url: str, redis_url: str
+) -> None:
+    async with served(database_url, redis_url) as house:
+        world, queue = house.world, await house.world.queue()
+        other = await world.queue("Cardiology")
+        early, late, elsewhere = [await house.knock(await house.sign_in(Role.receptionist)) for _ in range(3)]
+        await early.follow(f"staff:{queue}")
+        await elsewhere.follow(f"staff:{other}")
+        await early.call("unsubscribe", {"stream": f"staff:{queue}"})
+        await late.follow(f"staff:{queue}")
+        joined = await world.join(queue, "Noor Haddad")
+        patient = await world.pool.fetchval("select patient_id from tickets where id = $1", joined.ticket_id)
+        (view,) = await trail(world, patient_id=patient, viewed=True)
+        assert (view.action, [one.name for one in view.people], view.until) == ("subscribe", ["Noor Haddad"], None)
+        assert view.asked["stream"] == f"staff:{queue}" and view.patients == []
+        await late.ws.close()
+        await eventually(lambda: ended(world, view.id))
+        day = {"patient_id": patient, "viewed": True}
+        assert [one.id for one in await trail(world, **day, since=view.at.isoformat())] == [view.id]
+        assert await trail(world, **day, until=view.at.isoformat()) == []
+        await world.do("cancel", ticket_id=joined.ticket_id)
+        await early.follow(f"staff:{queue}")
+        assert [one.id for one in await trail(world, **day)] == [view.id], "the patient had gone"
+
+
+async def ended(world: World, entry: int) -> bool:
+    """Whether the trail knows until when somebody followed a list."""
+    return any(one.until for one in await trail(world, action="subscribe") if one.id == entry)
 
 
 def models(shape: Any, known: set[type[BaseModel]]) -> set[type[BaseModel]]:

@@ -3,7 +3,7 @@
  * Owns the audit trail as an auditor reads it: who did what to whom, and who looked at whose record. It is only read.
  *
  * @typedef {{subject: string, before: Record<string, any> | null, after: Record<string, any> | null}} Change
- * @typedef {{id: number, at: string, actor: string, who: string | null, role: string, action: string, asked: Record<string, any>, changes: Change[], patients: number[], people: {id: number, number: string, name: string}[], viewed: boolean, address: string, agent: string, request_id: string, sealed: boolean}} Entry
+ * @typedef {{id: number, at: string, until: string | null, actor: string, who: string | null, role: string, action: string, asked: Record<string, any>, changes: Change[], patients: number[], people: {id: number, number: string, name: string}[], viewed: boolean, address: string, agent: string, request_id: string, sealed: boolean}} Entry
  * @typedef {{id: number, number: string | null, name: string, birth_year: number | null}} Patient
  * @typedef {{from: string, to: string, actor: string, patient: Patient | null, action: string, subject: string, viewed: string}} Filters
  */
@@ -194,7 +194,7 @@ function Line({ entry, opened, onToggle, onFilter }) {
   const text = `act.${entry.action}`;
   return html`
     <tr class=${opened ? "is-open" : ""} data-action=${entry.action} data-actor=${entry.actor}>
-      <td class="table-at"><time datetime=${entry.at}>${stamp(Date.parse(entry.at))}</time></td>
+      <td class="table-at"><time datetime=${entry.at}>${stamp(Date.parse(entry.at))}</time>${entry.until && html` <small class="soft">${t("admin.audit.followed", { time: stamp(Date.parse(entry.until)) })}</small>`}</td>
       <td><strong>${entry.who ?? (has(`role.${entry.actor}`) ? t(`role.${entry.actor}`) : entry.actor)}</strong> ${entry.role !== entry.actor && html`<small class="soft">${has(`role.${entry.role}`) ? t(`role.${entry.role}`) : entry.role}</small>`}</td>
       <td>${entry.viewed && html`<span class="chip">${t("admin.audit.looked")}</span> `}${has(text) ? t(text) : entry.action}${entry.people.length > 0 && html` <small class="soft"><bdi>${entry.people[0]?.name}</bdi>${entry.patients.length > 1 && ` ${t("admin.audit.others", { n: entry.patients.length - 1 })}`}</small>`}</td>
       <td>${entry.changes.length > 0 ? html`<${Changes} entry=${entry} changes=${entry.changes.slice(0, opened ? undefined : 2)} />` : ""}${!opened && entry.changes.length > 2 && html`<small class="soft">${t("admin.audit.others", { n: entry.changes.length - 2 })}</small>`}</td>
