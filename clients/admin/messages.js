@@ -206,9 +206,9 @@ function Failed() {
 // What visits were like
 
 /** @param {Date} day */
-const iso = (day) => `${day.getFullYear()}-${String(day.getMonth() + 1).padStart(2, "0")}-${String(day.getDate()).padStart(2, "0")}`;
+export const iso = (day) => `${day.getFullYear()}-${String(day.getMonth() + 1).padStart(2, "0")}-${String(day.getDate()).padStart(2, "0")}`;
 
-function Satisfaction() {
+export function Satisfaction() {
   const [first, setFirst] = useState(() => iso(new Date(Date.now() - 29 * 86_400_000)));
   const [last, setLast] = useState(() => iso(new Date()));
   const answer = useAnswer(() => (first <= last ? get(`/institutions/${chosen.peek()}/satisfaction?first_day=${first}&last_day=${last}`) : Promise.resolve(null)), [first, last]);

@@ -8,6 +8,7 @@ import { useState } from "preact/hooks";
 
 import { language, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
+import { later } from "./later.js";
 import { Card, Choice, Confirm, Pane, Several, Sheet, Text, ask } from "./parts.js";
 import { go, route } from "./route.js";
 import { Settings } from "./settings.js";
@@ -61,9 +62,13 @@ function Institution({ institution: one }) {
       <${Doctors} />
       <${About} key=${`${one.name}|${one.zone}|${one.languages}|${one.country}|${one.currency}`} institution=${one} />
       <${Card} title=${t("admin.set.title")} note=${t("admin.set.institution")}><${Settings} level="institution" id=${one.institution} above=${null} /><//>
+      <${Forgetting} institution=${one.institution} />
     <//>
   `;
 }
+
+/** What is forgotten, which few look at. */
+const Forgetting = later(() => import("./retention.js").then((made) => made.Forgetting));
 
 /** @param {{location: AdminLocation}} props */
 function Branch({ location: at }) {

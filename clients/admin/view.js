@@ -28,6 +28,7 @@ const SECTIONS = [
   { name: "catalogue", title: "admin.catalogue", View: later(() => import("./catalogue.js").then((made) => made.Catalogue)) },
   { name: "patients", title: "admin.patients", View: later(() => import("./patients.js").then((made) => made.Patients)) },
   { name: "messages", title: "admin.messages", View: later(() => import("./messages.js").then((made) => made.Messages)) },
+  { name: "figures", title: "admin.figures", View: later(() => import("./figures.js").then((made) => made.Figures)) },
   { name: "people", title: "admin.people", View: People },
   { name: "devices", title: "admin.devices", View: Devices },
   { name: "audit", title: "admin.audit", View: later(() => import("./audit.js").then((made) => made.Trail)) },
