@@ -8,10 +8,11 @@ import binascii
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from datetime import date
+from typing import Annotated, Any, Self, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from server import errors
@@ -25,15 +26,26 @@ POINTER_PART = 60
 ERRORS_TOLD = 20
 """How many wrong places one refusal lists."""
 
+YEARS = range(1850, 2201)
+"""The years that a date or time which somebody gives can be of."""
+
 Id = Annotated[int, Field(ge=1, lt=2**62)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 Requirement = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
 
 
 class Ask(BaseModel):
-    """A validated request: frozen, and closed against unknown fields."""
+    """A validated request: frozen, closed against unknown fields, and of times that a clinic can have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="after")
+    def _of_our_time(self) -> Self:
+        # Besides, the database takes the first and the last day of the calendar for infinity.
+        far = [name for name, at in self if isinstance(at, date) and at.year not in YEARS]
+        if far:
+            raise wrong(*((f"/{name.rstrip('_')}", f"Should be from {YEARS[0]} to {YEARS[-1]}.") for name in far))
+        return self
 
 
 class Reply(BaseModel):
@@ -137,9 +149,12 @@ def validate(model: type[M], given: Mapping[str, Any], lax: bool = False) -> M:
         raise errors.MalformedJson() from None
 
 
-def wrong(*places: tuple[str, str]) -> errors.InvalidRequest:
-    """The refusal of a request that is wrong at these (JSON pointer, why)."""
-    told = [{"pointer": pointer, "detail": detail} for pointer, detail in places[:ERRORS_TOLD]]
+def wrong(*places: tuple[str, str] | tuple[str, str, errors.Wrong | None]) -> errors.InvalidRequest:
+    """The refusal of a request that is wrong at these (JSON pointer, why, and what of it pages have words for)."""
+    told = [
+        {"pointer": place[0], "detail": place[1], **({"code": place[2]} if len(place) > 2 and place[2] else {})}
+        for place in places[:ERRORS_TOLD]
+    ]
     return errors.InvalidRequest(errors=told)
 
 
@@ -156,8 +171,8 @@ def pointer(parts: Sequence[str | int]) -> str:
 PLAIN = {"extra_forbidden": "There is no such field.", "missing": "This field is needed."}
 
 
-def explain(error: ErrorDetails, given: Any) -> tuple[str, str]:
-    """Where a validation error is, and what should be there instead.
+def explain(error: ErrorDetails, given: Any) -> tuple[str, str, errors.Wrong | None]:
+    """Where a validation error is, what should be there instead, and its code where it has one.
 
     pydantic's place also names the members of unions it tried; only parts that the request has are kept.
     """
@@ -172,7 +187,8 @@ def explain(error: ErrorDetails, given: Any) -> tuple[str, str]:
             parts.append(part)
     # A validator of our own speaks plainly; pydantic puts words before it.
     detail = PLAIN.get(error["type"]) or error["msg"].removeprefix("Value error, ").rstrip(".") + "."
-    return pointer(parts), detail
+    cause = error.get("ctx", {}).get("error")
+    return pointer(parts), detail, cause.code if isinstance(cause, errors.Misfit) else None
 
 
 def texts(value: Any, parts: tuple[str | int, ...] = ()) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ A refusal is raised where the fact is known and carries only facts that its rece
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 class Refusal(Exception):
@@ -22,6 +22,36 @@ class Refusal(Exception):
         self.extra = extra
         self.look: Callable[[Any], Awaitable[dict[str, Any]]] | None = None
         """Finds further members in a fresh view, once the command's gates are given back: nobody waits for it."""
+
+
+Wrong = Literal[
+    "birth-years-differ",
+    "breaks-misfit",
+    "ends-before-start",
+    "in-future",
+    "no-browser",
+    "no-contact",
+    "no-letter",
+    "no-picture",
+    "no-such-phone",
+    "no-such-zone",
+    "over-already",
+    "picture-too-large",
+    "role-misfit",
+    "same-time",
+    "sessions-overlap",
+    "starts-too-late",
+    "too-many-slots",
+]
+"""What can be wrong with a place of a request that a person filled in, and that a page says in their language."""
+
+
+class Misfit(ValueError):
+    """A value that a validator does not take, for one of the reasons that pages have words for."""
+
+    def __init__(self, code: Wrong, detail: str) -> None:
+        super().__init__(detail)
+        self.code: Wrong = code
 
 
 def problem(refusal: Refusal) -> dict[str, Any]:

@@ -120,3 +120,10 @@ async def test_nobody_sees_anothers_and_days_make_sense(still: World) -> None:
         await shown(still, to="2026-01-01")
     with pytest.raises(errors.InvalidRequest):
         await shown(still, to="2028-01-01")
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "1849-12-31"])
+async def test_days_of_no_clinics_calendar_are_refused(still: World, day: str) -> None:
+    with pytest.raises(errors.InvalidRequest) as refused:
+        await still.do("recompute-figures", "admin", **{"from": day, "to": day})
+    assert [wrong["pointer"] for wrong in refused.value.extra["errors"]] == ["/from", "/to"]
