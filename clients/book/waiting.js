@@ -150,11 +150,11 @@ function Ask({ day, from, which }) {
   return html`
     <section class="waiting-for" aria-labelledby="wait-title" data-testid="wait">
       <h4 id="wait-title">${t("waitlist.ask")}</h4>
-      <p>${t("waitlist.ask.text")}</p>
       <p class="soft">${[onDays(span), atParts(parts.value), kind, modes.value.length > 1 ? t(`book.mode.${mode.value}`) : null].filter(Boolean).join(" · ")}</p>
       ${nobody && html`<p>${t("book.who.first")}</p>`}
       <button class="button main" type="button" data-testid="wait-join" disabled=${busy.value || nobody} aria-busy=${busy.value} onClick=${() => join(which, day, from)}>${busy.value ? t("console.working") : t(staff.value ? "waitlist.ask.join.for" : "waitlist.ask.join")}</button>
       <div role="alert">${problem.value && html`<p class="problem">${problem.value}</p>`}</div>
+      <p>${t("waitlist.ask.text")}</p>
       <details>
         <summary>${t("waitlist.ask.more")}</summary>
         <fieldset class="chips"><legend>${t("waitlist.ask.days")}</legend>
