@@ -91,7 +91,7 @@ function Chart({ days }) {
 const Table = ({ days }) => html`
   <div class="table-scroll" role="region" tabindex="0" aria-label=${t("admin.figures.days")}>
     <table class="counts" data-testid="figures">
-      <thead><tr>${COLUMNS.map((one) => html`<th key=${one} scope="col">${t(`admin.figures.${one}`)}</th>`)}</tr></thead>
+      <thead><tr>${COLUMNS.map((one) => html`<th key=${one} scope="col" class=${one === "whose" ? "is-name" : ""}>${t(`admin.figures.${one}`)}</th>`)}</tr></thead>
       <tbody>${[...days].reverse().map((one) => html`<${Row} key=${`${one.day} ${one.location_id} ${one.doctor_id}`} day=${one} />`)}</tbody>
     </table>
   </div>
@@ -104,7 +104,7 @@ function Row({ day: one }) {
   return html`
     <tr>
       <th scope="row">${dayName(one.day)}</th>
-      <td><bdi>${one.doctor ?? one.location}</bdi></td>
+      <td class="is-name"><bdi>${one.doctor ?? one.location}</bdi></td>
       ${[one.tickets, one.completed, one.no_shows, one.cancelled].map((count) => html`<td>${number(count)}</td>`)}
       ${times.map((seconds) => html`<td>${seconds === null ? "–" : span(seconds)}</td>`)}
       <td>${number(booked)}</td>
