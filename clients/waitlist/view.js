@@ -18,6 +18,9 @@ import { Word } from "../shared/word.js";
 import { Add, Detail, ask, sheet } from "./sheets.js";
 import { DAYS, STATES, busy, catalogue, filters, listed, load, loadSoon, next, offers, pending, problem, set, step, text, today, wanted } from "./work.js";
 
+/** A day for which so many wait is as dark as any: one person alone is no demand. */
+const DARKEST = 4;
+
 export function Waitlist() {
   if (user.value === undefined) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
   if (user.value === null) return html`<${SignIn} title=${t("waitlist.signin")} />`;
@@ -160,7 +163,7 @@ function Demand() {
   const first = today();
   const days = Array.from({ length: DAYS }, (_, nth) => plusDays(first, nth));
   const cells = new Map(wanted.value.map((one) => [`${one.doctor} ${one.day}`, one]));
-  const most = Math.max(1, ...wanted.value.map((one) => one.waiting));
+  const most = Math.max(DARKEST, ...wanted.value.map((one) => one.waiting));
   const doctors = (catalogue.value?.doctors ?? []).filter((one) => wanted.value.some(({ doctor }) => doctor === one.id));
   return html`
     <section class="demand" aria-labelledby="demand-title">
