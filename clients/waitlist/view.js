@@ -173,7 +173,7 @@ function Demand() {
       html`<div class="table-frame" role="region" aria-label=${t("waitlist.demand")} tabindex="0">
         <table class="heat" data-testid="waitlist-demand">
           <thead><tr><td></td>${days.map((day) => html`<th key=${day} scope="col"><span class="aside">${dayTitle(day)}</span><span aria-hidden="true">${datePart(Date.parse(day), { weekday: "short", timeZone: "UTC" })}<strong>${datePart(Date.parse(day), { day: "numeric", timeZone: "UTC" })}</strong></span></th>`)}</tr></thead>
-          <tbody>${doctors.map((one) => html`<tr key=${one.id}><th scope="row" dir="auto">${one.name}</th>${days.map((day) => html`<${Cell} key=${day} doctor=${one} day=${day} cell=${cells.get(`${one.id} ${day}`)} most=${most} />`)}</tr>`)}</tbody>
+          <tbody>${doctors.map((one) => html`<tr key=${one.id}><th scope="row"><bdi>${one.name}</bdi></th>${days.map((day) => html`<${Cell} key=${day} doctor=${one} day=${day} cell=${cells.get(`${one.id} ${day}`)} most=${most} />`)}</tr>`)}</tbody>
         </table>
       </div>`}
     </section>
