@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
@@ -34,7 +35,8 @@ async def full_day(clinic: Served) -> tuple[str, int]:
     (slot,) = await slots_of(clinic.world, after=timedelta(days=3))
     await slots_of(clinic.world, after=timedelta(days=4))
     booked = await book(clinic.world, [slot])
-    return booked.starts_at.date().isoformat(), booked.appointment_id
+    zone = ZoneInfo(await clinic.world.pool.fetchval("select zone from institutions"))
+    return booked.starts_at.astimezone(zone).date().isoformat(), booked.appointment_id
 
 
 async def waits(context: BrowserContext, clinic: Served, token: str, day: str) -> Page:
