@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
+from server.access import SYSTEM
+from server.queue import CLOSE_DAY, CloseDay
 from tests.clinic import ADD_SLOT, book, now, patient_of
 from tests.conftest import Postgres, Redis
 from tests.diary import SLOT, open_books, patient, signed_in
@@ -137,6 +139,22 @@ async def test_on_the_day_somebody_checks_in_is_called_and_is_done(browser: Brow
         await world.do("complete", "doctor", ticket_id=called.ticket.ticket)
         await expect(page.locator(f"[data-testid=old][data-appointment='{made}']").first).to_be_visible()
         assert await state_of(clinic, made) == "completed"
+
+
+async def test_whoever_waited_in_vain_reads_that_the_day_ended(browser: Browser, clinic: Served) -> None:
+    world, (who, token) = clinic.world, await patient(clinic.world)
+    queue = await world.queue()
+    ticket = await world.do("join-queue", queue_id=queue, patient_id=who)
+    async with visiting(browser, "phone") as pocket, visiting(browser, "phone") as other:
+        page, place = await mine(pocket, clinic, token), await other.new_page()
+        await place.goto(ticket.link)
+        await place.wait_for_selector(".page[data-state=waiting]")
+        await expect(page.get_by_test_id("ticket")).to_have_attribute("data-state", "waiting")
+        await world.pool.execute("update tickets set day = day - 1")
+        await world.pool.execute("update queues set token_day = token_day - 1")
+        await world.store.execute(CLOSE_DAY, SYSTEM, CloseDay(queue_id=queue))
+        await expect(page.get_by_test_id("said")).to_contain_text("did not come before the end of the day")
+        await expect(place.get_by_role("heading", name="The day has ended")).to_be_visible()
 
 
 async def test_a_letters_link_checks_in_whoever_is_there_without_signing_in(browser: Browser, clinic: Served) -> None:
