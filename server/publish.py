@@ -26,6 +26,8 @@ from server.store import LOST, OPEN_STREAMS, Committed, Connection, Pool, commit
 
 log = structlog.get_logger()
 
+STREAMS_AT_ONCE = 2000
+"""Streams that are compared with Redis at a time."""
 KEEP = 512
 """Events of a stream's history in Redis; a client that lacks more gets a snapshot."""
 BATCH = 200
@@ -226,6 +228,8 @@ class Publisher:
         self._repairs: dict[str, asyncio.Task[None]] = {}
         self._asked: set[str] = set()
         """Streams whose repair was asked for since the last look at PostgreSQL."""
+        self._verified = ""
+        """The last stream that was compared with Redis."""
         self.published = 0
         self.repaired = 0
         self.failed = 0
@@ -433,15 +437,20 @@ class Publisher:
         return len(streams) - len(await self._bring_up_all(streams))
 
     async def verify(self) -> int:
-        """Compare every stream of the last days with Redis and repair those that differ; answers how many did."""
-        truths = await self.pool.fetch(RECENT_STREAMS)
-        positions = await self.positions([row["name"] for row in truths])
-        wrong = [
-            row["name"]
-            for row, position in zip(truths, positions, strict=True)
-            if position != (row["epoch"], row["version"])
-        ]
-        return len(wrong) - len(await self._bring_up_all(wrong))
+        """Compare streams with Redis and repair those that differ; answers how many did.
+
+        A stretch of them each time, by turns; but where one differs, others will, and all that follow are looked at.
+        """
+        repaired = 0
+        while True:
+            stretch = await self.pool.fetch(STREAMS, self._verified, STREAMS_AT_ONCE)
+            self._verified = stretch[-1]["name"] if len(stretch) == STREAMS_AT_ONCE else ""
+            truths = {row["name"]: (row["epoch"], row["version"]) for row in stretch if row["recent"]}
+            positions = dict(zip(truths, await self.positions(list(truths)), strict=True))
+            wrong = [name for name, truth in truths.items() if positions[name] != truth]
+            repaired += len(wrong) - len(await self._bring_up_all(wrong))
+            if not wrong or not self._verified:
+                return repaired
 
     async def ensure(self, stream: events.Stream[Any]) -> None:
         """Make Redis have this stream, if need be with nothing in it yet. Raises what `bring_up` raises."""
@@ -529,7 +538,11 @@ MARK_STREAM = "update events set published_at = now() where stream = $1 and vers
 UNPUBLISHED = """
 select distinct stream from events where published_at is null and at < now() - make_interval(secs => $1)
 """
-RECENT_STREAMS = "select name, epoch, version from streams where updated_at > now() - interval '2 days'"
+# Those of the last days: what nobody has touched for longer is rebuilt when somebody asks for it.
+STREAMS = """
+select name, epoch, version, updated_at > now() - interval '2 days' as recent
+from streams where name > $1 order by name limit $2
+"""
 
 
 async def forget_events(conn: Connection, institution_id: int, before: datetime, limit: int) -> int:

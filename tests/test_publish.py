@@ -291,7 +291,7 @@ async def test_an_emptied_redis_is_rebuilt(world: World, found_by: str) -> None:
         await world.join(queue)
         await world.published()
     elif found_by == "verify":
-        assert await world.publisher.verify() == 2
+        assert await world.publisher.verify() == await world.pool.fetchval("select count(*) from streams")
     else:
         await world.publisher.ensure(events.board(queue))
     await agrees(world, board)
@@ -304,6 +304,7 @@ async def test_an_emptied_redis_is_rebuilt(world: World, found_by: str) -> None:
 @pytest.mark.parametrize("found_by", ["the next command", "verify", "a subscriber"])
 async def test_a_redis_put_back_to_an_earlier_state_catches_up(world: World, found_by: str) -> None:
     queue, board = await board_of(world, 2)
+    await world.publisher.verify()
     redis = world.publisher.redis
     kept = {key: await redis.dump(key) for key in keys(board)}
     for _ in range(3):
@@ -320,6 +321,25 @@ async def test_a_redis_put_back_to_an_earlier_state_catches_up(world: World, fou
     else:
         await world.publisher.ensure(events.board(queue))
     await agrees(world, board)
+
+
+async def test_many_streams_are_verified_by_turns_and_all_at_once_where_one_was_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "STREAMS_AT_ONCE", 2)
+    (_, board), (_, second) = await board_of(world, 1), await board_of_another(world)
+    while await world.publisher.verify() or world.publisher._verified:
+        pass
+    streams = await world.pool.fetchval("select count(*) from streams")
+    turns = -(-streams // 2)
+    await world.publisher.redis.delete(*keys(board))
+    assert sorted([await world.publisher.verify() for _ in range(turns)])[-2:] == [0, 1]
+    while world.publisher._verified:
+        await world.publisher.verify()
+    await world.publisher.redis.flushall()
+    assert await world.publisher.verify() == streams
+    await agrees(world, board)
+    await agrees(world, second)
 
 
 async def test_a_redis_ahead_of_a_database_put_back_is_replaced(world: World) -> None:

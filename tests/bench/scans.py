@@ -38,6 +38,7 @@ LARGE = frozenset(
         "slots",
         "tickets",
         "sign_in_codes",
+        "streams",
     }
 )
 """Tables that grow with every day."""
@@ -87,6 +88,8 @@ insert into schedules (institution_id, doctor_id, location_id, starts_on, week, 
 select institution_id, id, (institution_id - 1) * 4 + 1, current_date - 1800, '[]', current_date + 61, now()
 from doctors;
 insert into streams (name, epoch, version) select 'board:' || id, 'epoch', :count from queues;
+insert into streams (name, epoch, version, updated_at)
+select 'patient:' || n, 'epoch', 1, now() - interval '1800 days' * n / :count from generate_series(1, :count) n;
 insert into patients (institution_id, number, name, created_at, anonymised_at)
 select 1 + n % 2, 'P' || n, 'Patient ' || n, now() - interval '1800 days' * (:count / 4 - n) / (:count / 4),
     case when n < :count / 8 then now() end
@@ -146,6 +149,7 @@ def scans(now: datetime) -> dict[str, tuple[str, tuple[Any, ...]]]:
     return {
         "send-notices": (sending.CLAIM, (now, now + timedelta(minutes=1), 40, channels)),
         "publish": (publish.UNPUBLISHED, (1.0,)),
+        "verify-streams": (publish.STREAMS, ("", publish.STREAMS_AT_ONCE)),
         "refresh-waits": (tasks.STALE_WAITS, (20.0,)),
         "escalate-emergencies": (emergencies.DUE, (now,)),
         "expire-requests": (requests.DUE, (now,)),
