@@ -114,7 +114,7 @@ async def _contact(conn: Connection, given: str) -> str:
     if "@" in given:
         if EMAIL.fullmatch(given):
             return given.lower()
-        raise wrong(("/contact", "Should be an e-mail address or a telephone number."))
+        raise wrong(("/contact", "Should be an e-mail address or a telephone number.", "no-contact"))
     # Where all institutions are in one country, its people need not know its prefix.
     countries = await conn.fetch(COUNTRIES)
     region = countries[0]["country"] if len(countries) == 1 else None
@@ -123,7 +123,8 @@ async def _contact(conn: Connection, given: str) -> str:
     except phonenumbers.NumberParseException:
         number = None
     if number is None or not phonenumbers.is_valid_number(number):
-        raise wrong(("/contact", "Should be an e-mail address, or a telephone number with its country's prefix."))
+        should = "Should be an e-mail address, or a telephone number with its country's prefix."
+        raise wrong(("/contact", should, "no-contact"))
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 

@@ -37,7 +37,8 @@ Fee = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,8}(\.[0-9]{1,2})?$")]
 async def add_institution(conn: Connection, name: str, zone: str = "UTC", languages: tuple[str, ...] = ("en",)) -> int:
     """A new tenant. Raises `InvalidRequest` for a zone nobody knows."""
     if zone not in available_timezones():
-        raise errors.InvalidRequest(f"There is no time zone called {zone}.")
+        place = {"pointer": "/zone", "detail": "There is no time zone of that name.", "code": "no-such-zone"}
+        raise errors.InvalidRequest(f"There is no time zone called {zone}.", errors=[place])
     return int(await conn.fetchval(ADD_INSTITUTION, name, ZoneInfo(zone).key, list(languages)))
 
 

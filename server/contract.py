@@ -95,6 +95,7 @@ class InvalidPlace(BaseModel):
 
     pointer: str = Field(description="JSON pointer (RFC 6901) into the request; a query parameter's is its name.")
     detail: str
+    code: errors.Wrong | None = Field(default=None, description="Of what a person filled in: what to tell them.")
 
 
 class Problem(BaseModel):

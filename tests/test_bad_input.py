@@ -191,3 +191,33 @@ CODES = {
 def test_each_has_a_status_and_words_of_its_own(refusal: type[errors.Refusal]) -> None:
     assert refusal.status == CODES[refusal]
     assert [one for one in CODES if one.title == refusal.title] == [refusal]
+
+
+# What pages have words for
+
+
+@pytest.mark.parametrize(
+    ("command", "ask", "pointer", "code"),
+    [
+        ("register-patient", {"name": "\u200d"}, "/name", "no-letter"),
+        ("register-patient", {"name": "Ada", "phone": "+44 1"}, "/phone", "no-such-phone"),
+        ("register-patient", {"name": "Ada", "birth_date": "2031-01-01"}, "/birth_date", "in-future"),
+        ("add-slots", {"last_day": "2026-03-01"}, "/last_day", "ends-before-start"),
+        ("add-slots", {"last_day": "2027-02-28", "slot_minutes": 5}, "/last_day", "too-many-slots"),
+        ("block-time", {"first_day": "2026-01-01", "last_day": "2026-01-02"}, "", "over-already"),
+        ("create-location", {"name": "North", "zone": "Mars/Olympus"}, "/zone", "no-such-zone"),
+    ],
+)
+async def test_what_a_person_filled_in_wrongly_is_told_by_a_code(
+    still: World, command: str, ask: dict[str, Any], pointer: str, code: str
+) -> None:
+    days = {"first_day": "2026-03-09", "weekdays": [0, 1, 2, 3, 4, 5, 6], "starts": "00:00", "ends": "00:00"}
+    doctor = {"doctor_id": still.doctors[0]}
+    given = {
+        "add-slots": {**doctor, **days, "slot_minutes": 30, "location_id": still.location},
+        "block-time": {**doctor, "kind": "leave"},
+    }
+    with pytest.raises(errors.InvalidRequest) as refusal:
+        await still.do(command, "admin", **{**given.get(command, {}), **ask})
+    (wrong,) = refusal.value.extra["errors"]
+    assert (wrong["pointer"], wrong["code"]) == (pointer, code)

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import get_args
 
 import pytest
 from playwright.async_api import Browser
@@ -32,6 +33,7 @@ MADE_UP: dict[str, set[str]] = {
     "admin.set": set(QueueSettings.model_fields),
     "board": {"paused", "closed"},
     "ticket": {"paused", "closed"},
+    "wrong": set(get_args(errors.Wrong)),
 }
 OURS_ALONE = {"unknown", "network"}
 """What a page itself calls going wrong, without an answer from the server."""

@@ -165,7 +165,7 @@ async function look() {
     refusal.value = "";
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    if (draft.peek() === one) refusal.value = error.code === "invalid-request" ? (error.body.errors?.[0]?.detail ?? error.message) : error.message;
+    if (draft.peek() === one) refusal.value = error.message;
   }
 }
 

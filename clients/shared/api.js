@@ -40,6 +40,8 @@ export class Problem extends Error {
  * @param {ProblemBody} body
  */
 export function sentence(body) {
+  const wrong = body.code === "invalid-request" && body.errors?.find((/** @type {{code?: string}} */ one) => one.code && has(`wrong.${one.code}`));
+  if (wrong) return t(`wrong.${wrong.code}`);
   const key = `problem.${body.code}`;
   if (!has(key)) return body.detail || body.title || t("problem.unknown");
   /** @type {Record<string, string | number>} */

@@ -194,13 +194,13 @@ def _picture(encoded: str) -> tuple[str, bytes]:
     try:
         content = base64.b64decode(encoded, validate=True)
     except ValueError:
-        raise wrong(("/content", "Should be base64.")) from None
+        raise wrong(("/content", "Should be base64.", "no-picture")) from None
     if len(content) > PHOTO_MOST:
-        raise wrong(("/content", "Should be at most 512 KiB."))
+        raise wrong(("/content", "Should be at most 512 KiB.", "picture-too-large"))
     for beginning, at, kind in KINDS:
         if content[at:].startswith(beginning):
             return kind, content
-    raise wrong(("/content", "Should be a PNG, JPEG or WebP picture."))
+    raise wrong(("/content", "Should be a PNG, JPEG or WebP picture.", "no-picture"))
 
 
 class OfDoctor(Ask):

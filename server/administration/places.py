@@ -40,7 +40,7 @@ NO_LOCATION = "There is no such location here."
 
 def _known_zone(name: str) -> str:
     if name not in available_timezones():
-        raise ValueError("There is no time zone of that name.")
+        raise errors.Misfit("no-such-zone", "There is no time zone of that name.")
     return name
 
 

@@ -16,7 +16,7 @@ from server.access import ADMINS, PEOPLE, Actor, Role
 from server.administration.doctors import add_doctor
 from server.administration.places import NewInstitution, OfInstitution, create_institution
 from server.administration.rows import access_row, audit, hold, tell, user_rows
-from server.asks import Ask, Id, Reply, decode_cursor, encode_cursor, validate
+from server.asks import Ask, Id, Reply, decode_cursor, encode_cursor, validate, wrong
 from server.catalog import Email, Name, Practice
 from server.events import AdminUser
 from server.queue.queries import Nothing, Page
@@ -51,9 +51,9 @@ class InviteUser(OfInstitution):
 def _must_fit(role: str, locations: list[int], doctor: int | None) -> None:
     """Raise ValueError where locations or a doctor do not go with the role."""
     if role == "admin" and locations:
-        raise ValueError("an admin works for the whole institution")
+        raise errors.Misfit("role-misfit", "an admin works for the whole institution")
     if role != "doctor" and doctor is not None:
-        raise ValueError("only a doctor's account is a doctor's")
+        raise errors.Misfit("role-misfit", "only a doctor's account is a doctor's")
 
 
 class Invited(Reply):
@@ -314,7 +314,7 @@ async def edit_user(tx: Tx, actor: Actor, ask: EditUser) -> AdminUser:
     try:
         _must_fit(role, locations, ask.doctor_id)
     except ValueError as misfit:
-        raise errors.InvalidRequest(str(misfit).capitalize() + ".") from None
+        raise wrong(("/role", str(misfit).capitalize() + ".", "role-misfit")) from None
     if before.role == "admin" and role != "admin":
         await _somebody_stays(tx, actor, institution_id, ask.user_id)
     doctor_id = before.doctor if role == "doctor" else None

@@ -90,11 +90,11 @@ async def block_time(tx: Tx, actor: Actor, ask: BlockTime) -> Blocked:
     scope, zone = await _scope(tx, actor, ask)
     starts_at, ends_at = _period(ask, zone)
     if ends_at - starts_at > LONGEST or ends_at <= starts_at:
-        raise wrong(("", "Should end after it starts, within 400 days."))
+        raise wrong(("", "Should end after it starts, within 400 days.", "ends-before-start"))
     bookings = await _gated(tx, scope, starts_at, ends_at)
     tx.institution_id = scope.institution_id
     if ends_at <= tx.now:
-        raise wrong(("", "Should not be over."))
+        raise wrong(("", "Should not be over.", "over-already"))
     there = [await load_appointment(tx, actor, id_, asked=True) for id_ in bookings]
     if there and ask.bookings is None:
         raise errors.BlockHasBookings(bookings=[_listed(one) for one in there])

@@ -140,7 +140,7 @@ async def reschedule(tx: Tx, actor: Actor, ask: RescheduleAppointment) -> Booked
         raise errors.NotFound("There is no such time here.")
     must(Step.reschedule, before)
     if set(before.slot_ids) == set(terms.slot_ids):
-        raise wrong(("/slot_ids", "Should be another time."))
+        raise wrong(("/slot_ids", "Should be another time.", "same-time"))
     if await tx.conn.fetchval(MOVE_ASKED, before.patient.id, before.id):
         raise errors.MoveAsked()
     late = refuse_late(actor, before, tx.now)

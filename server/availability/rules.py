@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from server.errors import Misfit
 from server.settings import WallTime
 
 SlotMode = Literal["in_person", "online", "both"]
@@ -59,7 +60,7 @@ class WorkingTime(BaseModel):
         for pause in sorted(self.breaks, key=self.after):
             begins, ends = self.after(pause), self.after(pause) + _length(pause)
             if begins < until or ends > _length(self):
-                raise ValueError("Breaks lie within their session and do not overlap.")
+                raise Misfit("breaks-misfit", "Breaks lie within their session and do not overlap.")
             until = ends
         return self
 

@@ -314,11 +314,12 @@ async def check(conn: Connection, one: Schedule, others: Sequence[Schedule], tod
     Raises `InvalidRequest` where it makes no sense by itself, `ScheduleStarts`, `ScheduleOverlaps`.
     """
     if one.ends_on is not None and one.ends_on < one.starts_on:
-        raise wrong(("/ends_on", "A schedule ends after it starts."))
+        raise wrong(("/ends_on", "A schedule ends after it starts.", "ends-before-start"))
     if one.starts_on > today + LATEST_START:
-        raise wrong(("/starts_on", "A schedule starts within three years."))
+        raise wrong(("/starts_on", "A schedule starts within three years.", "starts-too-late"))
     if (both := rules.colliding(one.week)) is not None:
-        raise wrong((f"/week/{one.week.index(both[1])}", "Sessions of one week do not overlap."))
+        place = f"/week/{one.week.index(both[1])}"
+        raise wrong((place, "Sessions of one week do not overlap.", "sessions-overlap"))
     if any(other.location_id == one.location_id and other.starts_on == one.starts_on for other in others):
         raise errors.ScheduleStarts()
     if (found := rules.clash([*others, one], one, today)) is not None:
@@ -627,7 +628,7 @@ async def show_calendar(view: Read, actor: Actor, ask: Days) -> Calendar:
     """A doctor's days as those see them who arrange the time. Raises `NotFound`, `NotAllowed`, `InvalidRequest`."""
     doctor = await access_doctor(view.conn, actor, ask.doctor_id)
     if not 0 <= (ask.last_day - ask.first_day).days <= 62:
-        raise wrong(("/last_day", "The last day comes after the first, within 62 days."))
+        raise wrong(("/last_day", "The last day comes after the first, within 62 days.", "ends-before-start"))
     zone = await view.conn.fetchval(ZONE, doctor.institution_id)
     days = rules.days_in(ZoneInfo(zone), ask.first_day, ask.last_day)
     slots = await view.conn.fetch(CALENDAR, doctor.id, days.starts_at, days.ends_at)

@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from server import errors, events
 from server.access import DESK, Actor, Role
-from server.asks import Ask, Id, Reply
+from server.asks import Ask, Id, Reply, wrong
 from server.availability import rules
 from server.availability.rules import Capacity, Minutes, SlotMinutes, SlotMode, Span
 from server.settings import WallTime
@@ -232,7 +232,7 @@ async def add_slots(tx: Tx, actor: Actor, ask: NewSlots) -> Made:
 def _asked(ask: NewSlots, zone: ZoneInfo) -> list[Span]:
     """The slots that a request means, in order; of two nights that meet, the earlier stays."""
     if not 0 <= (ask.last_day - ask.first_day).days < 366:
-        raise errors.InvalidRequest("The last day comes after the first, within a year of it.")
+        raise wrong(("/last_day", "The last day comes after the first, within a year of it.", "ends-before-start"))
     asked: list[Span] = []
     for day in rules.each_day(ask.first_day, ask.last_day):
         if day.weekday() in ask.weekdays:
@@ -247,7 +247,7 @@ def _asked(ask: NewSlots, zone: ZoneInfo) -> list[Span]:
             )
             asked += [one for one in rules.spans(zone, day, session) if not asked or one.starts_at >= asked[-1].ends_at]
     if len(asked) > AT_ONCE:
-        raise errors.InvalidRequest(f"At most {AT_ONCE} slots can be made at once.")
+        raise wrong(("/last_day", f"At most {AT_ONCE} slots can be made at once.", "too-many-slots"))
     return asked
 
 

@@ -402,7 +402,7 @@ async def try_text(tx: Tx, actor: Actor, ask: TryText) -> TextTried:
     if recipient is None:
         raise wrong(("/contact", "This field is needed."))
     if ask.channel in ("push", "app") and not pushed:
-        raise wrong(("/channel", "No browser of yours takes pushes yet."))
+        raise wrong(("/channel", "No browser of yours takes pushes yet.", "no-browser"))
     facts = {**told.facts, "draft": [text.subject, text.body]}
     # In the app it would be shown to patients alone: whoever tries it has it pushed.
     channel: Channel = "push" if ask.channel == "app" else ask.channel

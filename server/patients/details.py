@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from server.asks import Ask, Requirement, wrong
 from server.catalog import Email, Language
+from server.errors import Misfit
 from server.patients import phones, spelling
 from server.store import Connection
 
@@ -21,7 +22,7 @@ def _clean_name(name: object) -> object:
         return name
     kept = spelling.cleaned(name)
     if kept and not spelling.is_visible(kept):
-        raise ValueError("A name needs at least one letter.")
+        raise Misfit("no-letter", "A name needs at least one letter.")
     return kept
 
 
@@ -99,7 +100,7 @@ class NewPatient(Details):
     @model_validator(mode="after")
     def _one_birth(self) -> Self:
         if self.birth_date and self.birth_year not in (None, self.birth_date.year):
-            raise ValueError("birth_year is not the year of birth_date")
+            raise Misfit("birth-years-differ", "birth_year is not the year of birth_date")
         return self
 
     @property
@@ -135,7 +136,7 @@ def _kept(phone: str | None, country: str | None, pointer: str) -> str | None:
     try:
         return phones.kept(phone, country) if phone is not None else None
     except ValueError as misfit:
-        raise wrong((pointer, str(misfit))) from None
+        raise wrong((pointer, str(misfit), "no-such-phone")) from None
 
 
 def stored(patient: NewPatient) -> tuple[Any, ...]:

@@ -372,9 +372,9 @@ def must_be_born(tx: Tx, new: NewPatient) -> None:
     """Raise where a birth is to come, wherever on earth the day has begun."""
     tomorrow = (tx.now + timedelta(days=1)).date()
     if new.birth_date and new.birth_date > tomorrow:
-        raise wrong(("/birth_date", "Should not be in the future."))
+        raise wrong(("/birth_date", "Should not be in the future.", "in-future"))
     if new.birth_year and new.birth_year > tomorrow.year:
-        raise wrong(("/birth_year", "Should not be in the future."))
+        raise wrong(("/birth_year", "Should not be in the future.", "in-future"))
 
 
 async def duplicates_of(conn: Connection, institution_id: int, new: NewPatient) -> list[FoundPatient]:
@@ -468,7 +468,7 @@ def _corrected(before: PatientRecord, ask: EditPatient) -> NewPatient:
     try:
         return NewPatient.model_validate({**kept, "birth_year": before.birth_year, **given})
     except ValueError:
-        raise wrong(("/birth_year", "Should be the year of the birth date.")) from None
+        raise wrong(("/birth_year", "Should be the year of the birth date.", "birth-years-differ")) from None
 
 
 SAVE_PATIENT = """

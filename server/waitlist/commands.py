@@ -78,7 +78,7 @@ class JoinWaitlist(Ask):
         if self.doctor_id is None and self.specialty_id is None and self.visit_type_id is None:
             raise ValueError("give a doctor_id, a specialty_id or a visit_type_id")
         if not 0 <= ((self.last_day or self.first_day) - self.first_day).days < DAYS:
-            raise ValueError("last_day comes after first_day, within a year of it")
+            raise errors.Misfit("ends-before-start", "last_day comes after first_day, within a year of it")
         return self
 
 
@@ -96,7 +96,7 @@ async def join(tx: Tx, actor: Actor, ask: JoinWaitlist) -> Waits:
     if ask.priority not in (None, DEFAULT_PRIORITY) and actor.role is Role.patient:
         raise wrong(("/priority", "Only those who work there set another than 5."))
     if (ask.last_day or ask.first_day) < tx.now.astimezone(known.zone).date():
-        raise wrong(("/last_day", "Should not be past."))
+        raise wrong(("/last_day", "Should not be past.", "over-already"))
     settings = await _settings(tx.conn, known.institution_id, doctors)
     patient_id = await _who(tx, actor, ask, known.institution_id)
     await hold_line(tx, known.institution_id)
