@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
@@ -112,9 +113,49 @@ async def test_a_hostile_name_is_text_in_the_audit_trail(browser: Browser, clini
     await clinic.world.account(Role.admin, "admin@clinic.test", name=MARKUP)
     async with visiting(browser) as office:
         page = await office.new_page()
-        await page.goto(f"{clinic.url}/admin")
+        await page.goto(f"{clinic.url}/admin#/audit")
         await page.fill("input[type=email]", "admin@clinic.test")
         await page.fill("input[type=password]", PASSWORD)
         await page.keyboard.press("Enter")
-        await expect(page.locator("body")).to_contain_text("<img src=x")
+        # The trail keeps an id, and names the person to its reader.
+        joined = page.locator("[data-testid=admin-audit] [data-action=join-queue]")
+        await expect(joined).to_contain_text(MARKUP)
+        for media in ("screen", "print"):
+            await page.emulate_media(media=media)  # type: ignore[arg-type]
+            await unharmed(page)
+
+
+@pytest.mark.parametrize("name", [MARKUP, FORMULA, LONG.strip()])
+async def test_a_hostile_name_is_text_in_the_form_that_corrects_it(browser: Browser, clinic: Served, name: str) -> None:
+    await clinic.world.join(await clinic.world.queue(), "Jon Smyth")
+    async with visiting(browser) as counter:
+        front = await reception(counter, clinic)
+        for before in ("Jon Smyth", name):
+            await front.keyboard.press("Escape")
+            await front.locator(".card-main").first.focus()
+            await front.keyboard.press("e")
+            await expect(front.locator("#correct-name")).to_have_value(before)
+            await unharmed(front)
+            await front.fill("#correct-name", name)
+            await front.keyboard.press("Enter")
+            await expect(front.get_by_role("dialog")).to_have_count(0)
+            await expect(front.get_by_test_id("reception-card")).to_contain_text(name)
+            await unharmed(front)
+
+
+@pytest.mark.parametrize("name", [MARKUP, FORMULA, LONG[:119]])
+async def test_an_institution_of_a_hostile_name_is_text_in_its_own_form(
+    browser: Browser, clinic: Served, name: str
+) -> None:
+    session = await clinic.world.account(Role.admin, "admin@clinic.test")
+    async with visiting(browser) as office:
+        page = await signed_in(office, clinic, session, "/admin#/places")
+        form = page.get_by_test_id("admin-institution")
+        await form.get_by_label("Name", exact=True).fill(name)
+        await form.get_by_role("button", name="Save").click()
+        await expect(form.get_by_role("button", name="Save")).to_be_disabled()
+        await unharmed(page)
+        await page.reload()
+        await expect(form.get_by_label("Name", exact=True)).to_have_value(name)
+        await page.emulate_media(media="print")
         await unharmed(page)
