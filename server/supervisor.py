@@ -62,6 +62,8 @@ class PythonChild:
     process: subprocess.Popen[bytes]
     log: Path | None
     rope: int
+    grace: float = 0.0
+    """Seconds that it may need to end in order; it takes them only where something is under way."""
 
     def stop(self, timeout: float) -> int:
         """Ask it to end, and after `timeout` seconds end it with its children."""
@@ -78,7 +80,12 @@ class PythonChild:
 
 
 def spawn_python(
-    name: str, args: Sequence[str], env: Mapping[str, str], log: Path | None = None, keep: tuple[int, ...] = ()
+    name: str,
+    args: Sequence[str],
+    env: Mapping[str, str],
+    log: Path | None = None,
+    keep: tuple[int, ...] = (),
+    grace: float = 0.0,
 ) -> PythonChild:
     """Start this interpreter with `args`, tethered to us, in a session of its own; output to `log`, or to ours."""
     theirs, rope = os.pipe()
@@ -96,7 +103,7 @@ def spawn_python(
             )
     finally:
         os.close(theirs)
-    return PythonChild(name, process, log, rope)
+    return PythonChild(name, process, log, rope, grace)
 
 
 @dataclass
@@ -104,7 +111,7 @@ class Supervisor:
     """The children of one `up`, in the order in which they were started."""
 
     say: Say
-    children: list[Child] = field(default_factory=list)
+    children: list[PythonChild] = field(default_factory=list)
     foundations: list[Child] = field(default_factory=list)
     """What the others stand on: stopped after them."""
     may_end: set[str] = field(default_factory=set)
@@ -156,11 +163,12 @@ class Supervisor:
             time.sleep(pause)
 
     def stop(self, grace: float = 0.9) -> None:
-        """End every child: ours within `grace` seconds, then what they stand on, within 0.9 s more."""
-        for wave, timeout in ((self.children, grace), (self.foundations, 0.6)):
+        """End every child: ours within `grace` seconds or their own, then what they stand on, within 0.9 s more."""
+        ours: list[tuple[Child, float]] = [(child, max(grace, child.grace)) for child in self.children]
+        for wave in (ours, [(foundation, 0.6) for foundation in self.foundations]):
             if wave:
                 with ThreadPoolExecutor(len(wave)) as pool:
-                    list(pool.map(lambda child, patience=timeout: child.stop(patience), wave))
+                    list(pool.map(lambda one: one[0].stop(one[1]), wave))
         self.children.clear()
         self.foundations.clear()
 

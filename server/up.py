@@ -35,6 +35,9 @@ from server.supervisor import (
     spawn_python,
 )
 
+DRAINED = 13.0
+"""Seconds that the worker has for what is on its way to providers: cut off, it would be sent once more."""
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -106,14 +109,14 @@ def _start(
     demo = _demo(env["DATABASE_URL"], env["PUBLIC_URL"], ours, wish)
     port, fd = listener.getsockname()[1], listener.fileno()
 
-    def run(name: str, *args: str, keep: tuple[int, ...] = ()) -> PythonChild:
+    def run(name: str, *args: str, keep: tuple[int, ...] = (), grace: float = 0.0) -> PythonChild:
         log = data / "log" / f"{name}.log"
-        return supervisor.add(spawn_python(name, ["-m", "server.cli", *args], env, log, keep))
+        return supervisor.add(spawn_python(name, ["-m", "server.cli", *args], env, log, keep, grace))
 
     _forget_worker(env["REDIS_URL"])
     server = run("server", "serve", "--fd", str(fd), "--drain", "0.5", keep=(fd,))
     # The worker needs no server: both load side by side.
-    worker = run("worker", "worker")
+    worker = run("worker", "worker", grace=DRAINED)
     supervisor.wait(server, functools.partial(_ready, wish.host, port))
     supervisor.wait(worker, functools.partial(_worker_ready, env["REDIS_URL"]))
     if demo:

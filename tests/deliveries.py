@@ -53,8 +53,8 @@ class Office:
     pipe: tuple[int, int] = field(default_factory=os.pipe)
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self, name: str = "worker") -> None:
-        """Start a worker; tethered, so that none is left behind."""
+    def start(self, name: str = "worker", *command: str) -> None:
+        """Start a worker, or another command; tethered, so that none is left behind."""
         env = {
             **{name.upper(): str(value) for name, value in {**self.phone.settings(), **self.urls}.items()},
             "PATH": os.environ["PATH"],
@@ -66,7 +66,7 @@ class Office:
         }
         with (self.folder / f"{name}.log").open("ab") as log:
             self.workers[name] = subprocess.Popen(
-                [sys.executable, "-m", "server.cli", "worker"],
+                [sys.executable, "-m", "server.cli", *(command or ("worker",))],
                 cwd=ROOT,
                 env=env,
                 pass_fds=(self.pipe[0],),

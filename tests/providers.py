@@ -34,7 +34,7 @@ class Postbox:
     """What a mail server took, by Message-ID: a repeat is known by it, as mail systems know it."""
 
     port: int = 0
-    mails: dict[str, EmailMessage] = field(default_factory=dict)
+    took: dict[str, bytes] = field(default_factory=dict)
     repeats: int = 0
     tries: int = 0
     answers: list[str] = field(default_factory=list)
@@ -84,13 +84,19 @@ class Postbox:
         await asyncio.sleep(self.delay)
         self.encrypted.append(session.ssl is not None)
         content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
-        mail = message_from_bytes(content, policy=policy.default)
-        self.repeats += mail["Message-ID"] in self.mails
-        self.mails[str(mail["Message-ID"])] = mail
+        name = re.search(rb"^Message-ID: (\S+)", content, re.M)
+        assert name is not None
+        self.repeats += name[1].decode() in self.took
+        self.took[name[1].decode()] = content
         if answer:
             session.transport = None
             server.transport.abort()
         return "250 OK"
+
+    @property
+    def mails(self) -> dict[str, EmailMessage]:
+        """What it took, as its reader opens it."""
+        return {name: message_from_bytes(one, policy=policy.default) for name, one in self.took.items()}
 
     @property
     def url(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from server import up as server_up
 from server.config import ROOT
 from server.supervisor import (
     AlreadyUp,
@@ -23,8 +24,18 @@ from server.supervisor import (
     spawn_python,
 )
 from tests.processes import eventually, family, running
+from workers import main
 
 PATIENT = "import time, server.tether; server.tether.hold_on(); print('on', flush=True); time.sleep(600)"
+BUSY = """
+import signal, sys, time
+def finish(*_):
+    time.sleep(1.5)
+    sys.exit(print("finished", flush=True))
+signal.signal(signal.SIGTERM, finish)
+print("on", flush=True)
+time.sleep(600)
+"""
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + PATIENT
 
 
@@ -36,8 +47,9 @@ class Crew(Supervisor):
         super().__init__(say=self.words.append)
         self.folder = folder
 
-    def child(self, name: str, code: str) -> PythonChild:
-        return self.add(spawn_python(name, ["-c", code], dict(os.environ), self.folder / f"{name}.log"))
+    def child(self, name: str, code: str, grace: float = 0.0) -> PythonChild:
+        log = self.folder / f"{name}.log"
+        return self.add(spawn_python(name, ["-c", code], dict(os.environ), log, grace=grace))
 
 
 @pytest.fixture
@@ -100,6 +112,19 @@ def test_stopping_takes_under_two_seconds_even_with_a_child_that_will_not_listen
     crew.stop()
     assert time.monotonic() - began < 2
     assert not running(child.process.pid for child in children)
+
+
+def test_a_child_that_has_something_under_way_may_finish_it(crew):
+    busy, cut_off = crew.child("worker", BUSY, grace=10), crew.child("server", BUSY)
+    for child in (busy, cut_off):
+        crew.wait(child, says(child, "on"))
+    crew.stop()
+    assert (busy.process.returncode, cut_off.process.returncode) == (0, -signal.SIGKILL)
+    assert "finished" in busy.log.read_text() and "finished" not in cut_off.log.read_text()
+
+
+def test_the_worker_has_more_time_than_it_takes_to_hand_over_what_is_under_way():
+    assert main.JOBS_WITHIN + main.DRAINED_WITHIN + 1 < server_up.DRAINED
 
 
 def test_kill_9_of_the_supervisor_ends_children_that_listen_and_children_that_do_not(tmp_path):

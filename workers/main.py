@@ -35,6 +35,8 @@ from workers.throttle import Throttle
 log = logs.get(__name__)
 
 CONNECTIONS = httpx2.Limits(max_connections=100, max_keepalive_connections=40, keepalive_expiry=30)
+JOBS_WITHIN = 0.7
+"""Seconds that jobs have for finishing when the worker is told to stop: what is cut off is done by the next run."""
 DRAINED_WITHIN = notices.WITHIN + 1.0
 """Seconds for what is on its way to providers when the worker is told to stop."""
 
@@ -151,12 +153,14 @@ async def _run(config: Config) -> None:
 
 
 async def _drain(worker: Worker, working: "asyncio.Task[None]") -> None:
-    """Let running jobs finish, take no new ones: what is on its way to a provider gets its answer noted."""
-    if (sending := worker.ctx.get("post")) is not None:
-        sending.stopping.set()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAINED_WITHIN):
-            await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+    """Take no new jobs, and let what is on its way to a provider get its answer noted; nothing else is waited for."""
+    ways: notices.Post | None = worker.ctx.get("post")
+    if ways is not None:
+        ways.stopping.set()
+    if running := set(worker.tasks.values()):
+        await asyncio.wait(running, timeout=JOBS_WITHIN)
+    if ways is not None and (under_way := ways.under_way()):
+        await asyncio.wait(under_way, timeout=DRAINED_WITHIN)
     working.cancel()
     with contextlib.suppress(BaseException):
         await working

@@ -107,6 +107,10 @@ class Post:
         """Begin with nothing to note."""
         self.notes = Notes(self.store.pool)
 
+    def under_way(self) -> "set[asyncio.Task[None]]":
+        """What is on its way to any provider."""
+        return set().union(*(way.under_way for way in self._ways.values()))
+
     def sender(self, channel: str) -> Sender:
         """The way out for a channel."""
         return self.senders.get(channel, self.fallback)
