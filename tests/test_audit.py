@@ -93,6 +93,8 @@ async def test_whoever_followed_the_list_while_a_patient_was_on_it_has_looked_at
         await world.do("cancel", ticket_id=joined.ticket_id)
         await early.follow(f"staff:{queue}")
         assert [one.id for one in await trail(world, **day)] == [view.id], "the patient had gone"
+        await audit.seal(world.pool)
+        assert await broken(world) == []
 
 
 async def ended(world: World, entry: int) -> bool:

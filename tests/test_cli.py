@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
-from server import access, passwords
+from server import access, audit, passwords
 from server.cli import app
 from server.config import ROOT
-from server.store import NOTE_APPLIED, OPEN_STREAMS, upgrades
+from server.store import NOTE_APPLIED, OPEN_STREAMS, connect, upgrades
 
 
 @pytest.fixture
@@ -149,6 +149,23 @@ def test_a_screen_is_enrolled_by_its_code_listed_and_shut_out(callboard, databas
     listed = callboard("device", "list").output
     assert "revoked" in listed and "By the door" in listed
     assert callboard("device", "revoke", "999").exit_code == 1
+
+
+def test_the_audit_trail_is_verified_and_what_was_altered_is_told(callboard, database_url):
+    add(callboard, "admin", "a@clinic.test")
+    asyncio.run(_sealed(database_url))
+    whole = callboard("audit", "verify")
+    assert whole.exit_code == 0 and whole.output.startswith("The audit trail is whole.\n1\t")
+    rows(database_url, "alter table audit disable trigger user")
+    rows(database_url, "update audit set actor = 'user:7' where action = 'add-account'")
+    altered = callboard("audit", "verify")
+    assert altered.exit_code == 1 and "was altered" in altered.output
+
+
+async def _sealed(url: str) -> None:
+    pool = await connect(url, 1)
+    await audit.seal(pool)
+    await pool.close()
 
 
 def test_up_on_a_port_that_is_taken_says_so_and_starts_nothing(tmp_path):
