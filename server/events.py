@@ -511,7 +511,7 @@ class AdminLocation(Row):
     location: int
     name: str
     zone: str | None
-    phone: str | None = None
+    telephone: str | None = None
     desks: list[AdminDesk]
 
     @property
@@ -805,7 +805,7 @@ class TicketCancelled(TicketEvent):
     """The ticket was given up, by its holder or by staff; or the day ended before its turn."""
 
     type = "ticket-cancelled"
-    reason: EndReason = None
+    ended: EndReason = None
 
 
 class TicketUndone(TicketEvent):
@@ -907,7 +907,7 @@ class TicketChanged(TicketEvent):
     """The patient's own ticket moved on, or the day ended before its turn."""
 
     type = "ticket-changed"
-    reason: EndReason = None
+    ended: EndReason = None
 
 
 class NoticeTold(Event):

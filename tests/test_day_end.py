@@ -102,7 +102,7 @@ async def test_the_patient_is_told_on_their_own_stream(still: World) -> None:
         await close_days(still)
     told = [data for _, kind, data in await still.events(f"patient:{patient}") if kind == "ticket-changed"]
     assert f"t:{ticket.ticket_id}" not in await still.fresh_rows(f"patient:{patient}")
-    assert told[-1]["reason"] == "day-ended"
+    assert told[-1]["ended"] == "day-ended"
 
 
 async def test_the_ticket_says_that_the_day_ended_and_not_what_somebody_wrote(still: World) -> None:
@@ -114,7 +114,7 @@ async def test_the_ticket_says_that_the_day_ended_and_not_what_somebody_wrote(st
     for ticket, ended in ((waits, "day-ended"), (left, None)):
         holder = Actor(Role.ticket, ticket.ticket_id, still.institution)
         assert (await still.ask("my-ticket", holder)).ended == ended
-    told = [data["reason"] for _, kind, data in await still.events(f"board:{queue}") if kind == "ticket-cancelled"]
+    told = [data["ended"] for _, kind, data in await still.events(f"board:{queue}") if kind == "ticket-cancelled"]
     assert told == [None, "day-ended"]
 
 

@@ -21,8 +21,8 @@ PHONE = "+442079460958"
 
 async def called(world: World, phone: str | None) -> str | None:
     """What is kept of a number that is given for the place."""
-    place = await world.do("edit-location", "admin", location_id=world.location, phone=phone)
-    kept: str | None = place.phone
+    place = await world.do("edit-location", "admin", location_id=world.location, telephone=phone)
+    kept: str | None = place.telephone
     return kept
 
 
@@ -34,14 +34,14 @@ async def test_a_number_is_kept_as_it_can_be_called_from_anywhere(still: World) 
     with pytest.raises(errors.InvalidRequest):
         await called(still, "+44 1")
     renamed = await still.do("edit-location", "admin", location_id=still.location, name="Annex")
-    assert renamed.phone == PHONE, "what is not named stays"
+    assert renamed.telephone == PHONE, "what is not named stays"
     assert await called(still, None) is None
 
 
 async def test_the_catalogue_and_letters_say_whom_to_call(still: World) -> None:
     await called(still, PHONE)
     (place,) = (await still.ask("show-catalogue")).locations
-    assert place.phone == PHONE
+    assert place.telephone == PHONE
     await told_by_mail(still)
     await send_due(post_of(still))
     assert "Telephone: +44 20 7946 0958" in await still.pool.fetchval("select body from mailbox order by id limit 1")

@@ -213,8 +213,8 @@ const served = (queue) => (queue.owner ? nameOf(`doctor:${queue.owner}`) : queue
 function EditLocation({ location: one }) {
   const [name, setName] = useState(one.name);
   const [zone, setZone] = useState(one.zone ?? "");
-  const [phone, setPhone] = useState(one.phone ?? "");
-  const submit = async () => Boolean(await change("rename", `/locations/${one.location}`, { name: name.trim(), zone: zone || null, phone: phone.trim() || null }, { name: name.trim() }));
+  const [phone, setPhone] = useState(one.telephone ?? "");
+  const submit = async () => Boolean(await change("rename", `/locations/${one.location}`, { name: name.trim(), zone: zone || null, telephone: phone.trim() || null }, { name: name.trim() }));
   return html`<${Sheet} title=${t("admin.locations.edit")} action=${t("console.save")} onSubmit=${submit}><${Text} label=${t("admin.name")} value=${name} onChange=${setName} /><${Zone} value=${zone} onChange=${setZone} above=${institution.value?.zone ?? "UTC"} /><${Text} label=${t("admin.phone")} value=${phone} type="tel" required=${false} max=${40} note=${t("admin.phone.text")} onChange=${setPhone} /><//>`;
 }
 

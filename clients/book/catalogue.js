@@ -55,8 +55,8 @@ export const zoneAt = (id) => locationBy(id)?.zone ?? catalogue.value?.instituti
 
 /** Whom to call about a location; about none in particular, where there is one number alone. @param {number | null} [id] */
 export function phoneAt(id = null) {
-  if (id !== null) return locationBy(id)?.phone ?? null;
-  const all = new Set(catalogue.value?.locations.map((one) => one.phone).filter(Boolean));
+  if (id !== null) return locationBy(id)?.telephone ?? null;
+  const all = new Set(catalogue.value?.locations.map((one) => one.telephone).filter(Boolean));
   return all.size === 1 ? [...all][0] : null;
 }
 

@@ -51,7 +51,7 @@ happened((/** @type {readonly Envelope[]} */ events) => {
   for (const { type, data } of events) {
     if (ENDS[type]) after.set(data.entry, ENDS[type] ?? "");
     else if (type === "offer-made") after.delete(data.entry);
-    else if (type === "ticket-changed" && data.reason === "day-ended") said.value = t("ticket.dayended.text");
+    else if (type === "ticket-changed" && data.ended === "day-ended") said.value = t("ticket.dayended.text");
   }
   ended.value = after;
 });

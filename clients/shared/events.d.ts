@@ -49,7 +49,7 @@ export interface AdminLocation {
   location: number;
   name: string;
   zone: string | null;
-  phone: string | null;
+  telephone: string | null;
   desks: AdminDesk[];
 }
 
@@ -478,7 +478,7 @@ export interface TicketPrioritized {
 export interface TicketCancelled {
   ticket: number;
   token: string;
-  reason: "day-ended" | null;
+  ended: "day-ended" | null;
 }
 
 /** The ticket's last step was taken back. */
@@ -554,7 +554,7 @@ export interface BoardsShown {
 export interface TicketChanged {
   ticket: number;
   token: string;
-  reason: "day-ended" | null;
+  ended: "day-ended" | null;
 }
 
 /** The patient is told something in the app. */

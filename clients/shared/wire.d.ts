@@ -211,7 +211,7 @@ export interface Catalogue {
   specialties: { id: number; name: string }[];
   visit_types: CatalogueVisitType[];
   doctors: CatalogueDoctor[];
-  locations: { id: number; name: string; zone: string; phone: string | null }[];
+  locations: { id: number; name: string; zone: string; telephone: string | null }[];
 }
 
 export interface FreeTime {

@@ -296,7 +296,7 @@ class OfferedLocation(Reply):
     id: int
     name: str
     zone: str
-    phone: str | None
+    telephone: str | None
 
 
 class Catalogue(Reply):
@@ -331,7 +331,7 @@ async def show_catalogue(view: Read, actor: Actor, ask: OfInstitution) -> Catalo
             _offered(one, terms[one.doctor]) for one in await doctor_rows(view.conn, institution_id) if one.active
         ],
         locations=[
-            OfferedLocation(id=one.location, name=one.name, zone=one.zone or clinic.zone, phone=one.phone)
+            OfferedLocation(id=one.location, name=one.name, zone=one.zone or clinic.zone, telephone=one.telephone)
             for one in await location_rows(view.conn, institution_id)
         ],
     )

@@ -213,7 +213,7 @@ class EditLocation(Ask):
     location_id: Id
     name: Name | None = None
     zone: Zone | None = None
-    phone: Phone | None = Field(default=None, description="Whom patients call there, or null.")
+    telephone: Phone | None = Field(default=None, description="Whom patients call there, or null.")
 
 
 async def edit_location(tx: Tx, actor: Actor, ask: EditLocation) -> AdminLocation:
@@ -227,9 +227,9 @@ async def edit_location(tx: Tx, actor: Actor, ask: EditLocation) -> AdminLocatio
     doctors += await availability.doctors_at(tx.conn, [ask.location_id], tx.now)
     queues = await gate_queues(tx, QUEUES_AT, ask.location_id, also=doctors)
     zone = ask.zone if "zone" in ask.model_fields_set else before.zone
-    phone = before.phone
-    if "phone" in ask.model_fields_set:
-        phone = await _callable(tx, institution_id, ask.phone)
+    phone = before.telephone
+    if "telephone" in ask.model_fields_set:
+        phone = await _callable(tx, institution_id, ask.telephone)
     was = await tx.conn.fetchval(CLOCK, ask.location_id)
     await catalog.change_location(tx.conn, ask.location_id, name=ask.name, zone=zone, phone=phone)
     if await tx.conn.fetchval(CLOCK, ask.location_id) != was:
@@ -248,9 +248,9 @@ async def _callable(tx: Tx, institution_id: int, typed: str | None) -> str | Non
     try:
         number = phones.kept(typed, clinic.country)
     except ValueError as misfit:
-        raise wrong(("/phone", str(misfit))) from None
+        raise wrong(("/telephone", str(misfit))) from None
     if not number.startswith("+"):
-        raise wrong(("/phone", "Give it with its country's prefix, such as +44."))
+        raise wrong(("/telephone", "Give it with its country's prefix, such as +44."))
     return number
 
 

@@ -102,7 +102,7 @@ async def location_rows(conn: Connection, institution_id: int, one: int | None =
             location=row["id"],
             name=row["name"],
             zone=row["zone"],
-            phone=row["phone"],
+            telephone=row["phone"],
             desks=[AdminDesk(**desk) for desk in orjson.loads(row["desks"])],
         )
         for row in await conn.fetch(LOCATIONS, institution_id, one)

@@ -386,7 +386,7 @@ async def given_up(
     undo = None if for_good else way_back(line, Step.cancel, ticket)
     gone = replace(ticket, state=State.cancelled, ended_at=line.tx.now, undo=undo)
     await line.decide(ticket, "cancel", reason)
-    line.tell(events.TicketCancelled(ticket=ticket.id, token=ticket.token, reason=told), gone)
+    line.tell(events.TicketCancelled(ticket=ticket.id, token=ticket.token, ended=told), gone)
     return await line.save(gone)
 
 

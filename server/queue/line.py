@@ -512,8 +512,8 @@ class Line:
         latest = {one.id: (one, why) for why, changed in self.told for one in changed if one.has_account}
         for ticket, why in latest.values():
             stream = events.patient(ticket.patient.id)
-            reason = why.reason if isinstance(why, events.TicketCancelled) else None
-            event = TicketChanged(ticket=ticket.id, token=ticket.token, reason=reason)
+            ended = why.ended if isinstance(why, events.TicketCancelled) else None
+            event = TicketChanged(ticket=ticket.id, token=ticket.token, ended=ended)
             if ticket.state in ON_BOARD:
                 self.tx.append(stream, event, put=[patient_row(ticket, self.name)])
             else:
