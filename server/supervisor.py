@@ -63,14 +63,18 @@ class PythonChild:
     log: Path | None
     rope: int
     grace: float = 0.0
-    """Seconds that it may need to end in order; it takes them only where something is under way."""
+    """Seconds that it gets beyond its time, as long as something is under way."""
+    busy: Callable[[], bool] = lambda: True
+    """Whether something is."""
 
     def stop(self, timeout: float) -> int:
         """Ask it to end, and after `timeout` seconds end it with its children."""
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()
         try:
-            return self.process.wait(timeout)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(timeout)
+            return self.process.wait(self.grace if self.grace and self.busy() else 0)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -86,6 +90,7 @@ def spawn_python(
     log: Path | None = None,
     keep: tuple[int, ...] = (),
     grace: float = 0.0,
+    busy: Callable[[], bool] = lambda: True,
 ) -> PythonChild:
     """Start this interpreter with `args`, tethered to us, in a session of its own; output to `log`, or to ours."""
     theirs, rope = os.pipe()
@@ -103,7 +108,7 @@ def spawn_python(
             )
     finally:
         os.close(theirs)
-    return PythonChild(name, process, log, rope, grace)
+    return PythonChild(name, process, log, rope, grace, busy)
 
 
 @dataclass
@@ -163,8 +168,8 @@ class Supervisor:
             time.sleep(pause)
 
     def stop(self, grace: float = 0.9) -> None:
-        """End every child: ours within `grace` seconds or their own, then what they stand on, within 0.9 s more."""
-        ours: list[tuple[Child, float]] = [(child, max(grace, child.grace)) for child in self.children]
+        """End every child: ours within `grace` seconds and their own, then what they stand on, within 0.9 s more."""
+        ours: list[tuple[Child, float]] = [(child, grace) for child in self.children]
         for wave in (ours, [(foundation, 0.6) for foundation in self.foundations]):
             if wave:
                 with ThreadPoolExecutor(len(wave)) as pool:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import redis
 
 from server import embedded, store
@@ -110,8 +111,9 @@ def _start(
     port, fd = listener.getsockname()[1], listener.fileno()
 
     def run(name: str, *args: str, keep: tuple[int, ...] = (), grace: float = 0.0) -> PythonChild:
+        busy = functools.partial(_sending, env["DATABASE_URL"])
         log = data / "log" / f"{name}.log"
-        return supervisor.add(spawn_python(name, ["-m", "server.cli", *args], env, log, keep, grace))
+        return supervisor.add(spawn_python(name, ["-m", "server.cli", *args], env, log, keep, grace, busy))
 
     _forget_worker(env["REDIS_URL"])
     server = run("server", "serve", "--fd", str(fd), "--drain", "0.5", keep=(fd,))
@@ -227,6 +229,24 @@ def _ready(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _sending(database_url: str) -> bool:
+    """Whether a worker has messages on their way to a provider."""
+
+    async def ask() -> bool:
+        conn = await asyncpg.connect(database_url, timeout=0.5)
+        try:
+            return bool(await conn.fetchval(SENDING, timeout=0.5))
+        finally:
+            conn.terminate()
+
+    with suppress(*store.LOST, asyncpg.PostgresError):
+        return asyncio.run(ask())
+    return False
+
+
+SENDING = "select exists (select from notices where state = 'sending' and try_at > now())"
 
 
 HEALTH = "arq:queue:health-check"
