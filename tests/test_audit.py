@@ -117,6 +117,7 @@ UNNOTED = {
     "read-mailbox": "letters instead of records, read again every two seconds while no provider is configured",
     "doctor-photo": "a doctor's",
     "import-template": "an empty form",
+    "my-preferences": "the asker's own",
 }
 """Queries whose answers have a field for a person, and yet show staff nobody's record."""
 
