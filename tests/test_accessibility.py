@@ -31,8 +31,11 @@ async (rules) => {
 """
 SETTLED = """
 async () => {
-    await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
-    await Promise.allSettled(document.getAnimations().map((one) => one.finished));
+    // A window that is not drawn has no frames, and what never ends is not waited for.
+    const enough = new Promise((done) => setTimeout(done, 5000));
+    const drawn = new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    await Promise.race([enough, drawn]);
+    await Promise.race([enough, Promise.allSettled(document.getAnimations().map((one) => one.finished))]);
 }
 """
 REACHABLE = """

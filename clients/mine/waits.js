@@ -28,10 +28,14 @@ const problem = signal("");
 const busy = signal("");
 const leaving = signal(/** @type {PatientWait | null} */ (null));
 
-/** Places in a line move as others come and go: they are asked for, not told. */
+let asked = 0;
+
+/** Places in a line move as others come and go: they are asked for, not told; the last question's answer counts. */
 async function look() {
+  const turn = ++asked;
   try {
     const { items } = await get("/waitlist/mine");
+    if (turn !== asked) return;
     standings.value = new Map(items.map((/** @type {PatientWait & {standing: Standing}} */ one) => [one.entry, one.standing]));
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
