@@ -684,7 +684,7 @@ create table appointments (
         'completed', 'cancelled', 'no_show', 'rescheduled')),
     constraint appointments_end_of_scheduled check (kind = 'walk_in' or (ends_at is not null and ends_at > starts_at)),
     constraint appointments_walk_in_has_ticket check (kind = 'scheduled' or ticket_id is not null),
-    constraint appointments_doctor_once_confirmed check (doctor_id is not null or kind = 'walk_in' or state in ('pending', 'rejected', 'cancelled')),
+    constraint appointments_doctor_once_confirmed check (doctor_id is not null or kind = 'walk_in' or state in ('pending', 'rejected', 'cancelled', 'rescheduled')),
     constraint appointments_mode_known check (mode in ('in_person', 'online')),
     constraint appointments_urgency_known check (urgency in ('routine', 'urgent', 'emergency')),
     constraint appointments_source_known check (source in ('online', 'reception', 'kiosk', 'phone', 'import')),
