@@ -32,6 +32,8 @@ const FRESH_MS = 86_400_000;
 const PAST = 20;
 
 const kept = store();
+/** Counts the links kept: the stream may tell of a ticket before the answer that brings its link. */
+const keeping = signal(0);
 
 const feed = signal(/** @type {Feed | null} */ (null));
 /** Whether the stream has told everything once. */
@@ -63,7 +65,6 @@ const byStart = (a, b) => Date.parse(a.starts_at) - Date.parse(b.starts_at) || a
 export const isToday = (one) => local(Date.parse(one.starts_at), zoneAt(one.location)).day === local(coarse.value, zoneAt(one.location)).day;
 /** Whether it can still be moved or called off here. @param {PatientAppointment} one */
 export const changeable = (one) => one.state === "pending" || (one.state === "confirmed" && one.change_until !== null && Date.parse(one.change_until) > coarse.value);
-/** @param {PatientAppointment} one */
 /** Who is there may leave. @param {PatientAppointment} one */
 export const leavable = (one) => one.state === "checked_in";
 /** What is asked for in place of an appointment that stands until somebody says yes: by that one's id. */
@@ -182,13 +183,17 @@ export async function move(one) {
 export async function checkIn(one, code) {
   const reply = await step(`/appointments/${one.appointment}/check-in`, { code: code.trim() });
   if (!reply) return;
-  if (typeof reply.link === "string") kept.set(`callboard.ticket.${reply.token}.${one.appointment}`, reply.link);
+  if (typeof reply.link === "string") {
+    kept.set(`callboard.ticket.${reply.token}.${one.appointment}`, reply.link);
+    keeping.value += 1;
+  }
   close();
   said.value = t("mine.checkedin.said", { token: reply.token ?? "" });
 }
 
 /** The ticket's own page, where this browser was given its link. @param {PatientAppointment} one */
 export function ticketLink(one) {
+  void keeping.value;
   const link = one.token ? kept.get(`callboard.ticket.${one.token}.${one.appointment}`) : null;
   // Only ever a way within this house.
   return link && new URL(link, location.href).pathname.startsWith("/t/") ? new URL(link, location.href).pathname : null;
