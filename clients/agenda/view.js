@@ -53,7 +53,7 @@ function Head() {
           ${all.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === chosen?.id}>${one.name}</option>`)}
         </select>
       </label>`}
-      <nav class="agenda-links" aria-label=${t("agenda.elsewhere")}>
+      <nav class="page-links" aria-label=${t("agenda.elsewhere")}>
         ${isDoctor.value && html`<a class="button quiet" href="/console">${t("console.title")}</a>`}
         ${!isDoctor.value && html`<a class="button quiet" href="/reception">${t("reception.title")}</a>`}
         <a class="button quiet" href="/waitlist">${t("waitlist.title")}</a>

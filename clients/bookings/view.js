@@ -45,8 +45,8 @@ export function Bookings() {
 const Head = () => html`
   <header class="top">
     <img src="/clients/shared/icon.svg" alt="" width="28" height="28" />
-    <h1 class="bookings-name">${t("bookings.title")}</h1>
-    <nav class="bookings-links" aria-label=${t("agenda.elsewhere")}>
+    <h1 class="page-name">${t("bookings.title")}</h1>
+    <nav class="page-links" aria-label=${t("agenda.elsewhere")}>
       <a class="button quiet" href="/agenda">${t("agenda.title")}</a>
       <a class="button quiet" href="/waitlist">${t("waitlist.title")}</a>
       ${user.value?.role !== "doctor" && html`<a class="button quiet" href="/reception">${t("reception.title")}</a>`}

@@ -50,8 +50,8 @@ export function Waitlist() {
 const Head = () => html`
   <header class="top">
     <img src="/clients/shared/icon.svg" alt="" width="28" height="28" />
-    <h1 class="bookings-name">${t("waitlist.title")}</h1>
-    <nav class="bookings-links" aria-label=${t("agenda.elsewhere")}>
+    <h1 class="page-name">${t("waitlist.title")}</h1>
+    <nav class="page-links" aria-label=${t("agenda.elsewhere")}>
       <a class="button quiet" href="/bookings">${t("bookings.title")}</a>
       <a class="button quiet" href="/agenda">${t("agenda.title")}</a>
     </nav>
