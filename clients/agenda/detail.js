@@ -10,7 +10,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { Problem, get } from "../shared/api.js";
-import { clockTime, fullDate, has, longDate, stamp, t } from "../shared/i18n.js";
+import { bornIn, clockTime, has, longDate, stamp, t } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { html } from "../shared/ui.js";
 import { hush, toast } from "../shared/word.js";
@@ -80,7 +80,7 @@ export function Detail({ id }) {
       <dl class="detail">
         ${fact(t("agenda.number"), one.number)}
         ${fact(t("agenda.visit"), [one.visit_type?.name, one.mode === "online" ? t("agenda.online") : locationName(one.location)].filter(Boolean).join(" · "))}
-        ${fact(t("agenda.birth"), one.patient.birth_date ? fullDate(one.patient.birth_date) : one.patient.birth_year)}
+        ${fact(t("agenda.birth"), bornIn(one.patient))}
         ${fact(t("agenda.phone"), one.patient.phone && html`<a href=${`tel:${one.patient.phone}`}><bdi>${one.patient.phone}</bdi></a>`)}
         ${fact(t("agenda.reason"), one.reason)}
         ${fact(t("agenda.symptoms"), one.symptoms)}

@@ -8,7 +8,7 @@ import { AccountButton, AccountSheet } from "../shared/account.js";
 import { coarse } from "../shared/clock.js";
 import { Stale } from "../shared/connection.js";
 import { Alarms, EmergencyButton, EmergencySheet } from "../shared/emergency.js";
-import { clockTime, dayName, dayTitle, has, longDate, number, span, t } from "../shared/i18n.js";
+import { bornIn, clockTime, dayName, dayTitle, has, longDate, number, span, t } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
@@ -95,7 +95,7 @@ function Bar() {
 const times = (one) => (one.ends_at ? `${clockTime(Date.parse(one.starts_at))} – ${clockTime(Date.parse(one.ends_at))}` : clockTime(Date.parse(one.starts_at)));
 
 /** @param {DoctorAppointment} one */
-const aged = (one) => (one.patient.birth_year ? t("agenda.born", { year: String(one.patient.birth_year) }) : "");
+const aged = (one) => (one.patient.birth_year ? t("console.born", { year: bornIn(one.patient) }) : "");
 
 /** The one step that comes next, by a tap. @param {{one: DoctorAppointment}} props */
 function Next({ one }) {

@@ -8,7 +8,7 @@ import { signal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 
 import { Problem, act, newKey, request } from "../shared/api.js";
-import { fullDate, t } from "../shared/i18n.js";
+import { bornIn, t } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 import { html } from "../shared/ui.js";
 import { patient } from "./booking.js";
@@ -109,7 +109,7 @@ export function Who() {
 
 /** @param {{found: Pick<FoundPatient, "number" | "phone" | "birth_date" | "birth_year">}} props */
 function Facts({ found }) {
-  const born = found.birth_date ? fullDate(found.birth_date) : found.birth_year ? String(found.birth_year) : "";
+  const born = bornIn(found);
   return html`<small class="facts">${born && html`<span>${t("console.born", { year: born })}</span>`} ${found.phone && html`<bdi dir="ltr">${found.phone}</bdi>`} ${found.number && html`<bdi dir="ltr">${found.number}</bdi>`}</small>`;
 }
 

@@ -10,7 +10,7 @@ import { AccountButton, AccountSheet } from "../shared/account.js";
 import { coarse, now } from "../shared/clock.js";
 import { Stale } from "../shared/connection.js";
 import { Alarms, EmergencyButton, EmergencySheet } from "../shared/emergency.js";
-import { clockTime, has, number, span, t, timer } from "../shared/i18n.js";
+import { bornIn, clockTime, has, number, span, t, timer } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
@@ -183,7 +183,7 @@ function About({ ticket, calls = false }) {
     <ul class="about">
       ${ticket.urgency !== "routine" && html`<li><${Badge} urgency=${ticket.urgency} /></li>`}
       ${ticket.requirements.map((need) => html`<li key=${need} class="chip">${wanted(need)}</li>`)}
-      ${ticket.patient.birth_year && html`<li class="soft">${t("console.born", { year: String(ticket.patient.birth_year) })}</li>`}
+      ${ticket.patient.birth_year && html`<li class="soft">${t("console.born", { year: bornIn(ticket.patient) })}</li>`}
       ${calls && times > 1 && html`<li class="soft">${t("console.calls.n", { n: times })}</li>`}
       ${ticket.reason && html`<li class="about-reason" dir="auto">${ticket.reason}</li>`}
     </ul>
@@ -297,7 +297,7 @@ function RowMore({ ticket, before }) {
         ${ticket.score &&
         html`<p class="score"><strong>${t("console.why.score", { total: ticket.score.total })}</strong> ${ticket.score.factors.map((one) => html`<span key=${one.factor} class="chip">${has(`factor.${one.factor}`) ? t(`factor.${one.factor}`) : one.factor} ${one.points > 0 ? "+" : ""}${number(one.points)}</span>`)}</p>`}
         ${before && answer && html`<p class="soft">${t("console.why.before", { token: before.token })}: <span data-testid="console-because">${answer}</span></p>`}
-        <p class="soft">${t("ticket.since", { time: clockTime(Date.parse(ticket.joined_at)) })}${ticket.patient.birth_year ? ` · ${t("console.born", { year: String(ticket.patient.birth_year) })}` : ""}${ticket.patient.phone ? html` · <bdi>${ticket.patient.phone}</bdi>` : ""}</p>
+        <p class="soft">${t("ticket.since", { time: clockTime(Date.parse(ticket.joined_at)) })}${ticket.patient.birth_year ? ` · ${t("console.born", { year: bornIn(ticket.patient) })}` : ""}${ticket.patient.phone ? html` · <bdi>${ticket.patient.phone}</bdi>` : ""}</p>
       </div>
       <div class="more-steps">
         <${Step} name="call" ticket=${ticket} label=${t("console.callthis")} onClick=${() => open("call", ticket)} />

@@ -9,7 +9,7 @@
 import { signal } from "@preact/signals";
 
 import { Problem, request } from "../shared/api.js";
-import { longDate, t } from "../shared/i18n.js";
+import { longDate, number, t } from "../shared/i18n.js";
 import { LanguageChoice, useOwn } from "../shared/language.js";
 import { html, mount } from "../shared/ui.js";
 
@@ -61,7 +61,7 @@ function Page() {
         <p>${one.doctor ? t("feedback.visit.doctor", { institution: one.institution, doctor: one.doctor, day }) : t("feedback.visit", { institution: one.institution, day })}</p>
         <fieldset class="scores">
           <legend>${t("feedback.question")}</legend>
-          ${SCORES.map((score) => html`<label key=${score} class="score"><input type="radio" name="score" value=${score} checked=${one.score === score} onChange=${() => answer(score)} /><strong>${score}</strong><small>${t(`feedback.score.${score}`)}</small></label>`)}
+          ${SCORES.map((score) => html`<label key=${score} class="score"><input type="radio" name="score" value=${score} checked=${one.score === score} onChange=${() => answer(score)} /><strong>${number(score)}</strong><small>${t(`feedback.score.${score}`)}</small></label>`)}
         </fieldset>
         <p role="status" data-testid="feedback-said">${said.value}</p>
         <div role="alert">${problem.value && html`<p class="problem">${problem.value}</p>`}</div>

@@ -8,7 +8,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import { serverNow } from "../shared/clock.js";
 import { bookFor } from "../shared/forwhom.js";
-import { clockTime, fullDate, has, t, waitRange } from "../shared/i18n.js";
+import { bornIn, clockTime, fullDate, has, t, waitRange } from "../shared/i18n.js";
 import { html, titled } from "../shared/ui.js";
 import { birthIn } from "./birth.js";
 import { here } from "./desk.js";
@@ -77,7 +77,7 @@ function Find() {
 
 /** What tells one person from another of the same name. @param {{found: Pick<FoundPatient, "number" | "phone" | "birth_date" | "birth_year">}} props */
 function Facts({ found }) {
-  const born = found.birth_date ? fullDate(found.birth_date) : found.birth_year ? String(found.birth_year) : "";
+  const born = bornIn(found);
   return html`<small class="facts">
     ${born && html`<span>${t("console.born", { year: born })}</span>`}
     ${found.phone && html`<bdi dir="ltr">${found.phone}</bdi>`}

@@ -8,7 +8,7 @@
 import { computed, signal } from "@preact/signals";
 
 import { coarse, now } from "../shared/clock.js";
-import { has, number, span, t, timer, waitRange } from "../shared/i18n.js";
+import { bornIn, has, number, span, t, timer, waitRange } from "../shared/i18n.js";
 import { html, titled } from "../shared/ui.js";
 import { waitLeft } from "../ticket/place.js";
 import { carriable, carry, pickUp, press, resting, target } from "./carry.js";
@@ -161,13 +161,13 @@ function Folded({ title, list, queue }) {
 function More({ ticket, queue }) {
   const { state, patient } = ticket;
   const others = here.value.filter((one) => one.id !== queue);
-  const born = patient.birth_date ?? patient.birth_year;
+  const born = bornIn(patient);
   /** @param {string} label @param {() => void} onClick @param {string} name */
   const button = (label, onClick, name) => html`<button class="button" type="button" data-step=${name} onClick=${onClick}>${label}</button>`;
   return html`
     <div class="card-more">
       <p class="soft">
-        ${patient.number && html`<bdi dir="ltr">${patient.number}</bdi> `}${born && html`<span>${t("console.born", { year: String(born) })} </span>`}${patient.phone && html`<bdi dir="ltr">${patient.phone}</bdi>`}
+        ${patient.number && html`<bdi dir="ltr">${patient.number}</bdi> `}${born && html`<span>${t("console.born", { year: born })} </span>`}${patient.phone && html`<bdi dir="ltr">${patient.phone}</bdi>`}
       </p>
       ${ticket.order_reasons.map((reason, index) => html`<p key=${index} class="soft">${has(`order.${reason.code}`) ? t(`order.${reason.code}`, { detail: reason.detail }) : reason.detail || reason.code}</p>`)}
       ${!ticket.pending &&

@@ -13,7 +13,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { Problem, get, request } from "./api.js";
 import { CodeField } from "./factor.js";
-import { language, t } from "./i18n.js";
+import { bornIn, language, t } from "./i18n.js";
 import { LanguageChoice } from "./language.js";
 import { owing, signInByCode } from "./session.js";
 import { html } from "./ui.js";
@@ -159,7 +159,7 @@ export function CodeSignIn({ title, lead }) {
           ${choices.map(
             (one) => html`<li key=${one.id}>
               <button class="button choice" type="button" disabled=${busy} onClick=${() => (setChosen(one.id), enter({ patient_id: one.id }))}>
-                <bdi>${one.first_name}</bdi>${one.birth_year ? html` <span class="soft">${t("code.born", { year: String(one.birth_year) })}</span>` : null}
+                <bdi>${one.first_name}</bdi>${one.birth_year ? html` <span class="soft">${t("console.born", { year: bornIn(one) })}</span>` : null}
                 <bdi class="soft">${one.institution}</bdi>
               </button>
             </li>`,

@@ -133,6 +133,7 @@ export const has = (key) => catalogs.get(language.value)?.[key] !== undefined ||
  */
 export const number = (value, tag = locale.value) => new Intl.NumberFormat(tag).format(value);
 
+
 /** @type {Map<string, Intl.DateTimeFormat>} */
 const formats = new Map();
 
@@ -170,6 +171,14 @@ export const stamp = (at) => dated(at, { dateStyle: "medium", timeStyle: "medium
  * @param {string} iso
  */
 export const fullDate = (iso) => dated(Date.parse(iso), { day: "numeric", month: "long", year: "numeric", ...(iso.length === 10 ? { timeZone: "UTC" } : {}) });
+
+/**
+ * When somebody was born, as exactly as it is known: a date, a year in the reader's numerals, or nothing.
+ *
+ * @param {{birth_date?: string | null, birth_year?: number | null}} one
+ */
+export const bornIn = ({ birth_date, birth_year }) =>
+  birth_date ? fullDate(birth_date) : birth_year ? new Intl.NumberFormat(locale.value, { useGrouping: false }).format(birth_year) : "";
 
 /**
  * A span in words, as coarse as a person would say it.

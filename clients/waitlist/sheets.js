@@ -12,7 +12,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { Problem, get, request } from "../shared/api.js";
-import { clockTime, fullDate, longDate, number, stamp, t } from "../shared/i18n.js";
+import { bornIn, clockTime, longDate, number, stamp, t } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 import { Sheet } from "../shared/sheet.js";
 import { plusDays } from "../shared/times.js";
@@ -77,7 +77,7 @@ export function Detail({ id }) {
         ${fact(t("waitlist.place"), one.standing && t("waitlist.place.n", { n: one.standing.position }))}
         ${fact(t("waitlist.chance"), one.standing && one.state === "waiting" && likely(one.standing))}
         ${fact(t("agenda.phone"), one.patient.phone && html`<a href=${`tel:${one.patient.phone}`}><bdi dir="ltr">${one.patient.phone}</bdi></a>`)}
-        ${fact(t("agenda.birth"), one.patient.birth_date ? fullDate(one.patient.birth_date) : one.patient.birth_year)}
+        ${fact(t("agenda.birth"), bornIn(one.patient))}
       </dl>
       ${live &&
       html`<div class="detail-steps">
