@@ -17,6 +17,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -114,7 +115,9 @@ async def postbox(tls: Path | None = None) -> AsyncIterator[Postbox]:
         context.load_cert_chain(tls)
         more = {"tls_context": context, "authenticator": box.let_in, "auth_required": True}
     loop = asyncio.get_running_loop()
-    make = lambda: SMTP(box, hostname="mail.test", enable_SMTPUTF8=True, **more)  # noqa: E731
+    # Not the box itself: each connection would look at all that it has, and so open every letter that it took.
+    hooks = SimpleNamespace(handle_RCPT=box.handle_RCPT, handle_DATA=box.handle_DATA)
+    make = lambda: SMTP(hooks, hostname="mail.test", enable_SMTPUTF8=True, **more)  # noqa: E731
     server = await loop.create_server(make, "127.0.0.1", 0)
     box.port = server.sockets[0].getsockname()[1]
     yield box
