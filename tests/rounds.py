@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -247,9 +247,26 @@ async def bookings(page: Page, house: House) -> AsyncIterator[str]:
 
 
 WAITING_OF = "select id from waitlist where patient_id = $1 and state in ('waiting', 'offered')"
-FULL_DAY = "select min(starts_at) from slots where doctor_id = $1 and starts_at > now() + interval '19 days'"
+LATER_SLOTS = """
+select s.id, (s.starts_at at time zone coalesce(l.zone, i.zone))::date as day, s.open and s.taken < s.capacity as free
+from slots s join locations l on l.id = s.location_id join institutions i on i.id = s.institution_id
+where s.doctor_id = $1 and s.starts_at > now() + interval '19 days' order by s.starts_at
+"""
 LINKED = "update offers set secret_hash = $2 where id = $1"
 OF_VISITOR = "select id from patients where email = 'maya@house.test'"
+
+
+async def full_day(house: House) -> date:
+    """The first day in some weeks on which the first doctor sees anybody, with nothing left of it."""
+    world = house.clinic.world
+    if not await world.pool.fetch(LATER_SLOTS, world.doctors[0]):
+        await slots_of(world, 0, 3, after=timedelta(days=20))
+    first, *others = await world.pool.fetch(LATER_SLOTS, world.doctors[0])
+    for slot in (first, *others):
+        if slot["day"] == first["day"] and slot["free"]:
+            await book_slots(world, [slot["id"]])
+    day: date = first["day"]
+    return day
 
 
 async def wait(house: House, patient_id: int, *, full: bool = False) -> Any:
@@ -258,12 +275,8 @@ async def wait(house: House, patient_id: int, *, full: bool = False) -> Any:
     today = now(world).date()
     days: dict[str, Any] = {"first_day": str(today + timedelta(days=2)), "last_day": str(today + timedelta(days=9))}
     if full:
-        starts = await world.pool.fetchval(FULL_DAY, world.doctors[0])
-        if starts is None:
-            for slot in await slots_of(world, 0, 3, after=timedelta(days=20)):
-                await book_slots(world, [slot])
-            starts = await world.pool.fetchval(FULL_DAY, world.doctors[0])
-        days = {"first_day": str(starts.date() - timedelta(days=1)), "last_day": str(starts.date() + timedelta(days=1))}
+        day = str(await full_day(house))
+        days = {"first_day": day, "last_day": day}
     doctor = world.doctors[0 if full else 1]
     return (await world.do("join-waitlist", patient_id=patient_id, doctor_id=doctor, **days)).offer_id
 
