@@ -20,6 +20,8 @@ from playwright.async_api import Browser, async_playwright
 from server.config import ROOT
 from server.embedded import Running, start_postgres, start_redis
 from tests import outside
+from tests.pages import served
+from tests.rounds import House, morning
 from tests.world import Clock, World, opened
 
 T = TypeVar("T")
@@ -145,6 +147,15 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=chromium, args=["--disable-dev-shm-usage"])
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def house(postgres: Postgres, redis_server: Redis) -> AsyncIterator[House]:
+    """One house for all rounds: nobody changes anything in it."""
+    url = postgres.fresh()
+    async with served(url, redis_server.fresh()) as clinic:
+        yield await morning(clinic)
+    postgres.drop(url)
 
 
 @pytest.hookimpl(wrapper=True)
