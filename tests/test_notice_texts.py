@@ -4,6 +4,7 @@ import itertools
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -64,6 +65,31 @@ def test_nothing_clinical_may_stand_where_a_locked_telephone_shows_it(kind: str,
     if channel in rules.RINGS:
         assert not facts & CLINICAL
         assert "location" not in facts or kind == "emergency-alert"
+
+
+@pytest.mark.parametrize("language", rules.LANGUAGES)
+def test_a_call_says_only_what_can_be_heard(language: str) -> None:
+    for kind in rules.CHOICES:
+        heard = texts.read(told(kind, "voice", language)).body
+        text = texts.ours(kind, "push", language)
+        assert "http" not in heard and "(" not in heard and "20310406" not in heard
+        assert text is not None and heard != texts.read(told(kind, "push", language)).body
+    assert "A 0 1 7" in texts.read(told("you-are-called", "voice", language)).body
+
+
+@pytest.mark.parametrize("language", rules.LANGUAGES)
+def test_a_chat_message_has_its_lines_and_its_link(language: str) -> None:
+    for kind in ("booking-confirmed", "reminder", "waitlist-offer", "thank-you"):
+        chat = texts.read(told(kind, "whatsapp", language)).body
+        assert "\n\n" in chat and "https://x.test/" in chat
+        assert texts.ours(kind, "whatsapp", language) != texts.ours(kind, "sms", language)
+
+
+def test_a_link_that_nobody_can_tap_is_refused_in_a_call_and_silent_where_it_was_kept() -> None:
+    text = Text(None, "Come to {{ institution }}. {{ link }}")
+    one = told("reminder", "voice", "en")
+    assert [each["what"] for each in templates.problems("reminder", "voice", text)] == ["link"]
+    assert texts.read(replace(one, text=text)).body == "Come to Riverside."
 
 
 def test_the_words_of_all_languages_are_the_same_keys() -> None:

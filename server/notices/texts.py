@@ -84,6 +84,8 @@ def facts_of(kind: str, channel: str) -> frozenset[str]:
         return FACTS[kind]
     if channel == "app":
         return FACTS[kind] & (IN_SIGHT | {"doctor", "location"})
+    if channel == "voice":
+        return FACTS[kind] & (IN_SIGHT - {"link"})
     return FACTS[kind] & (IN_SIGHT | OF_A_PLACE if kind == "emergency-alert" else IN_SIGHT)
 
 
@@ -127,7 +129,8 @@ def ours(kind: str, channel: str, language: str) -> Text | None:
         return Text(texts["subject"], texts["body"].strip()) if "subject" in texts else None
     if channel in ("push", "app"):
         return Text(texts["title"], texts["push"]) if "push" in texts else None
-    return Text(None, texts["push"] if channel == "voice" and "push" in texts else texts["sms"])
+    # A call has nothing to tap; a chat has room for lines. Where neither needs words of its own, a text message's do.
+    return Text(None, texts.get(channel, texts["sms"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +168,12 @@ def read(told: Told) -> Message:
     text = own or ours(told.kind, told.channel, told.language)
     if text is None:
         raise KeyError(told.channel)
+    if told.channel == "voice":
+        facts |= {name: singly(facts[name]) for name in ("number", "token", "code") if facts.get(name)}
     permitted = {name: facts[name] for name in facts_of(told.kind, told.channel) if name in facts}
     if own is not None:
         # Words that were found fit once are fit for every notice: what one has nothing to say of is empty.
-        none = dict.fromkeys(facts_of(told.kind, told.channel), "")
+        none = dict.fromkeys(FACTS[told.kind], "")
         permitted = none | {name: one for name, one in permitted.items() if one is not None}
     subject = " ".join(_filled(text.subject, permitted).split()) if text.subject else None
     message = functools.partial(
@@ -182,6 +187,11 @@ def read(told: Told) -> Message:
     )
     body = _filled(text.body, permitted).strip()
     return _letter(told, message, body, facts, words) if told.channel == "email" else message(body=body)
+
+
+def singly(number: str) -> str:
+    """A number as a voice says it so that it can be written down: letter by letter, `A 0 1 7`."""
+    return " ".join(one for one in number if one.isalnum())
 
 
 def _letter(
