@@ -53,8 +53,6 @@ LIFE: Mapping[Step, tuple[frozenset[State], State]] = {
 }
 """The table of an appointment's life: the states a step is allowed from, and the state after it."""
 
-HOLDS_SEAT = frozenset({State.pending, State.confirmed, State.checked_in, State.in_progress, State.completed})
-"""The states in which an appointment keeps its seats."""
 ENDED = frozenset({State.rejected, State.completed, State.cancelled, State.no_show, State.rescheduled})
 
 _SLIP, _SECOND_THOUGHT = timedelta(minutes=15), timedelta(hours=24)

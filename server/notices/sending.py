@@ -261,15 +261,6 @@ where n.id = h.id and n.attempts = h.attempt and n.state = 'sending'
 """
 
 
-async def next_due(pool: Pool) -> datetime | None:
-    """When the next notice is to be tried."""
-    found: datetime | None = await pool.fetchval(NEXT_DUE)
-    return found
-
-
-NEXT_DUE = "select min(try_at) from notices where state in ('pending', 'sending')"
-
-
 async def known(pool: Pool, provider_ids: Sequence[str]) -> set[str]:
     """Which of these a provider has told us as the names of notices."""
     return {row["provider_id"] for row in await pool.fetch(KNOWN, list(provider_ids))}

@@ -33,7 +33,6 @@ class Step(StrEnum):
     cancel = "cancel"
 
 
-_WAITS = frozenset({State.waiting})
 _SET_ASIDE = frozenset({State.waiting, State.on_hold, State.called})
 
 LIFE: Mapping[Step, tuple[frozenset[State], State | None]] = {

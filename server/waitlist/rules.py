@@ -11,7 +11,6 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from server.events import Mode, PartOfDay
@@ -289,9 +288,3 @@ def chance(seats: int, share: float, ahead: int) -> float:
         return 0.0
     fewer = sum(math.comb(seats, k) * share**k * (1 - share) ** (seats - k) for k in range(ahead + 1))
     return max(0.0, min(1.0, 1 - fewer))
-
-
-def in_order(wishes: Sequence[Wish]) -> bool:
-    """Whether these stand in the order of the line."""
-    keys = [(-one.priority, one.joined_at, one.entry) for one in wishes]
-    return all(one < other for one, other in pairwise(keys))
