@@ -195,8 +195,8 @@ def fee_text(fee: Decimal | None) -> str | None:
     return None if fee is None else f"{fee:.2f}"
 
 
-APPOINTMENT = """
-select a.id, a.institution_id, a.number, a.kind, a.doctor_id, d.name as doctor_name, a.specialty_id,
+APPOINTMENT_COLUMNS = """
+    a.id, a.institution_id, a.number, a.kind, a.doctor_id, d.name as doctor_name, a.specialty_id,
     s.name as specialty_name, a.location_id, l.name as location_name, a.mode, a.state, a.starts_at, a.ends_at,
     a.reason, a.symptoms, a.urgency, a.requirements, a.source, a.insisted, a.fee, a.currency, a.payment, a.insurance,
     a.insurance_verified, a.expires_at, a.change_until, a.answered_at, a.answer_reason, a.rescheduled_from,
@@ -213,6 +213,8 @@ select a.id, a.institution_id, a.number, a.kind, a.doctor_id, d.name as doctor_n
         select x.slot_id from seats x join slots y on y.id = x.slot_id
         where x.appointment_id = a.id order by y.starts_at
     ) as slot_ids
+"""
+APPOINTMENT_FROM = """
 from appointments a
 join patients p on p.id = a.patient_id
 join locations l on l.id = a.location_id
@@ -221,7 +223,8 @@ left join specialties s on s.id = a.specialty_id
 left join visit_types v on v.id = a.visit_type_id
 left join tickets t on t.id = a.ticket_id
 """
-"""The columns of `appointment_of`, for the queries below to narrow."""
+APPOINTMENT = f"select {APPOINTMENT_COLUMNS} {APPOINTMENT_FROM}"
+"""The columns of `appointment_of` and where they come from, for the queries below to narrow."""
 
 PLAIN = (
     "id", "institution_id", "number", "kind", "has_account", "doctor_id", "doctor_name", "specialty_id",

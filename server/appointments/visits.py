@@ -21,8 +21,9 @@ from server import errors, events, settings
 from server.access import ANYBODY, PEOPLE, STAFF, Actor, Role
 from server.appointments import life, rules, seats
 from server.appointments.records import (
-    APPOINTMENT,
     APPOINTMENT_BY_ID,
+    APPOINTMENT_COLUMNS,
+    APPOINTMENT_FROM,
     NO_APPOINTMENT,
     Appointment,
     appointment_as,
@@ -123,30 +124,27 @@ async def mirror(tx: Tx, ticket_id: int, undid: str | None = None) -> Appointmen
 
     The caller holds the gate of the ticket's queue.
     """
-    row = await tx.conn.fetchrow(APPOINTMENT_OF_TICKET, ticket_id)
+    row = await tx.conn.fetchrow(APPOINTMENT_AND_TICKET, ticket_id)
     if row is None and undid is not None:
         row = await _left_behind(tx, ticket_id)
     if row is None:
         return None
     before = appointment_of(row)
-    ticket = await tx.conn.fetchrow(LEADS, ticket_id)
-    assert ticket is not None
-    after = mirrored(before, ticket, tx, undid)
+    after = mirrored(before, row, tx, undid)
     if after == before:
         return before
     await save(tx, after, before)
-    if (after.doctor_id, after.ticket_id) != (before.doctor_id, before.ticket_id):
-        after = await _read(tx, after.id)
     tell(tx, after, _told(before, after, undid), before)
     return after
 
 
-APPOINTMENT_OF_TICKET = APPOINTMENT + " where a.ticket_id = $1"
 # A ticket goes on as the one that it was transferred to; and one that a transfer made and that was taken back, as the
 # one that it came from.
-LEADS = """
-select n.id, n.state, n.joined_at, n.started_at, n.ended_at, n.doctor_id, n.queue_id, q.doctor_id as owner
-from tickets t
+APPOINTMENT_AND_TICKET = f"""
+select {APPOINTMENT_COLUMNS}, n.id as lead, n.state as lead_state, n.token as lead_token, n.queue_id as lead_queue,
+    n.joined_at as lead_joined_at, n.started_at as lead_started_at, n.ended_at as lead_ended_at,
+    n.doctor_id as lead_doctor, m.name as lead_doctor_name, q.doctor_id as owner, w.name as owner_name
+{APPOINTMENT_FROM}
 join tickets n on n.id = coalesce(t.transferred_to, (
     select o.id from tickets o
     where t.state = 'cancelled' and t.origin_id is not null and (o.id = t.origin_id or o.origin_id = t.origin_id)
@@ -154,8 +152,9 @@ join tickets n on n.id = coalesce(t.transferred_to, (
     order by o.id desc limit 1
 ), t.id)
 join queues q on q.id = n.queue_id
-where t.id = $1
-"""
+left join doctors m on m.id = n.doctor_id left join doctors w on w.id = q.doctor_id
+where a.ticket_id = $1
+"""  # noqa: S608 (a constant)
 
 
 async def _left_behind(tx: Tx, ticket_id: int) -> Any:
@@ -164,7 +163,7 @@ async def _left_behind(tx: Tx, ticket_id: int) -> Any:
     if id_ is None:
         return None
     await tx.conn.execute(RETAKE, id_, ticket_id)
-    return await tx.conn.fetchrow(APPOINTMENT_OF_TICKET, ticket_id)
+    return await tx.conn.fetchrow(APPOINTMENT_AND_TICKET, ticket_id)
 
 
 LEFT_BEHIND = """
@@ -177,14 +176,17 @@ order by a.id limit 1 for update of a
 RETAKE = "update appointments set ticket_id = $2 where id = $1"
 
 
-def mirrored(before: Appointment, ticket: asyncpg.Record, tx: Tx, undid: str | None) -> Appointment:
+def mirrored(before: Appointment, lead: asyncpg.Record, tx: Tx, undid: str | None) -> Appointment:
     """The appointment as its ticket has it: whose it is, at which state, since when."""
-    state = MIRRORS[TicketState(ticket["state"])]
+    state = MIRRORS[TicketState(lead["lead_state"])]
     walk_in = before.kind == "walk_in"
-    doctor_id = before.doctor_id
-    if walk_in and (ticket["id"] != before.ticket_id or state in STEPS):
+    doctor_id, doctor_name = before.doctor_id, before.doctor_name
+    if walk_in and (lead["lead"] != before.ticket_id or state in STEPS):
         # Of a pool it is known only now whose patient it is.
-        doctor_id = (ticket["doctor_id"] if state in STEPS else None) or ticket["owner"] or doctor_id
+        if state in STEPS and lead["lead_doctor"]:
+            doctor_id, doctor_name = lead["lead_doctor"], lead["lead_doctor_name"]
+        elif lead["owner"]:
+            doctor_id, doctor_name = lead["owner"], lead["owner_name"]
     if state is State.confirmed:
         # The end of the day leaves nobody to be seen at another hour of it.
         if not walk_in and tx.actor.role is not Role.system:
@@ -193,7 +195,7 @@ def mirrored(before: Appointment, ticket: asyncpg.Record, tx: Tx, undid: str | N
                 ended_at=None, undo=None,
             )  # fmt: skip
         return replace(
-            before, state=State.cancelled, cancelled_by=_by(tx.actor), ended_at=ticket["ended_at"], undo=None
+            before, state=State.cancelled, cancelled_by=_by(tx.actor), ended_at=lead["lead_ended_at"], undo=None
         )
     step = STEPS.get(state)
     kept = before.undo if state is before.state else None
@@ -203,10 +205,13 @@ def mirrored(before: Appointment, ticket: asyncpg.Record, tx: Tx, undid: str | N
         before,
         state=state,
         doctor_id=doctor_id,
-        ticket_id=ticket["id"],
-        checked_in_at=before.checked_in_at or ticket["joined_at"],
-        started_at=ticket["started_at"],
-        ended_at=ticket["ended_at"],
+        doctor_name=doctor_name,
+        ticket_id=lead["lead"],
+        token=lead["lead_token"],
+        queue_id=lead["lead_queue"],
+        checked_in_at=before.checked_in_at or lead["lead_joined_at"],
+        started_at=lead["lead_started_at"],
+        ended_at=lead["lead_ended_at"],
         cancelled_by=None,
         undo=kept,
     )

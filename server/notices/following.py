@@ -57,7 +57,11 @@ async def follow_rescheduled(tx: Tx, stream: "events.Stream[Any]", event: events
 
 async def follow_status(tx: Tx, stream: "events.Stream[Any]", event: events.AppointmentStatusChanged) -> None:
     """The patient is there, has been there, did not come; or a step was taken back."""
-    told, to = await _told(tx, event.appointment)
+    told = await _read(tx, event.appointment)
+    thanked = told["state"] == State.completed and told["reached"]
+    if event.undid is None and told["kind"] == "walk_in" and not thanked:
+        return  # Nobody was reminded of it, and nobody is to be thanked: it costs a look and nothing more.
+    to = await _reader(tx, told)
     if event.undid is not None and event.was in UNDOES:
         taken = await take_back(tx, event.appointment, *UNDOES[event.was])
         if event.was == State.cancelled and told["state"] == State.confirmed and "cancelled" not in taken:
@@ -97,9 +101,19 @@ UNDOES: dict[State, tuple[str, ...]] = {
 
 async def _told(tx: Tx, appointment_id: int) -> tuple[Any, Reader]:
     """The appointment as notices tell of it, and its patient, who says nothing new of them until the command ends."""
+    told = await _read(tx, appointment_id)
+    return told, await _reader(tx, told)
+
+
+async def _read(tx: Tx, appointment_id: int) -> Any:
+    """The appointment as notices tell of it, `reached`: whether its patient has left any way to be told."""
     told = await tx.conn.fetchrow(TOLD, appointment_id)
     assert told is not None
-    return told, await reader(tx, told["patient_id"], told["doctor_id"], told["location_id"])
+    return told
+
+
+async def _reader(tx: Tx, told: Any) -> Reader:
+    return await reader(tx, told["patient_id"], told["doctor_id"], told["location_id"])
 
 
 TOLD = """
@@ -112,8 +126,11 @@ with recursive before (id, rescheduled_from, moves) as (
 select a.id, a.institution_id, a.kind, a.state, a.number, a.starts_at, a.ends_at, a.mode, a.answer_reason,
     a.cancel_reason, a.rescheduled_from, a.patient_id, a.doctor_id, a.location_id, l.name as location,
     l.phone, l.arrival_secret, d.name as doctor, was.starts_at as was_at, was.state = 'confirmed' as was_stands,
-    o.id as origin, o.moves
-from appointments a join locations l on l.id = a.location_id
+    o.id as origin, o.moves,
+    p.email is not null or p.phone is not null
+    or exists (select from users u where u.patient_id = p.id)
+    or exists (select from push_subscriptions s where s.person = 'patient:' || p.id) as reached
+from appointments a join locations l on l.id = a.location_id join patients p on p.id = a.patient_id
 left join doctors d on d.id = a.doctor_id left join appointments was on was.id = a.rescheduled_from
 cross join lateral (select id, moves from before order by moves desc limit 1) o
 where a.id = $1

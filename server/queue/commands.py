@@ -134,10 +134,11 @@ async def _call(line: Line, ticket: Ticket, desk: Desk, there: Ticket | None) ->
 
     Raises `DeskBusy` where the settings want a called patient settled by hand.
     """
+    left = []
     if there is not None:
         if there.state is State.called and not line.settings.call_next_completes:
             raise errors.DeskBusy(ticket_id=there.id, token=there.token)
-        await line.save(_completed(line, there))
+        left.append(_completed(line, there))
     doctor_id = line.tx.actor.doctor_id
     gap = line.gap(desk, ticket)
     line.pace = line.pace.remembering(line.today, gap)
@@ -155,7 +156,8 @@ async def _call(line: Line, ticket: Ticket, desk: Desk, there: Ticket | None) ->
         undo=way_back(line, Step.call, ticket, completed=there.id if there else None, gap=gap, turn=desk.turn),
     )
     line.tell(events.PatientCalled(ticket=called.id, token=called.token, desk=desk.name, number=1), called)
-    return await line.save(called)
+    await line.save_all(*left, called)
+    return called
 
 
 def _completed(line: Line, ticket: Ticket) -> Ticket:

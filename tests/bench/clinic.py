@@ -179,6 +179,7 @@ class One:
 
 
 Statement = tuple[str, tuple[Any, ...]]
+DOCTOR = "select id, institution_id, doctor_id from users where email = $1"
 
 
 async def recorded(place: Clinic, calls: int) -> list[Statement]:
@@ -187,10 +188,11 @@ async def recorded(place: Clinic, calls: int) -> list[Statement]:
     statements: list[Statement] = []
     conn.add_query_logger(lambda query: statements.append((query.query, tuple(query.args or ()))))
     things = Store(cast(Pool, One(conn)), Nobody(), reactions=REACTIONS)
-    institution = await conn.fetchval("select id from institutions")
+    row = await conn.fetchrow(DOCTOR, place.sign_in["email"])
+    doctor = Actor(Role.doctor, row["id"], row["institution_id"], doctor_id=row["doctor_id"])
     statements.clear()
     for call in place.calls(calls):
-        await things.execute(_command("call-next"), Actor(Role.system, institution_id=institution), CallNext(**call))
+        await things.execute(_command("call-next"), doctor, CallNext(**call))
     await conn.close()
     return statements
 
