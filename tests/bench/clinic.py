@@ -189,6 +189,7 @@ async def recorded(place: Clinic, calls: int) -> list[Statement]:
     conn.add_query_logger(lambda query: statements.append((query.query, tuple(query.args or ()))))
     things = Store(cast(Pool, One(conn)), Nobody(), reactions=REACTIONS)
     row = await conn.fetchrow(DOCTOR, place.sign_in["email"])
+    assert row is not None
     doctor = Actor(Role.doctor, row["id"], row["institution_id"], doctor_id=row["doctor_id"])
     statements.clear()
     for call in place.calls(calls):
@@ -202,7 +203,9 @@ async def replayed(place: Clinic, statements: list[Statement]) -> float:
     conn = await asyncpg.connect(place.copies[1], server_settings={"timezone": "UTC", "jit": "off"})
     begun = time.monotonic()
     for query, arguments in statements:
-        if arguments:
+        if arguments and all(isinstance(one, tuple) for one in arguments):
+            await conn.executemany(query, arguments)
+        elif arguments:
             await conn.fetch(query, *arguments)
         else:
             await conn.execute(query)
