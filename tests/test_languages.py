@@ -132,6 +132,12 @@ def test_a_language_puts_the_same_values_into_each_text(tag: str):
     assert differing == {}
 
 
+def test_arabic_writes_its_numbers_as_its_pages_count():
+    typed = {"reception.birth.hint", "reception.wrong.birth"}  # As they are to be typed in.
+    texts = {key: text for key, text in TEXTS["ar"].items() if key not in typed}
+    assert [key for key, text in texts.items() if re.search(r"(?<![A-Z=0-9])[0-9]", text)] == []
+
+
 @pytest.mark.parametrize("tag", OTHERS)
 def test_nothing_is_left_in_english(tag: str):
     left = [

@@ -1,5 +1,6 @@
 """What patients are told, in real browsers: an institution's words, wishes, news on one's page, links in letters."""
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
@@ -12,8 +13,9 @@ from tests.pages import Served, served, visiting
 from tests.test_mine import booked
 from tests.test_notices_sending import Recorder, post_of
 from tests.world import World
-from workers.notices import send_due
+from workers.notices import Post, send_due
 from workers.senders.app import AppSender
+from workers.senders.mailbox import MailboxSender
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -57,6 +59,25 @@ async def test_an_admin_says_it_in_their_own_words_and_a_bomb_is_not_kept(browse
         await expect(page.locator(".toast.is-done")).to_be_visible()
     kept = await clinic.world.pool.fetchval("select body from templates where channel = 'sms'")
     assert str(kept).startswith("Come on {{ when }}.")
+
+
+async def test_the_mailbox_shows_a_chat_and_says_a_call_as_its_reader_has_it(browser: Browser, clinic: Served) -> None:
+    world = clinic.world
+    who, _ = await patient(world)
+    ways = "update patients set channels = '{whatsapp,voice}', phone = '+442079460958' where id = $1"
+    await world.pool.execute(ways, who)
+    await booked(clinic, who)
+    await world.pool.execute("update notices set due_at = now(), try_at = now() where kind = 'booking-confirmed'")
+    await send_due(Post(world.store, {}, MailboxSender(world.store)))
+    admin = await world.account(Role.admin, "admin@clinic.test")
+    async with visiting(browser, "phone") as pocket:
+        page = await signed_in(pocket, clinic, admin, "/mailbox")
+        chat = page.locator("[data-channel=whatsapp] .bubble")
+        await expect(chat.get_by_role("link")).to_have_attribute("href", re.compile("/appointments"))
+        assert "\n\n" in await chat.inner_text()
+        call = page.locator("[data-channel=voice]")
+        await expect(call.get_by_role("button")).to_be_visible()
+        await expect(call.get_by_role("link")).to_have_count(0)
 
 
 async def test_a_patient_takes_reminders_off_and_they_are_gone(browser: Browser, clinic: Served) -> None:

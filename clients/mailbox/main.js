@@ -20,6 +20,7 @@ import { html, mount } from "../shared/ui.js";
 
 const EVERY_MS = 2_000;
 const RIGHT_TO_LEFT = new Set(["ar"]);
+const LINK = /(https?:\/\/\S+)/;
 
 const mails = signal(/** @type {readonly Mail[] | null} */ (null));
 const more = signal(false);
@@ -91,10 +92,33 @@ function Letter({ mail }) {
           <div><dt>${t("mailbox.at")}</dt><dd><time datetime=${mail.at}>${stamp(Date.parse(mail.at))}</time></dd></div>
         </dl>
       </header>
-      ${mail.html ? html`<${Paper} markup=${mail.html} language=${mail.language} direction=${direction} />` : html`<p class="bubble" lang=${mail.language} dir=${direction}>${mail.body}</p>`}
+      ${mail.html ? html`<${Paper} markup=${mail.html} language=${mail.language} direction=${direction} />` : html`<${AsSeen} mail=${mail} direction=${direction} />`}
       ${mail.calendar && html`<${Entry} calendar=${mail.calendar} number=${mail.id} />`}
     </article>
   `;
+}
+
+/** What is no letter: as a telephone shows or says it. @param {{mail: Mail, direction: string}} props */
+function AsSeen({ mail, direction }) {
+  const look = { lang: mail.language, dir: direction };
+  if (mail.channel === "voice") {
+    return html`<div class="spoken"><p ...${look}>${mail.body}</p>
+      <button class="button" type="button" onClick=${() => say(mail)}>${t("mailbox.listen")}</button></div>`;
+  }
+  if (mail.channel === "push" || mail.channel === "app") {
+    return html`<div class="card-of-push" ...${look}><img src="/clients/shared/icon.svg" alt="" width="36" height="36" />
+      <p><strong>${mail.subject}</strong><br />${mail.body}</p></div>`;
+  }
+  return html`<p class="bubble" ...${look}>${mail.body.split(LINK).map((part, nth) => (nth % 2 ? html`<a href=${part} target="_blank" rel="noopener">${part}</a>` : part))}</p>`;
+}
+
+/** @param {Mail} mail */
+function say(mail) {
+  if (!("speechSynthesis" in globalThis)) return;
+  const words = new SpeechSynthesisUtterance(mail.body);
+  words.lang = mail.language;
+  speechSynthesis.cancel();
+  speechSynthesis.speak(words);
 }
 
 /** @param {{calendar: string, number: number}} props */
