@@ -105,6 +105,12 @@ def test_a_letter_has_a_way_out_and_a_code_has_none() -> None:
     assert texts.read(told("emergency-alert", "email", "en")).unsubscribe is None
 
 
+def test_a_letter_says_why_it_came() -> None:
+    why = {"booking-confirmed": "you have an appointment", "waitlist-offer": "on its waitlist", "thank-you": "you had"}
+    for kind, words in why.items():
+        assert words in texts.read(told(kind, "email", "en")).body
+
+
 # Bombs
 
 BOMBS = {

@@ -32,6 +32,14 @@ ENDS_WITH: Final[Mapping[str, tuple[str, str]]] = {
     "emergency-alert": ("/agenda", "agenda"),
     "waitlist-offer": ("/offer/{secret}", "answer"),
 }
+BECAUSE: Final[Mapping[str, str]] = {
+    # The word on why somebody gets a letter, where it is not for an appointment of theirs.
+    "emergency-alert": "staff",
+    "waitlist-offer": "waiting",
+    "waitlist-offer-ended": "waiting",
+    "no-show": "visited",
+    "thank-you": "visited",
+}
 ENTRIES: Final = frozenset({"booking-confirmed", "request-accepted", "rescheduled", "cancelled"})
 """Kinds that put an entry into the reader's calendar, or change the one that is there."""
 
@@ -204,9 +212,7 @@ def _letter(
         paragraphs.insert(0, _filled(said["greeting"], facts))
     rows = _rows(facts, said)
     action = said[ENDS_WITH.get(told.kind, ("", "manage"))[1]]
-    footer = (
-        _filled(said["staff" if told.kind == "emergency-alert" else "footer"], facts) if "institution" in facts else ""
-    )
+    footer = _filled(said[BECAUSE.get(told.kind, "footer")], facts) if "institution" in facts else ""
     entry = calendar.entry(told, _filled(said["entry"], facts)) if told.kind in ENTRIES else None
     unsubscribe = f"{told.base_url}/unsubscribe/{told.token}" if told.proof and told.kind in CHOICES else None
     subject = message.keywords["subject"]  # type: ignore[attr-defined]
