@@ -4,8 +4,9 @@
  *
  * @import {AdminDoctor, AdminSpecialty, AdminVisitType} from "../shared/events.js"
  */
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
+import { useAnswer } from "../shared/answer.js";
 import { Problem, get, request } from "../shared/api.js";
 import { number, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
@@ -241,13 +242,8 @@ function About({ doctor: one }) {
 
 /** @param {{path: string}} props */
 function Booking({ path }) {
-  const [answer, setAnswer] = useState(/** @type {{own: Record<string, any>, effective: Record<string, any>} | null} */ (null));
   const [turn, setTurn] = useState(0);
-  useEffect(() => {
-    let current = true;
-    get(path).then((found) => current && setAnswer(found), (error) => retry(error) && setTimeout(() => current && setTurn(turn + 1), 2_000));
-    return () => void (current = false);
-  }, [path, turn, settingsTurn.value]);
+  const [answer] = useAnswer(() => /** @type {Promise<{own: Record<string, any>, effective: Record<string, any>}>} */ (get(path)), [path, turn, settingsTurn.value], retry);
   /** @param {string} name @param {any} value */
   const set = async (name, value) => {
     if (await change("settings", path, { [name]: value })) setTurn(turn + 1);

@@ -10,6 +10,7 @@
  */
 import { useEffect, useRef, useState } from "preact/hooks";
 
+import { useAnswer } from "../shared/answer.js";
 import { Problem, get, request } from "../shared/api.js";
 import { has, language, number, stamp, t, written } from "../shared/i18n.js";
 import { Paper } from "../shared/paper.js";
@@ -35,36 +36,13 @@ export function Messages() {
   `;
 }
 
-/**
- * What is read anew whenever settings change; null until it is there.
- * @param {() => Promise<any>} read
- * @param {any[]} by
- */
-function useAnswer(read, by) {
-  const [answer, setAnswer] = useState(/** @type {any} */ (null));
-  useEffect(() => {
-    let current = true;
-    const load = async () => {
-      try {
-        const found = await read();
-        if (current) setAnswer(found);
-      } catch (error) {
-        if (retry(error) && current) setTimeout(load, 2_000);
-      }
-    };
-    void load();
-    return () => void (current = false);
-  }, by);
-  return answer;
-}
-
 // The words
 
 function Texts() {
   const [tag, setTag] = useState(() => written().find((one) => one === language.peek()) ?? "en");
   const [key, setKey] = useState("booking-confirmed/email");
   const turn = settingsTurn.value;
-  const answer = useAnswer(() => get(`/institutions/${chosen.peek()}/texts?language=${tag}`), [tag, turn]);
+  const [answer] = useAnswer(() => get(`/institutions/${chosen.peek()}/texts?language=${tag}`), [tag, turn], retry);
   if (!answer) return html`<p class="soft">${t("link.connecting")}</p>`;
   const items = /** @type {Text[]} */ (answer.items);
   const one = items.find((item) => `${item.kind}/${item.channel}` === key) ?? /** @type {Text} */ (items[0]);
@@ -186,7 +164,7 @@ function Settings() {
 
 function Failed() {
   const [turn, setTurn] = useState(0);
-  const answer = useAnswer(() => request("POST", "/notices/failed", { body: { institution_id: chosen.peek() } }), [turn]);
+  const [answer] = useAnswer(() => request("POST", "/notices/failed", { body: { institution_id: chosen.peek() } }), [turn], retry);
   if (!answer) return html`<p class="soft">${t("link.connecting")}</p>`;
   const items = /** @type {FailedNotice[]} */ (answer.items);
   /** @param {number} id */
@@ -211,7 +189,7 @@ export const iso = (day) => `${day.getFullYear()}-${String(day.getMonth() + 1).p
 export function Satisfaction() {
   const [first, setFirst] = useState(() => iso(new Date(Date.now() - 29 * 86_400_000)));
   const [last, setLast] = useState(() => iso(new Date()));
-  const answer = useAnswer(() => (first <= last ? get(`/institutions/${chosen.peek()}/satisfaction?first_day=${first}&last_day=${last}`) : Promise.resolve(null)), [first, last]);
+  const [answer] = useAnswer(() => (first <= last ? get(`/institutions/${chosen.peek()}/satisfaction?first_day=${first}&last_day=${last}`) : Promise.resolve(null)), [first, last], retry);
   /** @param {string} label @param {string} value @param {(day: string) => void} set */
   const day = (label, value, set) => html`<label class="field"><span>${label}</span><input type="date" value=${value} required onChange=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => event.currentTarget.value && set(event.currentTarget.value)} /></label>`;
   const each = /** @type {Figure[]} */ (answer?.doctors ?? []);

@@ -6,8 +6,9 @@
  * @typedef {{user_id: number, link: string, qr_svg?: string, expires_at: string}} Invited
  * @typedef {{session_id: number, opened_at: string, expires_at: string, address: string | null, agent: string | null, current: boolean}} Session
  */
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
+import { useAnswer } from "../shared/answer.js";
 import { get } from "../shared/api.js";
 import { Copyable, Qr } from "../shared/handout.js";
 import { stamp, t } from "../shared/i18n.js";
@@ -170,21 +171,9 @@ function browserIn(agent) {
 
 /** Where somebody is signed in; each place can be ended. @param {{path: string, name: string}} props */
 export function Sessions({ path, name }) {
-  const [found, setFound] = useState(/** @type {Session[] | null} */ (null));
   const [turn, setTurn] = useState(0);
-  useEffect(() => {
-    let current = true;
-    const load = async () => {
-      try {
-        const page = await get(path);
-        if (current) setFound(page.items);
-      } catch (error) {
-        if (retry(error) && current) setTimeout(load, 2_000);
-      }
-    };
-    void load();
-    return () => void (current = false);
-  }, [path, turn]);
+  const [answer] = useAnswer(() => get(path), [path, turn], retry);
+  const found = /** @type {Session[] | undefined} */ (answer?.items);
   /** @param {Session} one */
   const end = async (one) => {
     if (await change("session", `/sessions/${one.session_id}/end`)) setTurn(turn + 1);

@@ -6,8 +6,9 @@
  *
  * @typedef {{visits_days: number | null, notices_days: number | null, events_days: number | null, patients_days: number | null}} Retention
  */
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
+import { useAnswer } from "../shared/answer.js";
 import { get } from "../shared/api.js";
 import { number, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
@@ -24,23 +25,10 @@ const MOST = 36_500;
 
 /** @param {{institution: number}} props */
 export function Forgetting({ institution }) {
-  const [kept, setKept] = useState(/** @type {Retention | null} */ (null));
   const [draft, setDraft] = useState(/** @type {Partial<Retention>} */ ({}));
   const turn = settingsTurn.value;
   const path = `/institutions/${institution}/retention`;
-  useEffect(() => {
-    let current = true;
-    const load = async () => {
-      try {
-        const found = await get(path);
-        if (current) setKept(found);
-      } catch (error) {
-        if (retry(error) && current) setTimeout(load, 2_000);
-      }
-    };
-    void load();
-    return () => void (current = false);
-  }, [path, turn]);
+  const [kept] = useAnswer(() => /** @type {Promise<Retention>} */ (get(path)), [path, turn], retry);
   if (!kept) return html`<${Card} title=${t("admin.retention")}><p class="soft">${t("link.connecting")}</p><//>`;
   const changed = KINDS.filter(({ name }) => name in draft && draft[name] !== kept[name]);
   const save = async () => {

@@ -9,6 +9,7 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 
+import { useAnswer } from "../shared/answer.js";
 import { Problem, get } from "../shared/api.js";
 import { bornIn, clockTime, has, longDate, stamp, t } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
@@ -106,23 +107,10 @@ const KINDS = ["note", "diagnosis", "prescription"];
 
 /** What the treating side wrote; every version is kept. @param {{id: number}} props */
 function Notes({ id }) {
-  const [notes, setNotes] = useState(/** @type {Note[] | null} */ (null));
   const [turn, setTurn] = useState(0);
-  useEffect(() => {
-    let current = true;
-    const load = async () => {
-      try {
-        const found = await get(`/appointments/${id}`);
-        if (current) setNotes(found.notes ?? []);
-      } catch (error) {
-        if (!(error instanceof Problem)) throw error;
-        if (current && error.retryable) setTimeout(load, 2_000);
-      }
-    };
-    void load();
-    return () => void (current = false);
-  }, [id, turn]);
-  if (notes === null) return html`<p class="soft">${t("link.connecting")}</p>`;
+  const [answer] = useAnswer(() => get(`/appointments/${id}`), [id, turn]);
+  if (answer === null) return html`<p class="soft">${t("link.connecting")}</p>`;
+  const notes = /** @type {Note[]} */ (answer.notes ?? []);
   return html`<section class="notes" aria-label=${t("agenda.notes")}><h3>${t("agenda.notes")}</h3><p class="soft">${t("agenda.notes.who")}</p>${KINDS.map((kind) => html`<${Written} key=${kind} id=${id} kind=${kind} versions=${notes.filter((one) => one.kind === kind)} onSaved=${() => setTurn(turn + 1)} />`)}</section>`;
 }
 

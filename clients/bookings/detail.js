@@ -5,9 +5,10 @@
  * @typedef {{at: string, number: string, action: string, actor: string, who: string | null, role: string, before: Record<string, any> | null, after: Record<string, any> | null, address: string}} Told
  */
 import { signal } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
-import { Problem, get } from "../shared/api.js";
+import { useAnswer } from "../shared/answer.js";
+import { get } from "../shared/api.js";
 import { bornIn, clockTime, has, longDate, stamp, t } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { html } from "../shared/ui.js";
@@ -118,25 +119,12 @@ export function Detail({ id }) {
 
 /** Who did what with it, and when; told anew when something happens to it. @param {{id: number, mark: string}} props */
 function Story({ id, mark }) {
-  const [told, setTold] = useState(/** @type {Told[] | null} */ (null));
-  useEffect(() => {
-    let current = true;
-    const load = async () => {
-      try {
-        const story = await get(`/appointments/${id}/history`);
-        if (current) setTold(story.items);
-      } catch (error) {
-        if (!(error instanceof Problem)) throw error;
-        if (current && error.retryable) setTimeout(load, 2_000);
-      }
-    };
-    void load();
-    return () => void (current = false);
-  }, [id, mark]);
+  const [answer] = useAnswer(() => get(`/appointments/${id}/history`), [id, mark]);
+  const told = /** @type {Told[]} */ (answer?.items ?? []);
   return html`
     <details class="story">
       <summary>${t("bookings.story")}</summary>
-      <ol>${(told ?? []).map((one, nth) => html`<li key=${nth}><time datetime=${one.at}>${stamp(Date.parse(one.at))}</time> <strong>${has(`act.${one.action}`) ? t(`act.${one.action}`) : one.action}</strong> <span class="soft"><bdi>${[one.who ?? (has(`role.${one.role}`) ? t(`role.${one.role}`) : one.role), one.address].filter(Boolean).join(" · ")}</bdi></span><${Changed} one=${one} /></li>`)}</ol>
+      <ol>${told.map((one, nth) => html`<li key=${nth}><time datetime=${one.at}>${stamp(Date.parse(one.at))}</time> <strong>${has(`act.${one.action}`) ? t(`act.${one.action}`) : one.action}</strong> <span class="soft"><bdi>${[one.who ?? (has(`role.${one.role}`) ? t(`role.${one.role}`) : one.role), one.address].filter(Boolean).join(" · ")}</bdi></span><${Changed} one=${one} /></li>`)}</ol>
     </details>
   `;
 }

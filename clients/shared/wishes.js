@@ -10,6 +10,7 @@
  */
 import { useEffect, useRef, useState } from "preact/hooks";
 
+import { useAnswer } from "./answer.js";
 import { Problem, act, get } from "./api.js";
 import { t } from "./i18n.js";
 import { html } from "./ui.js";
@@ -24,25 +25,16 @@ export const before = (minutes) => (minutes % 1440 === 0 ? t("wishes.days", { n:
 
 /** @param {{path: string, onGone?: () => void}} props */
 export function Wishes({ path, onGone = () => undefined }) {
-  const [wishes, setWishes] = useState(/** @type {Wishes | null} */ (null));
   const [problem, setProblem] = useState("");
   const [kept, setKept] = useState(false);
-  useEffect(() => {
-    let current = true;
-    const load = async () => {
-      try {
-        const found = await get(path);
-        if (current) setWishes(found);
-      } catch (error) {
-        if (!(error instanceof Problem)) throw error;
-        if (error.code === "not-authenticated") onGone();
-        else if (current && error.retryable) setTimeout(load, 2_000);
-        else if (current) setProblem(error.message);
-      }
-    };
-    void load();
-    return () => void (current = false);
-  }, [path]);
+  /** @param {unknown} error */
+  const refused = (error) => {
+    if (!(error instanceof Problem)) throw error;
+    if (error.code === "not-authenticated") onGone();
+    else if (!error.retryable) setProblem(error.message);
+    return error.retryable;
+  };
+  const [wishes, setWishes] = useAnswer(() => /** @type {Promise<Wishes>} */ (get(path)), [path], refused);
   /** @param {Record<string, any>} change */
   const say = async (change) => {
     setKept(false);
@@ -55,7 +47,7 @@ export function Wishes({ path, onGone = () => undefined }) {
       if (error.code === "not-authenticated") onGone();
       setProblem(error.message);
       // What was pressed and not taken shows again as it is.
-      setWishes((was) => (was ? { ...was } : was));
+      setWishes((was) => was && { ...was });
     }
   };
   if (!wishes) return html`<p class="soft" role="status">${problem || t("link.connecting")}</p>`;
