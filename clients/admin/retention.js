@@ -13,6 +13,7 @@ import { get } from "../shared/api.js";
 import { number, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
 import { Card, Confirm, ask } from "./parts.js";
+import { Setting } from "./settingsform.js";
 import { change, pending, retry, settingsTurn } from "./work.js";
 
 const KINDS = /** @type {{name: keyof Retention, least: number}[]} */ ([
@@ -57,16 +58,10 @@ export function Forgetting({ institution }) {
 function Days({ name, least, value, onChange }) {
   /** @param {{currentTarget: HTMLInputElement}} event */
   const typed = ({ currentTarget: { value: text, valueAsNumber } }) => onChange(text === "" ? null : valueAsNumber);
+  const label = `admin.retention.${name}`;
   return html`
-    <div class=${`setting ${value === null ? "is-inherited" : "is-own"}`} data-setting=${name}>
-      <div class="setting-head">
-        <span class="setting-name" id=${`keep-${name}`}>${t(`admin.retention.${name}`)}</span>
-        <small class="soft">${t(`admin.retention.${name}.text`)}</small>
-      </div>
-      <div class="setting-value">
-        <label class="keep"><input type="number" aria-labelledby=${`keep-${name}`} value=${value ?? ""} min=${least} max=${MOST} step="1" placeholder="–" onInput=${typed} /> <span class="soft">${t("admin.retention.days")}</span></label>
-        <p class="setting-from"><small>${value === null ? t("admin.retention.kept") : t("admin.retention.least", { days: number(least) })}</small></p>
-      </div>
-    </div>
+    <${Setting} name=${name} label=${label} own=${value !== null} note=${value === null ? t("admin.retention.kept") : t("admin.retention.least", { days: number(least) })}>
+      <label class="keep"><input type="number" aria-labelledby=${label} value=${value ?? ""} min=${least} max=${MOST} step="1" placeholder="–" onInput=${typed} /> <span class="soft">${t("admin.retention.days")}</span></label>
+    <//>
   `;
 }

@@ -3,15 +3,15 @@
  * Owns a level's settings: what is set there, what it inherits and from where, and taking a value back to what is above.
  *
  * @typedef {"institution" | "location" | "queue"} Level
- * @typedef {{own: Record<string, any>, effective: Record<string, any>, origin: Record<string, string>}} Answer
+ * @import {Answer, Answered, Control, Standing, Typed} from "./settingsform.js"
  * @typedef {{weekday: number, opens: string, closes: string}} Opening
  */
-import { useEffect, useState } from "preact/hooks";
-
+import { useAnswer } from "../shared/answer.js";
 import { get } from "../shared/api.js";
 import { language, number, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
-import { change, pending, retry, settingsTurn } from "./work.js";
+import { Figure, SettingsForm, Switch } from "./settingsform.js";
+import { retry, settingsTurn } from "./work.js";
 
 /** Each setting, in the order in which it is read, and what kind of answer it takes. */
 const SETTINGS = [
@@ -55,85 +55,19 @@ function inWords(kind, value) {
 
 /** @param {{level: Level, id: number, above: {level: Level, id: number} | null}} props */
 export function Settings({ level, id, above }) {
-  const [answer, setAnswer] = useState(/** @type {Answer | null} */ (null));
-  const [higher, setHigher] = useState(/** @type {Answer | null} */ (null));
-  const [draft, setDraft] = useState(/** @type {Record<string, any>} */ ({}));
-  const turn = settingsTurn.value;
   const path = `/${level}s/${id}/settings`;
-  useEffect(() => {
-    let current = true;
-    const load = async () => {
-      try {
-        const [mine, theirs] = await Promise.all([get(path), above ? get(`/${above.level}s/${above.id}/settings`) : null]);
-        if (!current) return;
-        setAnswer(mine);
-        setHigher(theirs);
-      } catch (error) {
-        if (retry(error) && current) setTimeout(load, 2_000);
-      }
-    };
-    void load();
-    return () => void (current = false);
-  }, [path, turn]);
-  if (!answer) return html`<p class="soft">${t("link.connecting")}</p>`;
-  const dirty = Object.keys(draft);
-  /** @param {Event} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    if (await change("settings", path, draft)) setDraft({});
+  const both = () => /** @type {Promise<[Answer, Answer | null]>} */ (Promise.all([get(path), above ? get(`/${above.level}s/${above.id}/settings`) : null]));
+  const [found] = useAnswer(both, [path, settingsTurn.value], retry);
+  if (!found) return html`<p class="soft">${t("link.connecting")}</p>`;
+  const [answer, higher] = found;
+  /** @param {Standing} one */
+  const note = ({ name, kind, value, origin, own }) => {
+    if (!own) return t(origin === "default" ? "admin.set.default" : "admin.set.inherited", { level: t(`level.${origin}`), value: inWords(kind, value) });
+    const inherited = higher?.effective[name];
+    return inherited === undefined ? t("admin.set.own") : t("admin.set.own.over", { level: t(`level.${higher?.origin[name] ?? "default"}`), value: inWords(kind, inherited) });
   };
-  /** @param {string} name */
-  const reset = async (name) => {
-    if (await change("reset", path, { [name]: null })) setDraft(({ [name]: _, ...rest }) => rest);
-  };
-  const rows = SETTINGS.map(
-    (one) => html`<${Setting} key=${one.name} ...${one} level=${level} origin=${answer.origin[one.name] ?? "default"} value=${one.name in draft ? draft[one.name] : answer.effective[one.name]}
-      inherited=${higher?.effective[one.name]} from=${higher?.origin[one.name] ?? "default"} drafted=${one.name in draft}
-      onChange=${(/** @type {any} */ value) => setDraft({ ...draft, [one.name]: value })} onReset=${() => reset(one.name)} />`,
-  );
-  return html`
-    <form class="settings" data-dirty=${dirty.length > 0 ? "" : null} onSubmit=${submit} data-testid="admin-settings">
-      ${rows}
-      ${dirty.length > 0 &&
-      html`<div class="settings-foot">
-        <span role="status">${t("admin.set.dirty", { n: dirty.length })}</span>
-        <button class="button" type="button" onClick=${() => setDraft({})}>${t("admin.set.discard")}</button>
-        <button class="button main" type="submit" aria-busy=${pending.value === "settings"}>${t("console.save")}</button>
-      </div>`}
-    </form>
-  `;
+  return html`<${SettingsForm} path=${path} level=${level} family="admin.set" doing="settings" testid="admin-settings" answer=${answer} settings=${SETTINGS} note=${note} control=${(/** @type {Control} */ one) => html`<${CONTROLS[one.kind]} ...${one} />`} />`;
 }
-
-/**
- * @param {{name: string, kind: string, min?: number, max?: number, level: Level, origin: string, value: any, inherited: any, from: string, drafted: boolean, onChange: (value: any) => void, onReset: () => void}} props
- */
-function Setting({ name, kind, min, max, level, origin, value, inherited, from, drafted, onChange, onReset }) {
-  const own = origin === level;
-  const label = `set-${name}`;
-  const note = drafted
-    ? t("admin.set.unsaved")
-    : own
-      ? inherited === undefined
-        ? t("admin.set.own")
-        : t("admin.set.own.over", { level: t(`level.${from}`), value: inWords(kind, inherited) })
-      : t(origin === "default" ? "admin.set.default" : "admin.set.inherited", { level: t(`level.${origin}`), value: inWords(kind, value) });
-  const Control = { order: Order, place: Place, weights: Weights, hours: Hours, number: Figure, prefix: Prefix, switch: Switch }[kind];
-  return html`
-    <div class=${`setting ${own || drafted ? "is-own" : "is-inherited"}`} data-setting=${name} data-origin=${origin}>
-      <div class="setting-head">
-        <span class="setting-name" id=${label}>${t(`admin.set.${name}`)}</span>
-        <small class="soft">${t(`admin.set.${name}.text`)}</small>
-      </div>
-      <div class="setting-value">
-        <${Control} label=${label} value=${value} min=${min} max=${max} onChange=${onChange} />
-        <p class="setting-from"><small>${note}</small>${own && !drafted && html`<button class="as-link" type="button" onClick=${onReset}>${level === "institution" ? t("admin.set.reset.default") : t("admin.set.reset")}</button>`}</p>
-      </div>
-    </div>
-  `;
-}
-
-/** @typedef {{label: string, value: any, onChange: (value: any) => void, min?: number, max?: number}} Answered */
-/** @typedef {{currentTarget: HTMLInputElement}} Typed */
 
 /** @param {Answered} props */
 const Order = ({ label, value, onChange }) => html`
@@ -150,15 +84,8 @@ const Place = ({ label, value, onChange }) => html`
 `;
 
 /** @param {Answered} props */
-const Figure = ({ label, value, min, max, onChange }) =>
-  html`<input type="number" aria-labelledby=${label} value=${value} min=${min} max=${max} required onInput=${(/** @type {Typed} */ event) => event.currentTarget.value !== "" && onChange(event.currentTarget.valueAsNumber)} />`;
-
-/** @param {Answered} props */
 const Prefix = ({ label, value, onChange }) =>
   html`<input class="setting-prefix" aria-labelledby=${label} value=${value} maxlength="3" pattern="[A-Z]{0,3}" autocapitalize="characters" autocomplete="off" dir="ltr" onInput=${(/** @type {Typed} */ event) => onChange((event.currentTarget.value = event.currentTarget.value.toUpperCase().replaceAll(/[^A-Z]/g, "")))} />`;
-
-/** @param {Answered} props */
-const Switch = ({ label, value, onChange }) => html`<label class="check"><input type="checkbox" role="switch" aria-labelledby=${label} checked=${value} onChange=${() => onChange(!value)} /><span aria-hidden="true">${t(value ? "admin.yes" : "admin.no")}</span></label>`;
 
 /** @param {Answered} props */
 function Weights({ label, value, onChange }) {
@@ -219,3 +146,6 @@ function Day({ day, hours, onChange }) {
     </li>
   `;
 }
+
+/** What each kind of setting is answered with. @type {Record<string, any>} */
+const CONTROLS = { order: Order, place: Place, weights: Weights, hours: Hours, number: Figure, prefix: Prefix, switch: Switch };

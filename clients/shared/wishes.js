@@ -17,11 +17,11 @@ import { html } from "./ui.js";
 
 const TOPICS = ["appointments", "reminders", "queue", "waitlist", "afterwards"];
 /** How long before an appointment one may be reminded of it, in minutes, as it is offered. */
-export const BEFORE = [15, 30, 60, 90, 120, 180, 360, 720, 1440, 2880, 4320, 10_080];
+const BEFORE = [15, 30, 60, 90, 120, 180, 360, 720, 1440, 2880, 4320, 10_080];
 const LANGUAGES = ["en", "ar", "hi"];
 
 /** A length of time before an appointment. @param {number} minutes */
-export const before = (minutes) => (minutes % 1440 === 0 ? t("wishes.days", { n: minutes / 1440 }) : minutes % 60 === 0 ? t("wishes.hours", { n: minutes / 60 }) : t("wishes.minutes", { n: minutes }));
+const before = (minutes) => (minutes % 1440 === 0 ? t("wishes.days", { n: minutes / 1440 }) : minutes % 60 === 0 ? t("wishes.hours", { n: minutes / 60 }) : t("wishes.minutes", { n: minutes }));
 
 /** @param {{path: string, onGone?: () => void}} props */
 export function Wishes({ path, onGone = () => undefined }) {
@@ -108,9 +108,7 @@ function Reminders({ wishes, onSay }) {
       <legend>${t("wishes.reminders")}</legend>
       <ul class="wishes-list">
         ${wishes.reminders.map((one, at) => html`<li key=${at}>
-          <select aria-label=${t("wishes.channel")} value=${one.channel} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => edit(at, { channel: event.currentTarget.value })}>${[...new Set([one.channel, ...channels])].map((channel) => html`<option key=${channel} value=${channel} selected=${channel === one.channel}>${t(`channel.${channel}`)}</option>`)}</select>
-          <select aria-label=${t("wishes.before")} value=${one.minutes} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => edit(at, { minutes: Number(event.currentTarget.value) })}>${[...new Set([...BEFORE, one.minutes])].sort((a, b) => a - b).map((minutes) => html`<option key=${minutes} value=${minutes} selected=${minutes === one.minutes}>${before(minutes)}</option>`)}</select>
-          <button class="button quiet" type="button" aria-label=${t("wishes.remove")} onClick=${() => keep(wishes.reminders.filter((_, nth) => nth !== at))}>×</button>
+          <${Reminding} one=${one} channels=${[...new Set([one.channel, ...channels])]} onChange=${(/** @type {Partial<Reminder>} */ some) => edit(at, some)} onRemove=${() => keep(wishes.reminders.filter((_, nth) => nth !== at))} />
         </li>`)}
       </ul>
       <p class="wishes-foot">
@@ -120,6 +118,13 @@ function Reminders({ wishes, onSay }) {
     </fieldset>
   `;
 }
+
+/** One reminder: over which channel, how long before, or none of it. @param {{one: Reminder, channels: readonly string[], onChange: (some: Partial<Reminder>) => void, onRemove: () => void}} props */
+export const Reminding = ({ one, channels, onChange, onRemove }) => html`
+  <select aria-label=${t("wishes.channel")} value=${one.channel} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => onChange({ channel: event.currentTarget.value })}>${channels.map((channel) => html`<option key=${channel} value=${channel} selected=${channel === one.channel}>${t(`channel.${channel}`)}</option>`)}</select>
+  <select aria-label=${t("wishes.before")} value=${one.minutes} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => onChange({ minutes: Number(event.currentTarget.value) })}>${[...new Set([...BEFORE, one.minutes])].sort((a, b) => a - b).map((minutes) => html`<option key=${minutes} value=${minutes} selected=${minutes === one.minutes}>${before(minutes)}</option>`)}</select>
+  <button class="button quiet" type="button" aria-label=${t("wishes.remove")} onClick=${onRemove}>×</button>
+`;
 
 /** @param {{wishes: Wishes, onSay: (change: Record<string, any>) => void}} props */
 function Quiet({ wishes, onSay }) {
