@@ -6,12 +6,12 @@ nothing left to do; a refusal costs the one thing that it is about, and the task
 
 from typing import Any
 
-from server import access, appointments, audit, emergencies, errors, figures, logs, queue, retention, store
+from server import access, appointments, audit, due, emergencies, figures, logs, queue, retention
 from server.availability import FILE_DOCTOR, GENERATE, OfDoctor
 from server.queue import CLOSE_DAY, REFRESH_WAITS, CloseDay, RefreshWaits
 from server.retention import FORGET, Forget
 from server.settings import BookingSettings
-from server.store import Store
+from server.store import Command, Store
 
 log = logs.get(__name__)
 
@@ -36,11 +36,8 @@ async def verify(ctx: dict[str, Any]) -> None:
 async def refresh_waits(ctx: dict[str, Any]) -> None:
     """Tell the waits anew of queues where somebody waits and nothing has happened for a while."""
     things: Store = ctx["store"]
-    for row in await things.pool.fetch(STALE_WAITS, float(REFRESH_AFTER)):
-        try:
-            await things.execute(REFRESH_WAITS, access.SYSTEM, RefreshWaits(queue_id=row["id"]))
-        except errors.Refusal as refusal:
-            log.warning("waits-not-refreshed", queue=row["id"], code=refusal.code)
+    stale = [RefreshWaits(queue_id=row["id"]) for row in await things.pool.fetch(STALE_WAITS, float(REFRESH_AFTER))]
+    await due.carry_out(things, REFRESH_WAITS, stale, log.warning, "waits-not-refreshed")
 
 
 STALE_WAITS = """
@@ -54,12 +51,10 @@ where q.waits_at < now() - make_interval(secs => $1) and q.state <> 'closed'
 async def escalate(ctx: dict[str, Any]) -> None:
     """Tell more people of the emergencies that nobody has acknowledged in time."""
     things: Store = ctx["store"]
-    for id_ in await emergencies.due(things.pool, things.now()):
-        try:
-            told = await things.execute(emergencies.ESCALATE, access.SYSTEM, emergencies.OfEmergency(emergency_id=id_))
-            log.warning("emergency-escalated", emergency=id_, level=told.level, told=told.doctors_told)
-        except errors.Refusal as refusal:
-            log.warning("emergency-not-escalated", emergency=id_, code=refusal.code)
+    unanswered = [emergencies.OfEmergency(emergency_id=id_) for id_ in await emergencies.due(things.pool, things.now())]
+    escalated = due.carried_out(things, emergencies.ESCALATE, unanswered, log.warning, "emergency-not-escalated")
+    async for one, told in escalated:
+        log.warning("emergency-escalated", emergency=one.emergency_id, level=told.level, told=told.doctors_told)
 
 
 async def expire_requests(ctx: dict[str, Any]) -> None:
@@ -77,13 +72,10 @@ async def note_no_shows(ctx: dict[str, Any]) -> None:
 async def close_days(ctx: dict[str, Any]) -> None:
     """Close the day of every queue whose place has come to the end of it."""
     things: Store = ctx["store"]
-    for id_ in await queue.unclosed(things.pool, things.now()):
-        try:
-            closed = await things.execute(CLOSE_DAY, access.SYSTEM, CloseDay(queue_id=id_))
-            if closed.closed:
-                log.info("day-closed", queue=id_, **closed.model_dump(exclude={"closed"}))
-        except errors.Refusal as refusal:
-            log.warning("day-not-closed", queue=id_, code=refusal.code)
+    over = [CloseDay(queue_id=id_) for id_ in await queue.unclosed(things.pool, things.now())]
+    async for one, closed in due.carried_out(things, CLOSE_DAY, over, log.warning, "day-not-closed"):
+        if closed.closed:
+            log.info("day-closed", queue=one.queue_id, **closed.model_dump(exclude={"closed"}))
 
 
 async def daily_figures(ctx: dict[str, Any]) -> None:
@@ -141,14 +133,11 @@ where filed_at is null and ends_at < now() - make_interval(days => 1)
 """
 
 
-async def _for_doctors(ctx: dict[str, Any], command: "store.Command[OfDoctor, Any]", which: str, *args: int) -> None:
+async def _for_doctors(ctx: dict[str, Any], command: Command[OfDoctor, Any], which: str, *args: int) -> None:
     """Carry a command out for each of these doctors."""
     things: Store = ctx["store"]
-    for row in await things.pool.fetch(which, *args):
-        try:
-            await things.execute(command, access.SYSTEM, OfDoctor(doctor_id=row["id"]))
-        except errors.Refusal as refusal:
-            log.warning("slots-not-kept", command=command.name, doctor=row["id"], code=refusal.code)
+    doctors = [OfDoctor(doctor_id=row["id"]) for row in await things.pool.fetch(which, *args)]
+    await due.carry_out(things, command, doctors, log.warning, "slots-not-kept")
 
 
 async def seal_audit(ctx: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ Invariant: each run does whatever is due by then, so it can come twice or late w
 from datetime import timedelta
 from typing import Any
 
-from server import access, errors, events, logs
+from server import access, due, events, logs
 from server.access import Actor
 from server.appointments.requests import DUE, EXPIRE, OfAppointment
 from server.appointments.visits import NO_SHOW, Missed
@@ -22,15 +22,8 @@ AT_ONCE = 500
 
 async def expire_requests(store: Store) -> int:
     """End every request whose time has run out; answers how many."""
-    ended = 0
-    for row in await store.pool.fetch(DUE, store.now()):
-        try:
-            await store.execute(EXPIRE, access.SYSTEM, OfAppointment(appointment_id=row["id"]))
-            ended += 1
-        except errors.Refusal as refusal:
-            # Answered meanwhile, most likely.
-            log.info("request-not-expired", appointment=row["id"], code=refusal.code)
-    return ended
+    requests = [OfAppointment(appointment_id=row["id"]) for row in await store.pool.fetch(DUE, store.now())]
+    return await due.carry_out(store, EXPIRE, requests, log.info, "request-not-expired")
 
 
 NOT_ATTENDED = "not-attended"
@@ -39,15 +32,9 @@ NOT_ATTENDED = "not-attended"
 
 async def note_no_shows(store: Store) -> int:
     """Note as no-shows whoever has not come so long after the time as the settings say; answers how many."""
-    noted = 0
-    for row in await store.pool.fetch(UNATTENDED, store.now(), AT_ONCE):
-        try:
-            await store.execute(NO_SHOW, access.SYSTEM, Missed(appointment_id=row["id"], reason=NOT_ATTENDED))
-            noted += 1
-        except errors.Refusal as refusal:
-            # Checked in, moved or called off meanwhile.
-            log.info("no-show-not-noted", appointment=row["id"], code=refusal.code)
-    return noted
+    rows = await store.pool.fetch(UNATTENDED, store.now(), AT_ONCE)
+    missed = [Missed(appointment_id=row["id"], reason=NOT_ATTENDED) for row in rows]
+    return await due.carry_out(store, NO_SHOW, missed, log.info, "no-show-not-noted")
 
 
 # Not of longer ago than two days: whoever turns the setting on does not have a past missed that nobody kept books of.

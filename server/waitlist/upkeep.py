@@ -4,7 +4,7 @@ Invariant: each run does whatever is due by then, each piece in a transaction of
 twice, late, or on several workers at once.
 """
 
-from server import access, errors, logs
+from server import due, logs
 from server.store import Store
 from server.waitlist.commands import END_WAIT, EXPIRE, LOOK_ANEW, OfEntry, OfOffer
 
@@ -13,15 +13,8 @@ log = logs.get(__name__)
 
 async def expire_offers(store: Store) -> int:
     """End every offer whose time has run out, the first to run out first; answers how many."""
-    ended = 0
-    for row in await store.pool.fetch(OFFERS_DUE, store.now()):
-        try:
-            await store.execute(EXPIRE, access.SYSTEM, OfOffer(offer_id=row["id"]))
-            ended += 1
-        except errors.Refusal as refusal:
-            # Answered meanwhile, most likely, or another worker was faster.
-            log.info("offer-not-expired", offer=row["id"], code=refusal.code)
-    return ended
+    offers = [OfOffer(offer_id=row["id"]) for row in await store.pool.fetch(OFFERS_DUE, store.now())]
+    return await due.carry_out(store, EXPIRE, offers, log.info, "offer-not-expired")
 
 
 OFFERS_DUE = "select id from offers where state = 'open' and expires_at <= $1 order by expires_at, id limit 500"
@@ -29,14 +22,9 @@ OFFERS_DUE = "select id from offers where state = 'open' and expires_at <= $1 or
 
 async def look_for_marked(store: Store) -> int:
     """Look for those to whom something may have become free where nobody could tell; answers how many got an offer."""
-    served = 0
-    for row in await store.pool.fetch(MARKED, store.now()):
-        try:
-            found = await store.execute(LOOK_ANEW, access.SYSTEM, OfEntry(entry_id=row["id"]))
-            served += found.state == "offered"
-        except errors.Refusal as refusal:
-            log.info("wait-not-looked-for", entry=row["id"], code=refusal.code)
-    return served
+    entries = [OfEntry(entry_id=row["id"]) for row in await store.pool.fetch(MARKED, store.now())]
+    looked_for = due.carried_out(store, LOOK_ANEW, entries, log.info, "wait-not-looked-for")
+    return sum([found.state == "offered" async for _, found in looked_for])
 
 
 MARKED = """
@@ -46,14 +34,8 @@ select id from waitlist where look_at <= $1 and state = 'waiting' order by prior
 
 async def end_waits(store: Store) -> int:
     """End the waits whose days are over everywhere; answers how many."""
-    ended = 0
-    for row in await store.pool.fetch(WAITS_OVER, store.now()):
-        try:
-            await store.execute(END_WAIT, access.SYSTEM, OfEntry(entry_id=row["id"]))
-            ended += 1
-        except errors.Refusal as refusal:
-            log.info("wait-not-ended", entry=row["id"], code=refusal.code)
-    return ended
+    entries = [OfEntry(entry_id=row["id"]) for row in await store.pool.fetch(WAITS_OVER, store.now())]
+    return await due.carry_out(store, END_WAIT, entries, log.info, "wait-not-ended")
 
 
 WAITS_OVER = """
