@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
@@ -78,6 +79,23 @@ async def test_the_mailbox_shows_a_chat_and_says_a_call_as_its_reader_has_it(bro
         call = page.locator("[data-channel=voice]")
         await expect(call.get_by_role("button")).to_be_visible()
         await expect(call.get_by_role("link")).to_have_count(0)
+
+
+@pytest.mark.parametrize("size", ["phone", "desktop"])
+async def test_the_parts_of_what_somebody_wants_stand_below_each_other(
+    browser: Browser, clinic: Served, size: str
+) -> None:
+    _, token = await patient(clinic.world)
+    async with visiting(browser, size) as reader:
+        page = await signed_in(reader, clinic, token, "/appointments")
+        await page.get_by_test_id("preferences").locator("summary").click()
+        await page.get_by_test_id("wishes").wait_for()
+        parts = [await one.bounding_box() for one in await page.locator(".wishes-part").all()]
+        edges = [(one["y"], one["y"] + one["height"]) for one in parts if one]
+        assert len(edges) == 2 and edges[0][1] <= edges[1][0]
+        remove = await page.locator(".wishes-list button").first.bounding_box()
+        view = page.viewport_size
+        assert remove and view and remove["x"] + remove["width"] <= view["width"] - 8
 
 
 async def test_a_patient_takes_reminders_off_and_they_are_gone(browser: Browser, clinic: Served) -> None:

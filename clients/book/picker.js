@@ -69,7 +69,7 @@ function Week({ times, day, several, onDay, onWeek }) {
           return html`<li key=${which}>
             <button class="day" type="button" data-day=${which} data-free=${free} aria-pressed=${which === day} onClick=${() => onDay(which)}>
               <span class="aside">${`${longDate(noon(which), "UTC")}, ${t("book.day.free", { n: free })}`}</span>
-              <span aria-hidden="true">${datePart(noon(which), { weekday: "short", timeZone: "UTC" })}</span><strong aria-hidden="true">${datePart(noon(which), { day: "numeric", timeZone: "UTC" })}</strong><i aria-hidden="true">${free > 0 ? number(free) : "–"}</i>
+              <span class="day-name" aria-hidden="true" data-narrow=${datePart(noon(which), { weekday: "narrow", timeZone: "UTC" })}>${datePart(noon(which), { weekday: "short", timeZone: "UTC" })}</span><strong aria-hidden="true">${datePart(noon(which), { day: "numeric", timeZone: "UTC" })}</strong><i aria-hidden="true">${free > 0 ? number(free) : "–"}</i>
             </button>
           </li>`;
         })}

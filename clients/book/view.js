@@ -73,7 +73,7 @@ function Wishes() {
   const kinds = types.value;
   const doctor = place.value.step === "choose" ? null : (place.value.doctor ?? null);
   return html`
-    <div class="wishes">
+    <div class="visit-wishes">
       ${kinds.length > 1 &&
       html`<label class="field"><span>${t("book.type")}</span><select data-testid="visit-type" onChange=${(/** @type {Chosen} */ event) => (type.value = Number(event.currentTarget.value))}>${kinds.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === type.value}>${[t("book.type.minutes", { name: one.name, n: one.minutes }), feeOf(one.id, doctor)].filter(Boolean).join(" · ")}</option>`)}</select></label>`}
       ${branches.value.length > 1 &&
