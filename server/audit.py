@@ -194,16 +194,15 @@ async def read_trail(view: Read, actor: Actor, ask: Trail) -> AuditPage:
 async def _entries(conn: Connection, actor: Actor, ask: Trail, before: int, limit: int) -> list[AuditEntry]:
     everything = actor.role is Role.super_admin and ask.institution_id is None
     institution_id = ask.institution_id if actor.role is Role.super_admin else actor.institution_id
-    followed: list[int] = []
-    if ask.patient_id is not None:
-        found = await conn.fetch(
-            FOLLOWED, everything, institution_id, ask.since, ask.until, ask.patient_id, access.SESSION_LIFE
-        )
-        followed = [row["id"] for row in found]
-    rows = await conn.fetch(
-        TRAIL, everything, institution_id, ask.since, ask.until, ask.actor, ask.patient_id, ask.action, ask.subject,
-        ask.viewed, before, followed, limit,
-    )  # fmt: skip
+    wanted = (everything, institution_id, ask.actor, ask.action, ask.subject, ask.viewed, before, limit)
+    followed: set[int] = set()
+    if ask.patient_id is None:
+        rows = await conn.fetch(TRAIL, *wanted, ask.since, ask.until)
+    else:
+        span = (ask.since, ask.until, ask.patient_id)
+        found = await conn.fetch(FOLLOWED, everything, institution_id, *span, access.SESSION_LIFE)
+        followed = {row["id"] for row in found}
+        rows = await conn.fetch(AMONG, *wanted, [*followed, *(row["id"] for row in await conn.fetch(NAMING, *span))])
     ends = {row["id"]: row["until"] for row in await conn.fetch(ENDS, [row["id"] for row in rows])}
     met = {row["id"]: [ask.patient_id] for row in rows if row["id"] in followed}
     ids = sorted({patient for row in rows for patient in (*row["patients"], *met.get(row["id"], ()))})
@@ -224,25 +223,28 @@ async def _entries(conn: Connection, actor: Actor, ask: Trail, before: int, limi
     ]
 
 
-TRAIL = """
+ENTRIES = r"""
 select a.id, a.at, a.actor, coalesce(u.name, d.name) as who, a.role, a.action, a.asked::text as asked,
     a.changes::text as changes, a.patients, a.viewed, a.address, a.agent, a.request_id, a.seal_id is not null as sealed
 from audit a
-left join users u on a.actor = 'user:' || u.id
-left join devices d on a.actor = 'device:' || d.id
+left join users u on u.id = substring(a.actor from '^user:(\d+)$')::bigint
+left join devices d on d.id = substring(a.actor from '^device:(\d+)$')::bigint
 where ($1 or a.institution_id = $2)
-    and (a.id = any($11::bigint[]) or (
-        ($3::timestamptz is null or a.at >= $3) and ($4::timestamptz is null or a.at < $4)
-        and ($6::bigint is null or a.patients && array(
-            select $6::bigint union all select id from patients where merged_into = $6
-        ))
-    ))
-    and ($5::text is null or a.actor = $5)
-    and ($7::text is null or a.action = $7)
-    and ($8::text is null or a.changes @> jsonb_build_array(jsonb_build_object('subject', $8::text)))
-    and ($9::boolean is null or a.viewed = $9)
-    and a.id < $10
-order by a.id desc limit $12
+    and ($3::text is null or a.actor = $3)
+    and ($4::text is null or a.action = $4)
+    and ($5::text is null or a.changes @> jsonb_build_array(jsonb_build_object('subject', $5::text)))
+    and ($6::boolean is null or a.viewed = $6)
+    and a.id < $7
+"""
+IN_TIME = "($9::timestamptz is null or a.at >= $9) and ($10::timestamptz is null or a.at < $10)"
+TRAIL = f"{ENTRIES} and {IN_TIME} order by a.id desc limit $8"
+AMONG = f"{ENTRIES} and a.id = any($9::bigint[]) order by a.id desc limit $8"
+
+# Asked for on its own, or all entries would be gone through backwards for a page of one patient's.
+NAMING = """
+select id from audit
+where patients && array(select $3::bigint union all select id from patients where merged_into = $3)
+    and ($1::timestamptz is null or at >= $1) and ($2::timestamptz is null or at < $2)
 """
 
 # Who followed a stream while a patient was on it, within the time that is asked about. An end that was never noted (a
@@ -264,7 +266,7 @@ with shown as (
 select distinct a.id
 from shown s
 join audit a on a.action = 'subscribe' and a.asked ->> 'stream' = s.stream and ($1 or a.institution_id = $2)
-    and a.at > s.since - $6::interval
+    and a.at > s.since - $6::interval and a.at < coalesce(least(s.until, $4::timestamptz), 'infinity')
 left join lateral (
     select min(u.at) as at from audit u
     where u.institution_id is not distinct from a.institution_id and u.actor = a.actor and u.action = 'unsubscribe'

@@ -1194,6 +1194,9 @@ create index audit_by_time on audit (institution_id, at);
 create index audit_by_actor on audit (institution_id, actor, at);
 create index audit_by_patient on audit using gin (patients);
 create index audit_unsealed on audit (id) where seal_id is null;
+-- Who followed a stream while a patient was on it, and until when.
+create index audit_followed on audit ((asked ->> 'stream'), at) where action = 'subscribe';
+create index audit_left on audit (request_id) where action = 'unsubscribe';
 
 -- A seal holds the hash of the one before it and of its batch of rows, so that no sealed row can change unseen.
 create table seals (
