@@ -10,7 +10,7 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 
-import { Problem, act, get, request } from "../shared/api.js";
+import { Problem, act, get, pause, request } from "../shared/api.js";
 import { connect, disconnect, refused } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
 import { resume, user } from "../shared/session.js";
@@ -73,7 +73,7 @@ export async function begin() {
       return first && follow(first.institution);
     } catch (error) {
       if (!retry(error)) return;
-      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+      await pause(attempt);
     }
   }
 }

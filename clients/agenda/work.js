@@ -13,7 +13,7 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 
-import { Problem, act, get, request } from "../shared/api.js";
+import { Problem, act, get, pause, request } from "../shared/api.js";
 import { coarse } from "../shared/clock.js";
 import { connect, disconnect, refused } from "../shared/connection.js";
 import { clockTime, t, zone } from "../shared/i18n.js";
@@ -120,7 +120,7 @@ async function loadCatalogue() {
       return true;
     } catch (error) {
       if (!mayRetry(error)) return false;
-      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+      await pause(attempt);
     }
   }
   return false;

@@ -6,7 +6,7 @@
  */
 import { signal } from "@preact/signals";
 
-import { Problem, get } from "../shared/api.js";
+import { Problem, get, pause } from "../shared/api.js";
 import { money, t, zone } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 
@@ -29,7 +29,7 @@ export async function loadCatalogue() {
       if (!(error instanceof Problem)) throw error;
       if (error.code === "not-authenticated") return void (user.value = null);
       if (!error.retryable) return void (missing.value = error.message);
-      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+      await pause(attempt);
     }
   }
 }

@@ -12,7 +12,7 @@
  */
 import { batch, computed, signal } from "@preact/signals";
 
-import { Problem, get } from "../shared/api.js";
+import { Problem, get, pause } from "../shared/api.js";
 import { coarse, serverNow } from "../shared/clock.js";
 import { zone } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
@@ -119,7 +119,7 @@ export class Times {
         if (error.code === "not-authenticated") return void (user.value = null);
         this.problem.value = error.message;
         if (!error.retryable) return void (this.state.value = "failed");
-        await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+        await pause(attempt);
       }
     }
   }

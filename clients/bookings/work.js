@@ -14,7 +14,7 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 
-import { Problem, act, get, request } from "../shared/api.js";
+import { Problem, act, get, pause, request } from "../shared/api.js";
 import { serverNow } from "../shared/clock.js";
 import { connect, disconnect } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
@@ -168,7 +168,7 @@ export async function begin() {
       if (!(error instanceof Problem)) throw error;
       if (error.code === "not-authenticated") return void (user.value = null);
       if (!error.retryable) return void (problem.value = error.message);
-      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+      await pause(attempt);
     }
   }
 }

@@ -11,7 +11,7 @@
  */
 import { computed, signal } from "@preact/signals";
 
-import { Problem, act, get, request } from "../shared/api.js";
+import { Problem, act, get, pause, request } from "../shared/api.js";
 import { now } from "../shared/clock.js";
 import { connect, disconnect, refused, stale } from "../shared/connection.js";
 import { clockTime, has, t } from "../shared/i18n.js";
@@ -127,7 +127,7 @@ async function loadQueues() {
       if (!(error instanceof Problem)) throw error;
       if (error.code === "not-authenticated") return void (user.value = null);
       if (error.code === "not-allowed") return void (queues.value = []);
-      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+      await pause(attempt);
     }
   }
 }

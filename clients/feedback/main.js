@@ -9,11 +9,11 @@
 import { signal } from "@preact/signals";
 
 import { Problem, request } from "../shared/api.js";
+import { Nothing, Opening, begin, opened, secret } from "../shared/bylink.js";
 import { longDate, number, t } from "../shared/i18n.js";
-import { LanguageChoice, useOwn } from "../shared/language.js";
-import { html, mount } from "../shared/ui.js";
+import { LanguageChoice } from "../shared/language.js";
+import { html } from "../shared/ui.js";
 
-const token = decodeURIComponent(location.pathname.split("/").pop() ?? "");
 const SCORES = [1, 2, 3, 4, 5];
 
 const visit = signal(/** @type {Visit | null} */ (null));
@@ -22,15 +22,8 @@ const said = signal("");
 const problem = signal("");
 
 async function load() {
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      return void (visit.value = await request("POST", "/feedback/show", { body: { token } }));
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      if (!error.retryable) return void (unknown.value = true);
-      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
-    }
-  }
+  visit.value = await opened(() => request("POST", "/feedback/show", { body: { token: secret } }));
+  unknown.value = visit.peek() === null;
 }
 
 /** @param {number} score */
@@ -39,7 +32,7 @@ async function answer(score) {
   if (before) visit.value = { ...before, score };
   problem.value = said.value = "";
   try {
-    visit.value = await request("POST", "/feedback", { body: { token, score } });
+    visit.value = await request("POST", "/feedback", { body: { token: secret, score } });
     said.value = t("feedback.thanks");
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
@@ -49,9 +42,9 @@ async function answer(score) {
 }
 
 function Page() {
-  if (unknown.value) return html`<main class="calm-screen"><h1>${t("feedback.unknown")}</h1><p>${t("feedback.unknown.text")}</p></main>`;
+  if (unknown.value) return html`<${Nothing} title=${t("feedback.unknown")} text=${t("feedback.unknown.text")} />`;
   const one = visit.value;
-  if (!one) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
+  if (!one) return html`<${Opening} />`;
   const day = longDate(Date.parse(one.started_at), one.zone);
   return html`
     <main class="gate">
@@ -72,13 +65,4 @@ function Page() {
   `;
 }
 
-async function start() {
-  addEventListener("unhandledrejection", (event) => console.error(event.reason));
-  await useOwn();
-  document.title = `${t("feedback.title")} · ${t("app.name")}`;
-  mount(html`<${Page} />`, { fallback: html`<main class="calm-screen"><p>${t("fault.page")}</p></main>`, onError: console.error });
-  document.documentElement.dataset.started = "yes";
-  await load();
-}
-
-void start();
+void begin(Page, "feedback.title").then(load);

@@ -11,12 +11,13 @@ import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 
 import { Problem, newKey, request } from "../shared/api.js";
+import { Nothing, Opening, begin, opened, secret } from "../shared/bylink.js";
 import { longDate, t } from "../shared/i18n.js";
-import { LanguageChoice, useOwn } from "../shared/language.js";
+import { LanguageChoice } from "../shared/language.js";
 import { NewPassword, why } from "../shared/password.js";
-import { html, mount } from "../shared/ui.js";
+import { html } from "../shared/ui.js";
 
-const authorization = `Invitation ${decodeURIComponent(location.pathname.split("/").pop() ?? "")}`;
+const authorization = `Invitation ${secret}`;
 /** The page on which somebody of each role begins. */
 const HOMES = { doctor: "/console", receptionist: "/reception", admin: "/admin" };
 
@@ -25,21 +26,14 @@ const ended = signal(false);
 const accepted = signal(false);
 
 async function load() {
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      return void (invitation.value = await request("GET", "/invitations", { authorization }));
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      if (!error.retryable) return void (ended.value = true);
-      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
-    }
-  }
+  invitation.value = await opened(() => request("GET", "/invitations", { authorization }));
+  ended.value = invitation.peek() === null;
 }
 
 function Page() {
   if (accepted.value && invitation.value) return html`<${Done} invitation=${invitation.value} />`;
-  if (ended.value) return html`<main class="calm-screen"><h1>${t("invite.ended")}</h1><p>${t("invite.ended.text")}</p></main>`;
-  if (!invitation.value) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
+  if (ended.value) return html`<${Nothing} title=${t("invite.ended")} text=${t("invite.ended.text")} />`;
+  if (!invitation.value) return html`<${Opening} />`;
   return html`<${Choose} invitation=${invitation.value} />`;
 }
 
@@ -92,13 +86,4 @@ const Done = ({ invitation: one }) => html`
   </main>
 `;
 
-async function start() {
-  addEventListener("unhandledrejection", (event) => console.error(event.reason));
-  await useOwn();
-  document.title = `${t("invite.page")} · ${t("app.name")}`;
-  mount(html`<${Page} />`, { fallback: html`<main class="calm-screen"><p>${t("fault.page")}</p></main>`, onError: console.error });
-  document.documentElement.dataset.started = "yes";
-  await load();
-}
-
-void start();
+void begin(Page, "invite.page").then(load);

@@ -10,16 +10,16 @@
  */
 import { computed, signal } from "@preact/signals";
 
-import { Problem, act, newKey, request } from "../shared/api.js";
+import { Problem, act, newKey, pause, request } from "../shared/api.js";
+import { Nothing, Opening, begin, secret } from "../shared/bylink.js";
 import { setServerTime } from "../shared/clock.js";
 import { clockTime, longDate, t } from "../shared/i18n.js";
-import { LanguageChoice, useOwn } from "../shared/language.js";
-import { html, mount } from "../shared/ui.js";
+import { LanguageChoice } from "../shared/language.js";
+import { html } from "../shared/ui.js";
 import { Countdown, secondsLeft } from "../shared/waits.js";
 
 const ANEW_MS = 20_000;
 
-const secret = decodeURIComponent(location.pathname.split("/").pop() ?? "");
 const keys = { accept: newKey(), decline: newKey() };
 
 const told = signal(/** @type {Offered | null} */ (null));
@@ -51,7 +51,7 @@ async function look() {
 
 /** Look for as long as it may change: somebody may answer at the desk. */
 async function follow() {
-  for (let attempt = 0; await look(); attempt += 1) await new Promise((done) => setTimeout(done, told.peek() ? ANEW_MS : Math.min(8_000, 500 * 2 ** attempt)));
+  for (let attempt = 0; await look(); attempt += 1) await (told.peek() ? new Promise((done) => setTimeout(done, ANEW_MS)) : pause(attempt));
 }
 
 /** @param {"accept" | "decline"} how */
@@ -74,9 +74,9 @@ async function answer(how) {
 }
 
 function Page() {
-  if (unknown.value) return html`<main class="calm-screen"><h1>${t("feedback.unknown")}</h1><p>${t("offer.unknown.text")}</p></main>`;
+  if (unknown.value) return html`<${Nothing} title=${t("feedback.unknown")} text=${t("offer.unknown.text")} />`;
   const one = told.value;
-  if (!one) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
+  if (!one) return html`<${Opening} />`;
   const open = state.value === "open";
   const at = Date.parse(one.starts_at);
   return html`
@@ -102,14 +102,7 @@ function Page() {
   `;
 }
 
-async function start() {
-  addEventListener("unhandledrejection", (event) => console.error(event.reason));
-  await useOwn();
-  document.title = `${t("offer.page")} · ${t("app.name")}`;
-  mount(html`<${Page} />`, { fallback: html`<main class="calm-screen"><p>${t("fault.page")}</p></main>`, onError: console.error });
-  document.documentElement.dataset.started = "yes";
+void begin(Page, "offer.page").then(() => {
   document.addEventListener("visibilitychange", () => !document.hidden && told.peek() && void look());
-  await follow();
-}
-
-void start();
+  return follow();
+});

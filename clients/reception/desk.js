@@ -13,7 +13,7 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 
-import { Problem, get } from "../shared/api.js";
+import { Problem, get, pause } from "../shared/api.js";
 import { setServerTime } from "../shared/clock.js";
 import { connect, disconnect, refused, stale } from "../shared/connection.js";
 import { zone } from "../shared/i18n.js";
@@ -138,7 +138,7 @@ async function loadQueues() {
       if (!(error instanceof Problem)) throw error;
       if (error.code === "not-authenticated") return void (user.value = null);
       if (error.code === "not-allowed") return void (queues.value = []);
-      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+      await pause(attempt);
     }
   }
 }

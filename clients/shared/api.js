@@ -104,6 +104,9 @@ function problemIn(text, status) {
   return { code: status >= 500 ? "unavailable" : "unknown", status, retryable: status === 503 };
 }
 
+/** Wait before asking anew, longer each time. @param {number} attempt how often it was asked anew before */
+export const pause = (attempt) => new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+
 /** @param {string} path */
 export const get = (path) => request("GET", path);
 

@@ -6,7 +6,7 @@
  */
 import { signal } from "@preact/signals";
 
-import { Problem, get, request, setCsrf } from "./api.js";
+import { Problem, get, pause, request, setCsrf } from "./api.js";
 
 /** undefined: not known yet; null: nobody. */
 export const user = signal(/** @type {User | null | undefined} */ (undefined));
@@ -20,7 +20,7 @@ export async function resume() {
       return become(await get("/session"));
     } catch (error) {
       if (error instanceof Problem && !error.retryable) return nobody();
-      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
+      await pause(attempt);
     }
   }
 }

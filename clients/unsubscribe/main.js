@@ -9,11 +9,10 @@
 import { signal } from "@preact/signals";
 
 import { Problem, request } from "../shared/api.js";
+import { Nothing, Opening, begin, opened, secret } from "../shared/bylink.js";
 import { t } from "../shared/i18n.js";
-import { LanguageChoice, useOwn } from "../shared/language.js";
-import { html, mount } from "../shared/ui.js";
-
-const token = decodeURIComponent(location.pathname.split("/").pop() ?? "");
+import { LanguageChoice } from "../shared/language.js";
+import { html } from "../shared/ui.js";
 
 const told = signal(/** @type {Subscription | null} */ (null));
 const unknown = signal(false);
@@ -22,15 +21,8 @@ const busy = signal(false);
 const problem = signal("");
 
 async function load() {
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      return void (told.value = await request("POST", "/unsubscribe/show", { body: { token } }));
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      if (!error.retryable) return void (unknown.value = true);
-      await new Promise((done) => setTimeout(done, Math.min(8_000, 500 * 2 ** attempt)));
-    }
-  }
+  told.value = await opened(() => request("POST", "/unsubscribe/show", { body: { token: secret } }));
+  unknown.value = told.peek() === null;
 }
 
 /** @param {Record<string, boolean>} [more] */
@@ -38,7 +30,7 @@ async function end(more = {}) {
   busy.value = true;
   problem.value = "";
   try {
-    told.value = await request("POST", "/unsubscribe", { body: { token, ...more } });
+    told.value = await request("POST", "/unsubscribe", { body: { token: secret, ...more } });
     everything.value = more.everything === true && !more.back;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
@@ -49,9 +41,9 @@ async function end(more = {}) {
 }
 
 function Page() {
-  if (unknown.value) return html`<main class="calm-screen"><h1>${t("feedback.unknown")}</h1><p>${t("unsubscribe.unknown.text")}</p></main>`;
+  if (unknown.value) return html`<${Nothing} title=${t("feedback.unknown")} text=${t("unsubscribe.unknown.text")} />`;
   const one = told.value;
-  if (!one) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
+  if (!one) return html`<${Opening} />`;
   const values = { institution: one.institution, topic: t(`topic.${one.topic}`), channel: t(`channel.${one.channel}`) };
   return html`
     <main class="gate">
@@ -71,13 +63,4 @@ function Page() {
   `;
 }
 
-async function start() {
-  addEventListener("unhandledrejection", (event) => console.error(event.reason));
-  await useOwn();
-  document.title = `${t("unsubscribe.title")} · ${t("app.name")}`;
-  mount(html`<${Page} />`, { fallback: html`<main class="calm-screen"><p>${t("fault.page")}</p></main>`, onError: console.error });
-  document.documentElement.dataset.started = "yes";
-  await load();
-}
-
-void start();
+void begin(Page, "unsubscribe.title").then(load);
