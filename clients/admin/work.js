@@ -10,10 +10,10 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 
-import { Problem, act, get, pause, request } from "../shared/api.js";
+import { Problem, act, get, request } from "../shared/api.js";
 import { connect, disconnect, refused } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
-import { resume, user } from "../shared/session.js";
+import { resume, user, whileHere } from "../shared/session.js";
 import { hush, say } from "../shared/word.js";
 
 /** The institutions that a super_admin can choose from; everybody else has one. */
@@ -67,15 +67,8 @@ effect(() => void (zone.value = institution.value?.zone ?? undefined));
 export async function begin() {
   if (!mayAdminister.peek()) return;
   if (user.peek()?.institution_id) return follow(/** @type {number} */ (user.peek()?.institution_id));
-  for (let attempt = 0; user.peek(); attempt += 1) {
-    try {
-      const first = (await loadInstitutions())[0];
-      return first && follow(first.institution);
-    } catch (error) {
-      if (!retry(error)) return;
-      await pause(attempt);
-    }
-  }
+  const first = (await whileHere(loadInstitutions))?.[0];
+  if (first) follow(first.institution);
 }
 
 /** @returns {Promise<AdminInstitution[]>} */

@@ -13,11 +13,11 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 
-import { Problem, act, get, pause, request } from "../shared/api.js";
+import { Problem, act, get, request } from "../shared/api.js";
 import { coarse } from "../shared/clock.js";
 import { connect, disconnect, refused } from "../shared/connection.js";
 import { clockTime, t, zone } from "../shared/i18n.js";
-import { user } from "../shared/session.js";
+import { user, whileHere } from "../shared/session.js";
 import { dayOf, plusDays, weekOf } from "../shared/times.js";
 import { store } from "../shared/ui.js";
 import { hush, say } from "../shared/word.js";
@@ -95,8 +95,10 @@ let followed = 0;
 
 /** Begin for the one who has signed in. */
 export async function begin() {
-  if (!(await loadCatalogue())) return;
-  const first = catalogue.peek()?.doctors[0];
+  const found = /** @type {Catalogue | undefined} */ (await whileHere(() => get("/catalogue")));
+  if (!found) return;
+  catalogue.value = found;
+  const first = found.doctors[0];
   if (who.peek() === null && first) go({ doctor: first.id });
   else follow();
 }
@@ -111,19 +113,6 @@ export function end() {
   answered.value = [];
   shut.value = false;
   pending.value = "";
-}
-
-async function loadCatalogue() {
-  for (let attempt = 0; user.peek(); attempt += 1) {
-    try {
-      catalogue.value = await get("/catalogue");
-      return true;
-    } catch (error) {
-      if (!mayRetry(error)) return false;
-      await pause(attempt);
-    }
-  }
-  return false;
 }
 
 function follow() {

@@ -6,9 +6,9 @@
  */
 import { signal } from "@preact/signals";
 
-import { Problem, get, pause } from "../shared/api.js";
+import { get } from "../shared/api.js";
 import { money, t, zone } from "../shared/i18n.js";
-import { user } from "../shared/session.js";
+import { user, whileHere } from "../shared/session.js";
 
 export const catalogue = signal(/** @type {Catalogue | null} */ (null));
 /** Why there is none, in words. */
@@ -20,18 +20,10 @@ export const NEEDS = ["wheelchair", "hearing", "sight", "interpreter", "companio
 /** Read it, for as long as it takes. */
 export async function loadCatalogue() {
   missing.value = "";
-  for (let attempt = 0; user.peek(); attempt += 1) {
-    try {
-      const found = /** @type {Catalogue} */ (await get("/catalogue"));
-      zone.value = found.institution.zone;
-      return void (catalogue.value = found);
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      if (error.code === "not-authenticated") return void (user.value = null);
-      if (!error.retryable) return void (missing.value = error.message);
-      await pause(attempt);
-    }
-  }
+  const found = /** @type {Catalogue | undefined} */ (await whileHere(() => get("/catalogue"), (refusal) => (missing.value = refusal.message)));
+  if (!found) return;
+  zone.value = found.institution.zone;
+  catalogue.value = found;
 }
 
 /** Begin once it is known what can be booked, if whoever signed in is still there. @param {() => void} begin */

@@ -14,11 +14,11 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 
-import { Problem, act, get, pause, request } from "../shared/api.js";
+import { Problem, act, get, request } from "../shared/api.js";
 import { serverNow } from "../shared/clock.js";
 import { connect, disconnect } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
-import { user } from "../shared/session.js";
+import { user, whileHere } from "../shared/session.js";
 import { dayOf } from "../shared/times.js";
 import { hush, say } from "../shared/word.js";
 
@@ -159,18 +159,11 @@ const feeds = new Map();
 
 /** Begin for the one who has signed in. */
 export async function begin() {
-  for (let attempt = 0; user.peek(); attempt += 1) {
-    try {
-      catalogue.value = await get("/catalogue");
-      zone.value = catalogue.peek()?.institution.zone;
-      return follow();
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      if (error.code === "not-authenticated") return void (user.value = null);
-      if (!error.retryable) return void (problem.value = error.message);
-      await pause(attempt);
-    }
-  }
+  const found = /** @type {Catalogue | undefined} */ (await whileHere(() => get("/catalogue"), (refusal) => (problem.value = refusal.message)));
+  if (!found) return;
+  zone.value = found.institution.zone;
+  catalogue.value = found;
+  follow();
 }
 
 /** End: somebody else may sit down here. */

@@ -11,10 +11,11 @@
  */
 import { computed, signal } from "@preact/signals";
 
-import { Problem, act, get, pause, request } from "../shared/api.js";
+import { Problem, act, get, request } from "../shared/api.js";
 import { now } from "../shared/clock.js";
 import { connect, disconnect, refused, stale } from "../shared/connection.js";
 import { clockTime, has, t } from "../shared/i18n.js";
+import { readQueues } from "../shared/queues.js";
 import { user } from "../shared/session.js";
 import { store } from "../shared/ui.js";
 import { hush, say, toast } from "../shared/word.js";
@@ -112,24 +113,8 @@ export function end() {
 }
 
 async function loadQueues() {
-  for (let attempt = 0; user.peek(); attempt += 1) {
-    try {
-      /** @type {QueueItem[]} */
-      const all = [];
-      let cursor = "";
-      do {
-        const page = await get(`/queues${cursor && `?cursor=${encodeURIComponent(cursor)}`}`);
-        all.push(...page.items);
-        cursor = page.next ?? "";
-      } while (cursor);
-      return void (queues.value = all);
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      if (error.code === "not-authenticated") return void (user.value = null);
-      if (error.code === "not-allowed") return void (queues.value = []);
-      await pause(attempt);
-    }
-  }
+  const found = await readQueues();
+  if (found) queues.value = found;
 }
 
 /** @returns {Place | null} the remembered place, if it is still there */

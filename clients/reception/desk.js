@@ -13,10 +13,11 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 
-import { Problem, get, pause } from "../shared/api.js";
+import { Problem, get } from "../shared/api.js";
 import { setServerTime } from "../shared/clock.js";
 import { connect, disconnect, refused, stale } from "../shared/connection.js";
 import { zone } from "../shared/i18n.js";
+import { readQueues } from "../shared/queues.js";
 import { user } from "../shared/session.js";
 import { store } from "../shared/ui.js";
 import { byRank, settled, withMoves } from "./moves.js";
@@ -123,24 +124,8 @@ export function end() {
 }
 
 async function loadQueues() {
-  for (let attempt = 0; user.peek(); attempt += 1) {
-    try {
-      /** @type {QueueItem[]} */
-      const all = [];
-      let cursor = "";
-      do {
-        const page = await get(`/queues${cursor && `?cursor=${encodeURIComponent(cursor)}`}`);
-        all.push(...page.items);
-        cursor = page.next ?? "";
-      } while (cursor);
-      return void (queues.value = all);
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      if (error.code === "not-authenticated") return void (user.value = null);
-      if (error.code === "not-allowed") return void (queues.value = []);
-      await pause(attempt);
-    }
-  }
+  const found = await readQueues();
+  if (found) queues.value = found;
 }
 
 /** Work at this location. @param {number} id */

@@ -26,6 +26,28 @@ export async function resume() {
 }
 
 /**
+ * What whoever is signed in is answered, asked for as long as it takes and as long as they are here; nothing where they
+ * have gone, or are refused.
+ * @template T
+ * @param {() => Promise<T>} ask
+ * @param {(refusal: Problem) => void} [refused]
+ * @returns {Promise<T | undefined>}
+ */
+export async function whileHere(ask, refused) {
+  for (let attempt = 0; user.peek(); attempt += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (error.code === "not-authenticated") return void (user.value = null);
+      if (!error.retryable) return void refused?.(error);
+      await pause(attempt);
+    }
+  }
+  return undefined;
+}
+
+/**
  * Throws `second-factor-needed` where a code is needed, too.
  * @param {string} email
  * @param {string} password

@@ -13,11 +13,11 @@
  */
 import { effect, signal } from "@preact/signals";
 
-import { Problem, act, get, newKey, pause, request } from "../shared/api.js";
+import { Problem, act, get, newKey, request } from "../shared/api.js";
 import { serverNow } from "../shared/clock.js";
 import { connect, disconnect } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
-import { user } from "../shared/session.js";
+import { user, whileHere } from "../shared/session.js";
 import { dayOf, plusDays } from "../shared/times.js";
 import { hush, say } from "../shared/word.js";
 
@@ -143,19 +143,11 @@ effect(() => void (filters.value && catalogue.value && ((listed.value = null), l
 
 /** Begin for the one who has signed in. */
 export async function begin() {
-  for (let attempt = 0; user.peek(); attempt += 1) {
-    try {
-      const found = await get("/catalogue");
-      zone.value = found.institution.zone;
-      catalogue.value = found;
-      return follow();
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      if (error.code === "not-authenticated") return void (user.value = null);
-      if (!error.retryable) return void (problem.value = error.message);
-      await pause(attempt);
-    }
-  }
+  const found = /** @type {Catalogue | undefined} */ (await whileHere(() => get("/catalogue"), (refusal) => (problem.value = refusal.message)));
+  if (!found) return;
+  zone.value = found.institution.zone;
+  catalogue.value = found;
+  follow();
 }
 
 /** End: somebody else may sit down here. */
