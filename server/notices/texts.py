@@ -242,11 +242,7 @@ def _values(told: Told, words: Mapping[str, Any]) -> dict[str, Any]:
     zone = values.get("zone", "UTC")
     for name, spoken in (("starts_at", "when"), ("was_at", "was"), ("until_at", "until"), ("stands_at", "stands")):
         if values.get(name):
-            at = when(datetime.fromisoformat(values[name]), zone, words["calendar"])
-            values[spoken] = at if told.channel == "voice" else at.translate(_digits(told.language))
-    for name in ("least", "most", "minutes"):
-        if told.channel != "voice" and isinstance(values.get(name), int):
-            values[name] = Counted(values[name], _digits(told.language))
+            values[spoken] = when(datetime.fromisoformat(values[name]), zone, words["calendar"])
     if "link" in FACTS[told.kind]:
         page = ENDS_WITH.get(told.kind, ("/appointments", ""))[0]
         values["link"] = told.base_url + page.format(token=told.token, secret=told.secret or "…")
@@ -256,27 +252,6 @@ def _values(told: Told, words: Mapping[str, Any]) -> dict[str, Any]:
     values.setdefault("reason", None)
     values.setdefault("stands", None)
     return values
-
-
-class Counted(int):
-    """A number that texts may compare, and that is written in the reader's numerals, as their pages are."""
-
-    _digits: dict[int, int]
-
-    def __new__(cls, value: int, digits: dict[int, int]) -> "Counted":
-        """So many, in these numerals."""
-        self = super().__new__(cls, value)
-        self._digits = digits
-        return self
-
-    def __str__(self) -> str:
-        """As it is read."""
-        return int.__repr__(self).translate(self._digits)
-
-
-@functools.cache
-def _digits(language: str) -> dict[int, int]:
-    return str.maketrans("0123456789", _texts(language)["calendar"]["digits"])
 
 
 def when(at: datetime, zone: str, names: Mapping[str, Any]) -> str:
