@@ -58,6 +58,7 @@ JOBS: tuple[Job, ...] = (
     Job("close-days", tasks.close_days, every=MINUTE, at=40, within=50.0),
     Job("tend-waitlist", waitlist.tend_waitlist, every=1, alone=False),
     Job("end-waits", waitlist.end_waits, every=HOUR, at=41 * MINUTE, within=120.0),
+    Job("write-reminders-anew", notices.write_anew, every=10, at=8, within=300.0),
     Job("seal-audit", tasks.seal_audit, every=10, at=3),
     Job("generate-slots", tasks.generate_slots, every=MINUTE, at=30, within=50.0),
     Job("file-slots", tasks.file_slots, every=HOUR, at=7 * MINUTE, within=120.0),

@@ -16,8 +16,8 @@ from typing import Any
 import asyncpg
 import jinja2
 
-from server import logs
-from server.notices import rules, sending, texts
+from server import access, errors, logs
+from server.notices import WRITE_ANEW, changed_levels, rules, sending, texts
 from server.store import LOST, Pool, Store
 from workers.senders import Later, Refused, Sender
 from workers.throttle import Throttle
@@ -227,3 +227,18 @@ async def send_notices(ctx: dict[str, Any]) -> None:
     looked = await send_due(ctx["post"])
     if looked:
         log.info("notices", looked=looked)
+
+
+async def write_anew(ctx: dict[str, Any]) -> None:
+    """Write the reminders of what is booked by the settings that have changed, a few appointments at a time."""
+    things: Store = ctx["store"]
+    for level in await changed_levels(things.pool):
+        ask, more = level, True
+        while more:
+            try:
+                written = await things.execute(WRITE_ANEW, access.SYSTEM, ask)
+            except errors.Refusal as refusal:
+                # The settings have changed again: from the beginning, by the next run.
+                log.info("reminders-not-written-anew", institution=ask.institution_id, code=refusal.code)
+                break
+            ask, more = ask.model_copy(update={"behind": written.last}), written.last is not None

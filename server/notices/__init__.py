@@ -20,6 +20,7 @@ from server.notices import (
     templates,
     waiting,
 )
+from server.notices.anew import WRITE_ANEW, changed_levels
 from server.notices.inapp import patient_rows
 from server.notices.texts import Message
 from server.notices.waking import Waker
@@ -53,10 +54,12 @@ __all__ = [
     "COMMANDS",
     "QUERIES",
     "REACTIONS",
+    "WRITE_ANEW",
     "Message",
     "Waker",
     "Wanted",
     "callbacks",
+    "changed_levels",
     "mailbox",
     "oneclick",
     "patient_rows",

@@ -1,7 +1,7 @@
 """Settings of notices at two levels: what is set at an institution or of a doctor, and what holds there by it.
 
-Invariant: only what was set at a level is stored at it. Reminders that are written already stay as they are: what is
-set here holds for what is booked, moved or confirmed from then on.
+Invariant: only what was set at a level is stored at it. What changes at an institution or a doctor marks the level:
+the reminders of what is booked there already are written anew (`anew`).
 """
 
 from typing import Any
@@ -10,18 +10,13 @@ import orjson
 
 from server import errors, events
 from server.access import ADMINS, STAFF, Actor
-from server.asks import Ask, Id, Reply
-from server.notices.telling import settled
-from server.settings import NoticePartial, NoticeSettings, changed
+from server.asks import Ask, Id
+from server.settings import Levels, NoticePartial, NoticeSettings, changed
 from server.store import Command, Connection, Query, Read, Tx
 
 
-class NoticeLevels(Reply):
+class NoticeLevels(Levels[NoticeSettings]):
     """What is set at a level itself, what holds there, and where each of those values comes from."""
-
-    own: dict[str, Any]
-    effective: NoticeSettings
-    origin: dict[str, str]
 
 
 class InstitutionsNotices(Ask):
@@ -36,26 +31,17 @@ class DoctorsNotices(Ask):
     doctor_id: Id
 
 
-def told(**levels: dict[str, Any]) -> NoticeLevels:
-    """The settings of the last of these levels, which stand in their order."""
-    origin = dict.fromkeys(NoticeSettings.model_fields, "default")
-    for level, own in levels.items():
-        origin.update(dict.fromkeys(own, level))
-    stored = list(levels.values())
-    return NoticeLevels(own=stored[-1], effective=settled(stored), origin=origin)
-
-
 async def institution_notices(view: Read, actor: Actor, ask: InstitutionsNotices) -> NoticeLevels:
     """What holds for what the institution's patients are told. Raises `NotFound`."""
     await access_institution(view.conn, actor, ask.institution_id)
-    return told(institution=await stored_at(view.conn, ask.institution_id))
+    return NoticeLevels.of(institution=await stored_at(view.conn, ask.institution_id))
 
 
 async def doctor_notices(view: Read, actor: Actor, ask: DoctorsNotices) -> NoticeLevels:
     """What holds for what a doctor's patients are told. Raises `NotFound`."""
     institution_id = await _institution_of(view.conn, actor, ask.doctor_id)
     above = await stored_at(view.conn, institution_id)
-    return told(institution=above, doctor=await stored_at(view.conn, institution_id, ask.doctor_id))
+    return NoticeLevels.of(institution=above, doctor=await stored_at(view.conn, institution_id, ask.doctor_id))
 
 
 async def access_institution(conn: Connection, actor: Actor, institution_id: int) -> None:
@@ -103,13 +89,15 @@ where institution_id = $1 and doctor_id is not distinct from $2 and patient_id i
 async def keep(
     tx: Tx, institution_id: int, settings: dict[str, Any], doctor_id: int | None = None, patient_id: int | None = None
 ) -> None:
-    """Store what is set at a level."""
-    await tx.conn.execute(KEEP, institution_id, doctor_id, patient_id, orjson.dumps(settings).decode())
+    """Store what is set at a level, and mark it: a patient's own reminders are written anew at once."""
+    changed_at = tx.now if patient_id is None else None
+    await tx.conn.execute(KEEP, institution_id, doctor_id, patient_id, orjson.dumps(settings).decode(), changed_at)
 
 
 KEEP = """
-insert into notice_settings (institution_id, doctor_id, patient_id, settings) values ($1, $2, $3, $4)
-on conflict on constraint notice_settings_once do update set settings = excluded.settings
+insert into notice_settings (institution_id, doctor_id, patient_id, settings, changed_at) values ($1, $2, $3, $4, $5)
+on conflict on constraint notice_settings_once do update
+set settings = excluded.settings, changed_at = excluded.changed_at
 """
 
 
@@ -124,10 +112,10 @@ async def set_institution_notices(tx: Tx, actor: Actor, ask: Any) -> NoticeLevel
     await access_institution(tx.conn, actor, ask.institution_id)
     await hold(tx, ask.institution_id)
     before = await stored_at(tx.conn, ask.institution_id)
-    after = _changed(before, ask, "institution_id")
+    after = changed(before, ask, "institution_id")
     await keep(tx, ask.institution_id, after)
     _tell(tx, ask.institution_id, "institution", ask.institution_id, before, after)
-    return told(institution=after)
+    return NoticeLevels.of(institution=after)
 
 
 class SetDoctorNotices(NoticePartial):
@@ -141,20 +129,16 @@ async def set_doctor_notices(tx: Tx, actor: Actor, ask: Any) -> NoticeLevels:
     institution_id = await _institution_of(tx.conn, actor, ask.doctor_id)
     await hold(tx, institution_id)
     before = await stored_at(tx.conn, institution_id, ask.doctor_id)
-    after = _changed(before, ask, "doctor_id")
+    after = changed(before, ask, "doctor_id")
     await keep(tx, institution_id, after, ask.doctor_id)
     _tell(tx, institution_id, "doctor", ask.doctor_id, before, after)
-    return told(institution=await stored_at(tx.conn, institution_id), doctor=after)
+    return NoticeLevels.of(institution=await stored_at(tx.conn, institution_id), doctor=after)
 
 
 def _tell(tx: Tx, institution_id: int, level: Any, of: int, before: dict[str, Any], after: dict[str, Any]) -> None:
     tx.institution_id = institution_id
     tx.about(f"{level}-notices:{of}", before, after)
     tx.append(events.admin(institution_id), events.SettingsChanged(level=level, of=of))
-
-
-def _changed(stored: dict[str, Any], ask: Any, of: str) -> dict[str, Any]:
-    return changed(stored, NoticePartial.model_validate(ask.model_dump(exclude_unset=True, exclude={of})))
 
 
 COMMANDS: list[Command[Any, Any]] = [

@@ -197,7 +197,7 @@ async def set_patient_preferences(tx: Tx, actor: Actor, ask: PatientWishes) -> P
 
 
 async def _set(tx: Tx, actor: Actor, patient_id: int, ask: Wishes, source: str) -> Preferences:
-    await tx.conn.execute(HOLD_PATIENT, patient_id)
+    await hold_patient(tx.conn, patient_id)
     institution_id = await _access(tx.conn, actor, patient_id)
     tx.institution_id = institution_id
     await _choose(tx, actor, patient_id, [(one.kind, one.channel, one.allowed) for one in ask.choices], source)
@@ -211,7 +211,11 @@ async def _set(tx: Tx, actor: Actor, patient_id: int, ask: Wishes, source: str) 
     return await preferences_of(tx.conn, patient_id)
 
 
-# Nobody writes them a notice by what they said before: whoever is about to waits here, or we for them.
+async def hold_patient(conn: Connection, patient_id: int) -> None:
+    """Have nobody write this patient a notice by what was wanted before: whoever is about to waits, or we for them."""
+    await conn.execute(HOLD_PATIENT, patient_id)
+
+
 HOLD_PATIENT = "select id from patients where id = $1 for update"
 
 
@@ -290,7 +294,7 @@ async def unsubscribe(tx: Tx, actor: Actor, ask: EndMessages) -> Subscription:
     """Tell whoever the message was for nothing like it any more over its channel. Raises `LinkUnknown`."""
     row = await _behind(tx.conn, ask.token)
     patient_id = int(row["patient_id"])
-    await tx.conn.execute(HOLD_PATIENT, patient_id)
+    await hold_patient(tx.conn, patient_id)
     tx.institution_id = row["institution_id"]
     kinds = sorted(CHOICES) if ask.everything else rules.topic_of(row["kind"])
     carried = [kind for kind in kinds if row["channel"] in rules.carried(kind)]

@@ -1028,12 +1028,15 @@ create table notice_settings (
     doctor_id       bigint,
     patient_id      bigint,
     settings        jsonb  not null default '{}',
+    -- When an institution's or a doctor's changed, until the reminders of what is booked there are written anew by them.
+    changed_at      timestamptz,
     -- Two sets of settings at one level would both hold, or neither.
     constraint notice_settings_once unique nulls not distinct (institution_id, doctor_id, patient_id),
     constraint notice_settings_of_one check (doctor_id is null or patient_id is null),
     constraint notice_settings_doctor_same_institution foreign key (doctor_id, institution_id) references doctors (id, institution_id),
     constraint notice_settings_patient_same_institution foreign key (patient_id, institution_id) references patients (id, institution_id)
 );
+create index notice_settings_changed on notice_settings (changed_at) where changed_at is not null;
 create unique index notice_settings_by_doctor on notice_settings (doctor_id) where doctor_id is not null;
 create unique index notice_settings_by_patient on notice_settings (patient_id) where patient_id is not null;
 
