@@ -81,6 +81,16 @@ async def test_the_mailbox_shows_a_chat_and_says_a_call_as_its_reader_has_it(bro
         await expect(call.get_by_role("link")).to_have_count(0)
 
 
+@pytest.mark.parametrize(("place", "ten"), [("ar-EG", "١٠"), ("ar-AE", "10")])
+async def test_an_arabic_text_counts_as_its_reader_does(browser: Browser, clinic: Served, place: str, ten: str) -> None:
+    async with visiting(browser, locale=place) as reader:
+        page = await reader.new_page()
+        await page.goto(f"{clinic.url}/mailbox")
+        await page.wait_for_selector("html[data-started=yes]")
+        text = "import('/clients/shared/i18n.js').then(({ t }) => t('weak.too-short'))"
+        assert ten in await page.evaluate(text)
+
+
 @pytest.mark.parametrize("size", ["phone", "desktop"])
 async def test_the_parts_of_what_somebody_wants_stand_below_each_other(
     browser: Browser, clinic: Served, size: str

@@ -121,7 +121,16 @@ export function t(key, values = {}, tag = locale.value) {
   const own = catalogs.get(fileFor(tag) ?? FALLBACK)?.[key];
   if (own === undefined && fileFor(tag) !== FALLBACK) lacking();
   const message = own ?? catalogs.get(FALLBACK)?.[key];
-  return message === undefined ? key : format(message, values, own === undefined ? FALLBACK : tag);
+  return message === undefined ? key : format(counted(message, tag), values, own === undefined ? FALLBACK : tag);
+}
+
+const ARABIC_INDIC = /[\u0660-\u0669]/;
+const EACH = new RegExp(ARABIC_INDIC, "g");
+
+/** A text in the numerals of where it is read: one that counts as Cairo does is also for Dubai. @param {string} message @param {string} tag */
+function counted(message, tag) {
+  if (!ARABIC_INDIC.test(message) || ARABIC_INDIC.test(number(0, tag))) return message;
+  return message.replace(EACH, (digit) => String(digit.charCodeAt(0) & 15));
 }
 
 /** @param {string} key */
