@@ -1,35 +1,13 @@
 // @ts-check
 /** Owns the pieces that the back office is put together from: panes, sheets and fields. */
-import { signal } from "@preact/signals";
-
-import { Sheet as Plain } from "../shared/sheet.js";
+import { Asked } from "../shared/asked.js";
 import { html } from "../shared/ui.js";
-import { hush, toast } from "../shared/word.js";
 import { pending } from "./work.js";
 
-/** The sheet that is open, as a function that draws it; one at a time. */
-export const sheet = signal(/** @type {(() => any) | null} */ (null));
+export { ask, close, sheet } from "../shared/asked.js";
 
-/** @param {() => any} draw */
-export function ask(draw) {
-  if (toast.peek()?.kind === "problem") hush();
-  sheet.value = draw;
-}
-export const close = () => void (sheet.value = null);
-
-/**
- * The sheet of a change; `onSubmit` answers whether it is done with.
- * @param {{title: string, action?: string, danger?: boolean, disabled?: boolean, children?: any, onSubmit?: () => Promise<boolean> | boolean}} props
- */
-export function Sheet({ onSubmit, ...rest }) {
-  const submit = async () => {
-    const mine = sheet.peek();
-    // What it did may have opened the next sheet, such as the link that it made.
-    if ((await onSubmit?.()) && sheet.peek() === mine) close();
-  };
-  const problem = toast.value?.kind === "problem" ? toast.value.text : "";
-  return html`<${Plain} ...${rest} busy=${pending.value !== ""} problem=${problem} onClose=${close} onSubmit=${submit} />`;
-}
+/** The sheet of a change. @param {{title: string, action?: string, danger?: boolean, disabled?: boolean, children?: any, onSubmit?: () => Promise<boolean> | boolean}} props */
+export const Sheet = (props) => html`<${Asked} ...${props} busy=${pending.value !== ""} />`;
 
 /** A question before what can't be taken back. @param {{title: string, text: string, action: string, onSubmit: () => Promise<boolean> | boolean}} props */
 export const Confirm = ({ title, text, action, onSubmit }) => html`<${Sheet} title=${title} action=${action} danger onSubmit=${onSubmit}><p class="sheet-note">${text}</p><//>`;

@@ -6,40 +6,19 @@
  * @typedef {"note" | "diagnosis" | "prescription"} Kind
  * @typedef {{kind: Kind, version: number, content: string, at: string}} Note
  */
-import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { useAnswer } from "../shared/answer.js";
 import { Problem, get } from "../shared/api.js";
-import { bornIn, clockTime, has, longDate, stamp, t } from "../shared/i18n.js";
+import { Asked as Plain, Reason, ask } from "../shared/asked.js";
+import { stamp, t } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { html } from "../shared/ui.js";
-import { hush, toast } from "../shared/word.js";
+import { Facts } from "../shared/visit.js";
 import { appointment, deskFor, desksAt, isDoctor, locationName, pending, step, take, takeAt } from "./work.js";
 
-/** The sheet that is open, as a function that draws it. */
-export const sheet = signal(/** @type {(() => any) | null} */ (null));
-
-/** @param {() => any} draw */
-export function ask(draw) {
-  if (toast.peek()?.kind === "problem") hush();
-  sheet.value = draw;
-}
-const close = () => void (sheet.value = null);
-
 /** @param {{title: string, action?: string, danger?: boolean, disabled?: boolean, children?: any, onSubmit?: () => Promise<boolean>}} props */
-function Asked({ onSubmit, ...rest }) {
-  const submit = async () => void ((await onSubmit?.()) && close());
-  const problem = toast.value?.kind === "problem" ? toast.value.text : "";
-  return html`<${Sheet} ...${rest} busy=${pending.value !== ""} problem=${problem} beside onClose=${close} onSubmit=${submit} />`;
-}
-
-/** @param {{label: string, value: string, onChange: (text: string) => void, required?: boolean}} props */
-const Why = ({ label, value, onChange, required = false }) => html`
-  <label class="field"><span>${label}</span>
-    <input type="text" value=${value} maxlength="500" required=${required} autocomplete="off" onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => onChange(event.currentTarget.value)} />
-  </label>
-`;
+const Asked = (props) => html`<${Plain} ...${props} busy=${pending.value !== ""} beside />`;
 
 /** @param {{one: DoctorAppointment}} props */
 export function Reject({ one }) {
@@ -47,7 +26,7 @@ export function Reject({ one }) {
   return html`
     <${Asked} title=${t("agenda.reject.title")} action=${t("agenda.step.reject")} danger onSubmit=${() => take("reject", one, reason.trim() ? { reason: reason.trim() } : {})}>
       <p class="sheet-note">${t("agenda.reject.text")}</p>
-      <${Why} label=${t("console.reason.optional")} value=${reason} onChange=${setReason} />
+      <${Reason} value=${reason} onChange=${setReason} />
     <//>
   `;
 }
@@ -58,38 +37,22 @@ function Cancel({ one }) {
   return html`
     <${Asked} title=${t("agenda.cancel.title")} action=${t("agenda.step.cancel")} danger onSubmit=${() => take("cancel", one, { reason: reason.trim() })}>
       <p class="sheet-note">${t("agenda.cancel.text")}</p>
-      <${Why} label=${t("console.reason")} value=${reason} onChange=${setReason} required />
+      <${Reason} value=${reason} needed onChange=${setReason} />
     <//>
   `;
 }
-
-/** @param {string} label @param {any} value */
-const fact = (label, value) => (value ? html`<div><dt>${label}</dt><dd dir="auto">${value}</dd></div>` : null);
 
 /** @param {{id: number}} props */
 export function Detail({ id }) {
   const one = appointment(id);
   if (!one) return html`<${Asked} title=${t("agenda.gone")}><p>${t("agenda.gone.text")}</p><//>`;
-  const at = Date.parse(one.starts_at);
   const busy = pending.value !== "";
   /** @param {string} name */
   const tap = (name) => html`<button class="button" type="button" disabled=${busy} data-step=${name} onClick=${() => take(name, one)}>${t(`agenda.step.${name}`)}</button>`;
   const open = ["confirmed", "checked_in", "in_progress"].includes(one.state);
   return html`
     <${Asked} title=${one.patient.name}>
-      <p class="detail-when"><strong>${longDate(at)}</strong> ${clockTime(at)}${one.ends_at && ` – ${clockTime(Date.parse(one.ends_at))}`} <span class=${`badge stands-${one.state}`}>${t(`stands.${one.state}`)}</span></p>
-      <dl class="detail">
-        ${fact(t("agenda.number"), one.number)}
-        ${fact(t("agenda.visit"), [one.visit_type?.name, one.mode === "online" ? t("agenda.online") : locationName(one.location)].filter(Boolean).join(" · "))}
-        ${fact(t("agenda.birth"), bornIn(one.patient))}
-        ${fact(t("agenda.phone"), one.patient.phone && html`<a href=${`tel:${one.patient.phone}`}><bdi>${one.patient.phone}</bdi></a>`)}
-        ${fact(t("agenda.reason"), one.reason)}
-        ${fact(t("agenda.symptoms"), one.symptoms)}
-        ${fact(t("agenda.needs"), one.requirements.map((need) => (has(`need.${need}`) ? t(`need.${need}`) : need)).join(", "))}
-        ${fact(t("agenda.token"), one.token)}
-        ${fact(t("agenda.cancelled"), one.cancel_reason)}
-        ${fact(t("agenda.answer"), one.answer_reason)}
-      </dl>
+      <${Facts} one=${one} place=${locationName(one.location)} symptoms=${one.symptoms} />
       ${open &&
       html`<div class="detail-steps">
         ${one.state === "confirmed" && tap("check-in")} ${one.state !== "in_progress" && tap("start")} ${tap("complete")}

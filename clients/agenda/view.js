@@ -5,6 +5,7 @@
  * @import {DoctorAppointment} from "../shared/events.js"
  */
 import { AccountButton, AccountSheet } from "../shared/account.js";
+import { ask, sheet } from "../shared/asked.js";
 import { coarse } from "../shared/clock.js";
 import { Stale } from "../shared/connection.js";
 import { Alarms, EmergencyButton, EmergencySheet } from "../shared/emergency.js";
@@ -15,7 +16,7 @@ import { SignIn } from "../shared/signin.js";
 import { plusDays } from "../shared/times.js";
 import { html } from "../shared/ui.js";
 import { Word } from "../shared/word.js";
-import { DeskSheet, Detail, Reject, ask, sheet } from "./detail.js";
+import { DeskSheet, Detail, Reject } from "./detail.js";
 import { FILTERS, go, href, route } from "./route.js";
 import { allowNotices, catalogue, day, days, doctor, emergencies, entries, isDoctor, loaded, locationName, mayNotify, pending, requests, shut, take, today, undo, waiting } from "./work.js";
 

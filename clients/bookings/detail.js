@@ -4,41 +4,19 @@
  *
  * @typedef {{at: string, number: string, action: string, actor: string, who: string | null, role: string, before: Record<string, any> | null, after: Record<string, any> | null, address: string}} Told
  */
-import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 
 import { useAnswer } from "../shared/answer.js";
 import { get } from "../shared/api.js";
-import { bornIn, clockTime, has, longDate, stamp, t } from "../shared/i18n.js";
-import { Sheet } from "../shared/sheet.js";
+import { Asked as Plain, Reason, ask } from "../shared/asked.js";
+import { clockTime, has, longDate, stamp, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
-import { hush, toast } from "../shared/word.js";
+import { Facts } from "../shared/visit.js";
 import { Notices } from "./notices.js";
 import { bulk, found, pending, step, take } from "./work.js";
 
-/** The sheet that is open, as a function that draws it. */
-export const sheet = signal(/** @type {(() => any) | null} */ (null));
-
-/** @param {() => any} draw */
-export function ask(draw) {
-  if (toast.peek()?.kind === "problem") hush();
-  sheet.value = draw;
-}
-const close = () => void (sheet.value = null);
-
 /** @param {{title: string, action?: string, danger?: boolean, disabled?: boolean, children?: any, onSubmit?: () => Promise<boolean>}} props */
-function Asked({ onSubmit, ...rest }) {
-  const submit = async () => void ((await onSubmit?.()) && close());
-  const problem = toast.value?.kind === "problem" ? toast.value.text : "";
-  return html`<${Sheet} ...${rest} busy=${pending.value !== ""} problem=${problem} beside onClose=${close} onSubmit=${submit} />`;
-}
-
-/** @param {{value: string, onChange: (text: string) => void}} props */
-const Why = ({ value, onChange }) => html`
-  <label class="field"><span>${t("console.reason")}</span>
-    <input type="text" value=${value} maxlength="500" required autocomplete="off" onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => onChange(event.currentTarget.value)} />
-  </label>
-`;
+const Asked = (props) => html`<${Plain} ...${props} busy=${pending.value !== ""} beside />`;
 
 /** @param {{n: number}} props */
 export function CancelMany({ n }) {
@@ -46,7 +24,7 @@ export function CancelMany({ n }) {
   return html`
     <${Asked} title=${t("bookings.cancel.many", { n })} action=${t("agenda.step.cancel")} danger onSubmit=${() => bulk("cancel", reason.trim())}>
       <p class="sheet-note">${t("agenda.cancel.text")}</p>
-      <${Why} value=${reason} onChange=${setReason} />
+      <${Reason} value=${reason} needed onChange=${setReason} />
     <//>
   `;
 }
@@ -59,20 +37,16 @@ function WithReason({ id, name }) {
   return html`
     <${Asked} title=${t(`agenda.${name}.title`)} action=${t(`agenda.step.${name}`)} danger onSubmit=${() => take(name, one, { reason: reason.trim() })}>
       <p class="sheet-note">${t(`agenda.${name}.text`)}</p>
-      <${Why} value=${reason} onChange=${setReason} />
+      <${Reason} value=${reason} needed onChange=${setReason} />
     <//>
   `;
 }
-
-/** @param {string} label @param {any} value */
-const fact = (label, value) => (value ? html`<div><dt>${label}</dt><dd dir="auto">${value}</dd></div>` : null);
 
 /** @param {{id: number}} props */
 export function Detail({ id }) {
   const row = found(id);
   if (!row) return html`<${Asked} title=${t("agenda.gone")}><p>${t("agenda.gone.text")}</p><//>`;
   const one = row.appointment;
-  const at = Date.parse(one.starts_at);
   const busy = pending.value !== "";
   /** @param {string} name */
   const tap = (name) => html`<button class="button" type="button" disabled=${busy} data-step=${name} onClick=${() => take(name, one)}>${t(`agenda.step.${name}`)}</button>`;
@@ -81,19 +55,7 @@ export function Detail({ id }) {
   const early = one.state === "pending" || one.state === "confirmed";
   return html`
     <${Asked} title=${one.patient.name}>
-      <p class="detail-when"><strong>${longDate(at)}</strong> ${clockTime(at)}${one.ends_at && ` – ${clockTime(Date.parse(one.ends_at))}`} <span class=${`badge stands-${one.state}`}>${t(`stands.${one.state}`)}</span></p>
-      <dl class="detail">
-        ${fact(t("agenda.number"), one.number)}
-        ${fact(t("agenda.doctor"), row.doctor_name ?? row.specialty_name)}
-        ${fact(t("agenda.visit"), [one.visit_type?.name, one.mode === "online" ? t("agenda.online") : row.location_name].filter(Boolean).join(" · "))}
-        ${fact(t("agenda.birth"), bornIn(one.patient))}
-        ${fact(t("agenda.phone"), one.patient.phone && html`<a href=${`tel:${one.patient.phone}`}><bdi>${one.patient.phone}</bdi></a>`)}
-        ${fact(t("agenda.reason"), one.reason)}
-        ${fact(t("agenda.needs"), one.requirements.join(", "))}
-        ${fact(t("agenda.token"), one.token)}
-        ${fact(t("agenda.cancelled"), one.cancel_reason)}
-        ${fact(t("agenda.answer"), one.answer_reason)}
-      </dl>
+      <${Facts} one=${one} place=${row.location_name} doctor=${row.doctor_name ?? row.specialty_name} />
       <div class="detail-steps">
         ${one.state === "pending" && html`${tap("confirm")} ${why("reject")}`}
         ${one.state === "confirmed" && tap("check-in")}

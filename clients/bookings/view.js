@@ -7,6 +7,7 @@
 import { useEffect, useRef } from "preact/hooks";
 
 import { AccountButton, AccountSheet } from "../shared/account.js";
+import { ask, sheet } from "../shared/asked.js";
 import { Stale } from "../shared/connection.js";
 import { clockTime, dayName, number, t, zone } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
@@ -15,7 +16,7 @@ import { SignIn } from "../shared/signin.js";
 import { dayOf, plusDays } from "../shared/times.js";
 import { html } from "../shared/ui.js";
 import { Word } from "../shared/word.js";
-import { CancelMany, Detail, ask, sheet } from "./detail.js";
+import { CancelMany, Detail } from "./detail.js";
 import { BULK, allChosen, bulk, busy, catalogue, choose, chooseAll, chosen, filters, listed, load, loadSoon, next, pending, problem, results, save, set, text, today, undo } from "./work.js";
 
 const STATES = ["pending", "confirmed", "checked_in", "in_progress", "completed", "no_show", "cancelled", "rejected", "rescheduled"];

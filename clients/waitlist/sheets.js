@@ -8,17 +8,16 @@
  * @typedef {{offer: number, doctor_name: string, starts_at: string, state: string, offered_at: string, expires_at: string, ended_at: string | null, why: Why[]}} Told
  * @typedef {{currentTarget: HTMLInputElement | HTMLSelectElement}} Typed
  */
-import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { Problem, get, request } from "../shared/api.js";
+import { Asked as Plain, Reason, ask } from "../shared/asked.js";
 import { bornIn, clockTime, longDate, number, stamp, t } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
-import { Sheet } from "../shared/sheet.js";
 import { plusDays } from "../shared/times.js";
 import { html } from "../shared/ui.js";
+import { called, fact } from "../shared/visit.js";
 import { atParts, besides, likely, onDays, placeName, withWhom } from "../shared/waits.js";
-import { hush, toast } from "../shared/word.js";
 import { catalogue, filters, found, moved, pending, step, today } from "./work.js";
 
 const PAUSE_MS = 200;
@@ -26,25 +25,8 @@ const RESULTS = 6;
 const PARTS = ["morning", "afternoon", "evening"];
 const USUAL = 5;
 
-/** The sheet that is open, as a function that draws it. */
-export const sheet = signal(/** @type {(() => any) | null} */ (null));
-
-/** @param {() => any} draw */
-export function ask(draw) {
-  if (toast.peek()?.kind === "problem") hush();
-  sheet.value = draw;
-}
-const close = () => void (sheet.value = null);
-
 /** @param {{title: string, action?: string, danger?: boolean, disabled?: boolean, children?: any, onSubmit?: () => Promise<boolean>}} props */
-function Asked({ onSubmit, ...rest }) {
-  const submit = async () => void ((await onSubmit?.()) && close());
-  const problem = toast.value?.kind === "problem" ? toast.value.text : "";
-  return html`<${Sheet} ...${rest} busy=${pending.value !== ""} problem=${problem} onClose=${close} onSubmit=${submit} />`;
-}
-
-/** @param {string} label @param {any} value */
-const fact = (label, value) => (value ? html`<div><dt>${label}</dt><dd dir="auto">${value}</dd></div>` : null);
+const Asked = (props) => html`<${Plain} ...${props} busy=${pending.value !== ""} />`;
 
 // One place
 
@@ -76,7 +58,7 @@ export function Detail({ id }) {
         ${fact(t("waitlist.priority"), [number(one.priority), one.priority_reason].filter(Boolean).join(" · "))}
         ${fact(t("waitlist.place"), one.standing && t("waitlist.place.n", { n: one.standing.position }))}
         ${fact(t("waitlist.chance"), one.standing && one.state === "waiting" && likely(one.standing))}
-        ${fact(t("agenda.phone"), one.patient.phone && html`<a href=${`tel:${one.patient.phone}`}><bdi dir="ltr">${one.patient.phone}</bdi></a>`)}
+        ${fact(t("agenda.phone"), called(one.patient.phone))}
         ${fact(t("agenda.birth"), bornIn(one.patient))}
       </dl>
       ${live &&
@@ -117,13 +99,6 @@ const Level = ({ value, onChange }) => html`
     <select value=${String(value)} data-testid="waitlist-priority" onChange=${(/** @type {Typed} */ event) => onChange(Number(event.currentTarget.value))}>
       ${[10, 9, 8, 7, 6, 5, 4, 3, 2, 1].map((one) => html`<option key=${one} value=${String(one)} selected=${one === value}>${one === 10 ? t("waitlist.priority.first", { n: one }) : one === USUAL ? t("waitlist.priority.usual", { n: one }) : number(one)}</option>`)}
     </select>
-  </label>
-`;
-
-/** @param {{value: string, needed?: boolean, onChange: (text: string) => void}} props */
-const Reason = ({ value, needed = false, onChange }) => html`
-  <label class="field"><span>${needed ? t("console.reason") : t("console.reason.optional")}</span>
-    <input type="text" value=${value} maxlength="500" required=${needed} autocomplete="off" onInput=${(/** @type {Typed} */ event) => onChange(event.currentTarget.value)} />
   </label>
 `;
 

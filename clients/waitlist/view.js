@@ -6,6 +6,7 @@
  * @import {Listed} from "./work.js"
  */
 import { AccountButton, AccountSheet } from "../shared/account.js";
+import { ask, sheet } from "../shared/asked.js";
 import { Stale } from "../shared/connection.js";
 import { clockTime, datePart, dayName, dayTitle, fullDate, number, t, zone } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
@@ -15,7 +16,7 @@ import { dayOf, plusDays } from "../shared/times.js";
 import { html } from "../shared/ui.js";
 import { Countdown, atParts, besides, onDays, percent, withWhom } from "../shared/waits.js";
 import { Word } from "../shared/word.js";
-import { Add, Detail, ask, sheet } from "./sheets.js";
+import { Add, Detail } from "./sheets.js";
 import { DAYS, STATES, busy, catalogue, filters, listed, load, loadSoon, next, offers, pending, problem, set, step, text, today, wanted } from "./work.js";
 
 /** A day for which so many wait is as dark as any: one person alone is no demand. */
