@@ -5,6 +5,7 @@ import { html } from "../shared/ui.js";
 import { pending } from "./work.js";
 
 export { ask, close, sheet } from "../shared/asked.js";
+export { Choice } from "../shared/fields.js";
 
 /** The sheet of a change. @param {{title: string, action?: string, danger?: boolean, disabled?: boolean, children?: any, onSubmit?: () => Promise<boolean> | boolean}} props */
 export const Sheet = (props) => html`<${Asked} ...${props} busy=${pending.value !== ""} />`;
@@ -21,19 +22,6 @@ export function Text({ label, value, onChange, type = "text", required = true, m
       <span>${label}</span>
       <input type=${type} name=${name} value=${value} maxlength=${max} required=${required} pattern=${pattern} autocomplete=${autocomplete} spellcheck=${false}
         onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => onChange(event.currentTarget.value)} />
-      ${note && html`<small class="soft">${note}</small>`}
-    </label>
-  `;
-}
-
-/** @param {{label: string, value: string, options: {value: string, text: string}[], onChange: (value: string) => void, note?: string, disabled?: boolean}} props */
-export function Choice({ label, value, options, onChange, note = "", disabled = false }) {
-  return html`
-    <label class="field">
-      <span>${label}</span>
-      <select value=${value} disabled=${disabled} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => onChange(event.currentTarget.value)}>
-        ${options.map((one) => html`<option key=${one.value} value=${one.value} selected=${one.value === value}>${one.text}</option>`)}
-      </select>
       ${note && html`<small class="soft">${note}</small>`}
     </label>
   `;

@@ -9,8 +9,10 @@ import { useEffect, useRef } from "preact/hooks";
 import { AccountButton, AccountSheet } from "../shared/account.js";
 import { ask, sheet } from "../shared/asked.js";
 import { Stale } from "../shared/connection.js";
+import { Choice, orAny } from "../shared/fields.js";
 import { clockTime, dayName, number, t, zone } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
+import { LIMIT, toggled } from "../shared/list.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { dayOf, plusDays } from "../shared/times.js";
@@ -61,17 +63,6 @@ const Head = () => html`
   </header>
 `;
 
-/** @param {{label: string, value: string, options: {value: string, text: string}[], onChange: (value: string) => void}} props */
-const Choice = ({ label, value, options, onChange }) => html`
-  <label class="field"><span>${label}</span>
-    <select value=${value} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => onChange(event.currentTarget.value)}>
-      ${options.map((one) => html`<option key=${one.value} value=${one.value} selected=${one.value === value}>${one.text}</option>`)}
-    </select>
-  </label>
-`;
-
-/** What a list of choices begins with: none of them. @param {{id: number, name: string}[]} all */
-const named = (all) => [{ value: "", text: t("bookings.any") }, ...all.map((one) => ({ value: String(one.id), text: one.name }))];
 /** @param {string} family @param {string[]} all */
 const known = (family, all) => [{ value: "", text: t("bookings.any") }, ...all.map((value) => ({ value, text: t(`${family}.${value}`) }))];
 
@@ -87,27 +78,25 @@ function Asked() {
   ];
   /** @param {"from" | "to"} end */
   const date = (end) => html`<label class="field"><span>${t(`bookings.${end}`)}</span><input type="date" value=${now[end]} onChange=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => set({ [end]: event.currentTarget.value })} /></label>`;
-  /** @param {string} state */
-  const toggled = (state) => (now.states.includes(state) ? now.states.filter((one) => one !== state) : [...now.states, state]);
   const few = [now.visit, now.mode, now.source, now.payment, now.kind].some(Boolean);
   return html`
     <form class="asked" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()} aria-label=${t("bookings.filters")}>
       <label class="field asked-text"><span>${t("bookings.find")}</span>
         <input type="search" value=${text.value} maxlength="200" autocomplete="off" spellcheck=${false} placeholder=${t("bookings.find.hint")} data-testid="bookings-find" onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => ((text.value = event.currentTarget.value), loadSoon())} />
       </label>
-      ${user.value?.role !== "doctor" && html`<${Choice} label=${t("agenda.doctor")} value=${now.doctors[0] ?? ""} options=${named(catalogue.value?.doctors ?? [])} onChange=${(/** @type {string} */ id) => set({ doctors: id ? [id] : [] })} />`}
-      <${Choice} label=${t("bookings.location")} value=${now.location} options=${named(catalogue.value?.locations ?? [])} onChange=${(/** @type {string} */ id) => set({ location: id })} />
+      ${user.value?.role !== "doctor" && html`<${Choice} label=${t("agenda.doctor")} value=${now.doctors[0] ?? ""} options=${orAny(catalogue.value?.doctors ?? [])} onChange=${(/** @type {string} */ id) => set({ doctors: id ? [id] : [] })} />`}
+      <${Choice} label=${t("bookings.location")} value=${now.location} options=${orAny(catalogue.value?.locations ?? [])} onChange=${(/** @type {string} */ id) => set({ location: id })} />
       ${date("from")} ${date("to")}
       <div class="asked-row" role="group" aria-label=${t("bookings.when")}>
         ${spans.map((one) => html`<button key=${one.text} class="button" type="button" aria-pressed=${one.from === now.from && one.to === now.to} onClick=${() => set({ from: one.from, to: one.to, order: one.from ? "soonest" : "latest" })}>${one.text}</button>`)}
       </div>
       <div class="asked-row" role="group" aria-label=${t("bookings.states")}>
-        ${STATES.map((state) => html`<button key=${state} class="button small" type="button" aria-pressed=${now.states.includes(state)} onClick=${() => set({ states: toggled(state) })}>${t(`stands.${state}`)}</button>`)}
+        ${STATES.map((state) => html`<button key=${state} class="button small" type="button" aria-pressed=${now.states.includes(state)} onClick=${() => set({ states: toggled(now.states, state) })}>${t(`stands.${state}`)}</button>`)}
       </div>
       <details class="asked-row" open=${few}>
         <summary>${t("admin.audit.more")}</summary>
         <div class="asked-more">
-          <${Choice} label=${t("bookings.visit")} value=${now.visit} options=${named(catalogue.value?.visit_types ?? [])} onChange=${(/** @type {string} */ visit) => set({ visit })} />
+          <${Choice} label=${t("bookings.visit")} value=${now.visit} options=${orAny(catalogue.value?.visit_types ?? [])} onChange=${(/** @type {string} */ visit) => set({ visit })} />
           <${Choice} label=${t("bookings.kind")} value=${now.kind} options=${known("bookings.kind", ["scheduled", "walk_in"])} onChange=${(/** @type {string} */ kind) => set({ kind })} />
           <${Choice} label=${t("bookings.mode")} value=${now.mode} options=${known("bookings.mode", ["in_person", "online"])} onChange=${(/** @type {string} */ mode) => set({ mode })} />
           <${Choice} label=${t("bookings.source")} value=${now.source} options=${known("bookings.source", ["online", "reception", "kiosk", "phone", "import"])} onChange=${(/** @type {string} */ source) => set({ source })} />
@@ -134,7 +123,7 @@ function Many() {
   `;
 }
 
-/** @param {{rows: Listed[]}} props */
+/** @param {{rows: readonly Listed[]}} props */
 function Table({ rows }) {
   if (rows.length === 0) return html`<p class="list-empty" data-testid="bookings-empty">${t("bookings.none")}</p>`;
   return html`
@@ -181,5 +170,5 @@ function More() {
     return () => watch.disconnect();
   }, [next.value, busy.value]);
   if (!next.value || listed.value === null) return null;
-  return html`<p class="more-line" ref=${ref}><button class="button" type="button" aria-busy=${busy.value} onClick=${() => load(true)}>${busy.value ? t("console.working") : t("bookings.more", { n: number(50) })}</button></p>`;
+  return html`<p class="more-line" ref=${ref}><button class="button" type="button" aria-busy=${busy.value} onClick=${() => load(true)}>${busy.value ? t("console.working") : t("bookings.more", { n: number(LIMIT) })}</button></p>`;
 }

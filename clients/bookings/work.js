@@ -18,21 +18,17 @@ import { Problem, act, get, request } from "../shared/api.js";
 import { serverNow } from "../shared/clock.js";
 import { connect, disconnect } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
+import { inAddress, paged } from "../shared/list.js";
 import { user, whileHere } from "../shared/session.js";
 import { dayOf } from "../shared/times.js";
 import { hush, say } from "../shared/word.js";
 
-const LIMIT = 50;
 const SOON_MS = 400;
 /** A socket follows so many streams at most; with more doctors than that, the list is asked for anew now and then. */
 const FOLLOWED = 80;
 const ANEW_MS = 15_000;
 
 export const catalogue = signal(/** @type {Catalogue | null} */ (null));
-export const listed = signal(/** @type {Listed[] | null} */ (null));
-export const next = signal("");
-export const busy = signal(false);
-export const problem = signal("");
 export const text = signal("");
 export const chosen = signal(/** @type {Set<number>} */ (new Set()));
 /** What became of each of those chosen last: its problem, or "" where it was done. */
@@ -45,7 +41,7 @@ const STATES = new Set(["pending", "confirmed", "rejected", "checked_in", "in_pr
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
 
 /** @param {string} fragment @returns {Filters} */
-export function parse(fragment) {
+function parse(fragment) {
   const asked = new URLSearchParams(fragment.replace(/^#?\/?\??/, ""));
   const ids = (/** @type {string} */ name) => (asked.get(name) ?? "").split(",").filter((one) => /^\d{1,18}$/.test(one));
   const day = (/** @type {string} */ name) => (DAY.test(asked.get(name) ?? "") ? (asked.get(name) ?? "") : "");
@@ -65,21 +61,7 @@ export function parse(fragment) {
   };
 }
 
-/** @param {Filters} filters */
-export function written(filters) {
-  const asked = new URLSearchParams();
-  for (const [name, value] of Object.entries(filters)) {
-    const plain = Array.isArray(value) ? value.join(",") : value;
-    if (plain && plain !== "soonest") asked.set(name, plain);
-  }
-  return asked.size > 0 ? `#/?${asked}` : "#/";
-}
-
-export const filters = signal(parse(location.hash));
-addEventListener("hashchange", () => (filters.value = parse(location.hash)));
-
-/** @param {Partial<Filters>} some */
-export const set = (some) => void (location.hash = written({ ...filters.peek(), ...some }));
+export const { filters, set } = inAddress(parse, "soonest");
 
 /** The day of the clinic that it is now. */
 export const today = () => dayOf(serverNow(), zone.value);
@@ -103,34 +85,8 @@ function question() {
   };
 }
 
-let turn = 0;
-
-/** @param {boolean} [more] the next page, instead of the list anew */
-export async function load(more = false) {
-  const mine = (turn += 1);
-  busy.value = true;
-  try {
-    // Anew, as much is fetched as stands there already: a list must not grow short under somebody's eyes.
-    const limit = more ? LIMIT : Math.min(200, Math.max(LIMIT, listed.peek()?.length ?? 0));
-    const page = await request("POST", "/appointments/search", { body: { ...question(), order: filters.peek().order, limit, ...(more && { cursor: next.peek() }) } });
-    if (mine !== turn) return;
-    listed.value = more ? [...(listed.peek() ?? []), ...page.items] : page.items;
-    next.value = page.next ?? "";
-    problem.value = "";
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    if (error.code === "not-authenticated") user.value = null;
-    if (mine === turn) problem.value = error.message;
-  } finally {
-    if (mine === turn) busy.value = false;
-  }
-}
-
-let soon = 0;
-export const loadSoon = () => {
-  clearTimeout(soon);
-  soon = setTimeout(load, SOON_MS);
-};
+const search = (/** @type {{limit: number, cursor?: string}} */ page) => /** @type {Promise<{items: Listed[], next: string | null}>} */ (request("POST", "/appointments/search", { body: { ...question(), order: filters.peek().order, ...page } }));
+export const { listed, next, busy, problem, load, loadSoon } = paged(search, SOON_MS);
 
 effect(() => void (filters.value && catalogue.value && ((chosen.value = new Set()), (results.value = new Map()), (listed.value = null), load())));
 

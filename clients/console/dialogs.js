@@ -8,6 +8,7 @@
 import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 
+import { Choice } from "../shared/fields.js";
 import { t } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { html, titled } from "../shared/ui.js";
@@ -51,18 +52,6 @@ function Text({ value, onChange, required = false, label, placeholder = "" }) {
       <span>${label ?? t(required ? "console.reason" : "console.reason.optional")}</span>
       <input type="text" value=${value} maxlength="200" required=${required} placeholder=${placeholder} autocomplete="off"
         onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => onChange(event.currentTarget.value)} />
-    </label>
-  `;
-}
-
-/** @param {{label: string, value: string, options: {value: string, text: string}[], onChange: (value: string) => void}} props */
-function Choice({ label, value, options, onChange }) {
-  return html`
-    <label class="field">
-      <span>${label}</span>
-      <select value=${value} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => onChange(event.currentTarget.value)}>
-        ${options.map((one) => html`<option key=${one.value} value=${one.value} selected=${one.value === value}>${one.text}</option>`)}
-      </select>
     </label>
   `;
 }

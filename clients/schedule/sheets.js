@@ -8,6 +8,7 @@
 import { useState } from "preact/hooks";
 
 import { BlockSheet as Block } from "../shared/block.js";
+import { Choice } from "../shared/fields.js";
 import { clockTime, datePart, dayTitle, t, zone } from "../shared/i18n.js";
 import { Sheet } from "../shared/sheet.js";
 import { instant, plusDays } from "../shared/times.js";
@@ -22,9 +23,6 @@ const problem = () => (toast.value?.kind === "problem" ? toast.value.text : "");
 
 /** @param {{label: string, type: string, value: string | number, onChange: (text: string) => void, min?: number, max?: number}} props */
 const Field = ({ label, type, value, onChange, min, max }) => html`<label class="field"><span>${label}</span><input type=${type} required value=${String(value)} min=${min} max=${max} onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => onChange(event.currentTarget.value)} /></label>`;
-
-/** @param {{label: string, value: string, options: {value: string, text: string}[], onChange: (text: string) => void}} props */
-const Choice = ({ label, value, options, onChange }) => html`<label class="field"><span>${label}</span><select value=${value} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => onChange(event.currentTarget.value)}>${options.map((one) => html`<option key=${one.value} value=${one.value} selected=${one.value === value}>${one.text}</option>`)}</select></label>`;
 
 const modes = () => MODES.map((value) => ({ value, text: t(`schedule.mode.${value}`) }));
 const places = () => (arranged.value?.locations ?? []).map((one) => ({ value: String(one.id), text: one.name }));

@@ -10,6 +10,7 @@
 import { useState } from "preact/hooks";
 
 import { Problem, request } from "./api.js";
+import { Choice } from "./fields.js";
 import { clockTime, dayName, t, zone } from "./i18n.js";
 import { user } from "./session.js";
 import { Sheet } from "./sheet.js";
@@ -18,9 +19,6 @@ import { html } from "./ui.js";
 
 const KINDS = ["leave", "holiday", "emergency", "other"];
 const FATES = ["move", "cancel", "keep"];
-
-/** @param {{label: string, value: string, options: {value: string, text: string}[], onChange: (text: string) => void}} props */
-const Choice = ({ label, value, options, onChange }) => html`<label class="field"><span>${label}</span><select value=${value} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => onChange(event.currentTarget.value)}>${options.map((one) => html`<option key=${one.value} value=${one.value} selected=${one.value === value}>${one.text}</option>`)}</select></label>`;
 
 /** @param {{label: string, type: string, value: string, onChange: (text: string) => void, min?: string}} props */
 const Field = ({ label, type, value, onChange, min }) => html`<label class="field"><span>${label}</span><input type=${type} required value=${value} min=${min} onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => onChange(event.currentTarget.value)} /></label>`;

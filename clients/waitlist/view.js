@@ -8,8 +8,10 @@
 import { AccountButton, AccountSheet } from "../shared/account.js";
 import { ask, sheet } from "../shared/asked.js";
 import { Stale } from "../shared/connection.js";
+import { Choice, orAny } from "../shared/fields.js";
 import { clockTime, datePart, dayName, dayTitle, fullDate, number, t, zone } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
+import { LIMIT, toggled } from "../shared/list.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { dayOf, plusDays } from "../shared/times.js";
@@ -37,7 +39,7 @@ export function Waitlist() {
           <h2 id="line-title">${t("waitlist.line")}</h2>
           <${Asked} />
           ${listed.value === null ? !problem.value && html`<p class="list-empty">${t("link.connecting")}</p>` : html`<${Table} rows=${listed.value} />`}
-          ${next.value && listed.value !== null && html`<p class="more-line"><button class="button" type="button" aria-busy=${busy.value} onClick=${() => load(true)}>${busy.value ? t("console.working") : t("bookings.more", { n: number(50) })}</button></p>`}
+          ${next.value && listed.value !== null && html`<p class="more-line"><button class="button" type="button" aria-busy=${busy.value} onClick=${() => load(true)}>${busy.value ? t("console.working") : t("bookings.more", { n: number(LIMIT) })}</button></p>`}
         </section>
         <${Demand} />
       </main>
@@ -94,34 +96,20 @@ function Offer({ one, offer }) {
   `;
 }
 
-/** @param {{label: string, value: string, options: {value: string, text: string}[], onChange: (value: string) => void, testid?: string}} props */
-export const Choice = ({ label, value, options, onChange, testid }) => html`
-  <label class="field"><span>${label}</span>
-    <select value=${value} data-testid=${testid} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => onChange(event.currentTarget.value)}>
-      ${options.map((one) => html`<option key=${one.value} value=${one.value} selected=${one.value === value}>${one.text}</option>`)}
-    </select>
-  </label>
-`;
-
-/** What a list of choices begins with: none of them. @param {readonly {id: number, name: string}[]} all */
-export const named = (all) => [{ value: "", text: t("bookings.any") }, ...all.map((one) => ({ value: String(one.id), text: one.name }))];
-
 function Asked() {
   const now = filters.value;
   const isDoctor = user.value?.role === "doctor";
-  /** @param {string} state */
-  const toggled = (state) => (now.states.includes(state) ? now.states.filter((one) => one !== state) : [...now.states, state]);
   return html`
     <form class="asked" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()} aria-label=${t("waitlist.filters")}>
       <label class="field asked-text"><span>${t("bookings.find")}</span>
         <input type="search" value=${text.value} maxlength="200" autocomplete="off" spellcheck=${false} placeholder=${t("bookings.find.hint")} data-testid="waitlist-find" onInput=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => ((text.value = event.currentTarget.value), loadSoon())} />
       </label>
-      ${!isDoctor && html`<${Choice} label=${t("agenda.doctor")} testid="waitlist-doctor" value=${now.doctor} options=${named(catalogue.value?.doctors ?? [])} onChange=${(/** @type {string} */ doctor) => set({ doctor })} />`}
-      ${!isDoctor && (catalogue.value?.specialties.length ?? 0) > 0 && html`<${Choice} label=${t("waitlist.specialty")} value=${now.specialty} options=${named(catalogue.value?.specialties ?? [])} onChange=${(/** @type {string} */ specialty) => set({ specialty })} />`}
+      ${!isDoctor && html`<${Choice} label=${t("agenda.doctor")} testid="waitlist-doctor" value=${now.doctor} options=${orAny(catalogue.value?.doctors ?? [])} onChange=${(/** @type {string} */ doctor) => set({ doctor })} />`}
+      ${!isDoctor && (catalogue.value?.specialties.length ?? 0) > 0 && html`<${Choice} label=${t("waitlist.specialty")} value=${now.specialty} options=${orAny(catalogue.value?.specialties ?? [])} onChange=${(/** @type {string} */ specialty) => set({ specialty })} />`}
       <${Choice} label=${t("waitlist.priority")} testid="waitlist-least" value=${now.least} options=${[{ value: "", text: t("bookings.any") }, { value: "6", text: t("waitlist.least", { n: 6 }) }, { value: "8", text: t("waitlist.least", { n: 8 }) }]} onChange=${(/** @type {string} */ least) => set({ least })} />
       <label class="field"><span>${t("waitlist.day")}</span><input type="date" value=${now.day} onChange=${(/** @type {{currentTarget: HTMLInputElement}} */ event) => set({ day: event.currentTarget.value })} /></label>
       <div class="asked-row" role="group" aria-label=${t("bookings.states")}>
-        ${STATES.map((state) => html`<button key=${state} class="button small" type="button" aria-pressed=${now.states.includes(state)} onClick=${() => set({ states: toggled(state) })}>${t(`waitlist.state.${state}`)}</button>`)}
+        ${STATES.map((state) => html`<button key=${state} class="button small" type="button" aria-pressed=${now.states.includes(state)} onClick=${() => set({ states: toggled(now.states, state) })}>${t(`waitlist.state.${state}`)}</button>`)}
       </div>
     </form>
   `;

@@ -17,11 +17,11 @@ import { Problem, act, get, newKey, request } from "../shared/api.js";
 import { serverNow } from "../shared/clock.js";
 import { connect, disconnect } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
+import { inAddress, paged } from "../shared/list.js";
 import { user, whileHere } from "../shared/session.js";
 import { dayOf, plusDays } from "../shared/times.js";
 import { hush, say } from "../shared/word.js";
 
-const LIMIT = 50;
 const OFFERS = 200;
 const SOON_MS = 300;
 /** Doctors hear of their own time alone: who joins their line is asked for now and then. */
@@ -34,12 +34,8 @@ const LIVE = new Set(["waiting", "offered"]);
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
 
 export const catalogue = signal(/** @type {Catalogue | null} */ (null));
-export const listed = signal(/** @type {readonly Listed[] | null} */ (null));
 export const offers = signal(/** @type {readonly Listed[]} */ ([]));
 export const wanted = signal(/** @type {readonly DayWanted[]} */ ([]));
-export const next = signal("");
-export const busy = signal(false);
-export const problem = signal("");
 export const text = signal("");
 export const pending = signal("");
 /** Moves with every change that is told, for whatever else is shown of one place. */
@@ -48,7 +44,7 @@ export const moved = signal(0);
 // Filters, in the address
 
 /** @param {string} fragment @returns {Filters} */
-export function parse(fragment) {
+function parse(fragment) {
   const asked = new URLSearchParams(fragment.replace(/^#?\/?\??/, ""));
   const id = (/** @type {string} */ name) => (/^\d{1,18}$/.test(asked.get(name) ?? "") ? (asked.get(name) ?? "") : "");
   return {
@@ -60,18 +56,7 @@ export function parse(fragment) {
   };
 }
 
-/** @param {Filters} filters */
-function written(filters) {
-  const asked = new URLSearchParams();
-  for (const [name, value] of Object.entries(filters)) if (String(value)) asked.set(name, String(value));
-  return asked.size > 0 ? `#/?${asked}` : "#/";
-}
-
-export const filters = signal(parse(location.hash));
-addEventListener("hashchange", () => (filters.value = parse(location.hash)));
-
-/** @param {Partial<Filters>} some */
-export const set = (some) => void (location.hash = written({ ...filters.peek(), ...some }));
+export const { filters, set } = inAddress(parse);
 
 /** The clinic's day that it is now. */
 export const today = () => dayOf(serverNow(), zone.value);
@@ -94,35 +79,22 @@ function question() {
 
 // Reading
 
-let turn = 0;
-
-/** @param {boolean} [more] the next page, instead of the list anew */
-export async function load(more = false) {
-  const mine = (turn += 1);
-  busy.value = true;
-  try {
-    // Anew, as much is fetched as stands there already: a list must not grow short under somebody's eyes.
-    const limit = more ? LIMIT : Math.min(200, Math.max(LIMIT, listed.peek()?.length ?? 0));
-    const [page, open, days] = await Promise.all([
-      request("POST", "/waitlist/search", { body: { ...question(), limit, ...(more && { cursor: next.peek() }) } }),
-      more ? null : request("POST", "/waitlist/search", { body: { ...house(), states: ["offered"], limit: OFFERS } }),
-      more ? null : get(`/waitlist/demand?${demanded()}`),
-    ]);
-    if (mine !== turn) return;
-    listed.value = more ? [...(listed.peek() ?? []), ...page.items] : page.items;
-    next.value = page.next ?? "";
-    if (open) offers.value = open.items;
-    if (days) wanted.value = days.items;
-    problem.value = "";
-    moved.value += 1;
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    if (error.code === "not-authenticated") user.value = null;
-    if (mine === turn) problem.value = error.message;
-  } finally {
-    if (mine === turn) busy.value = false;
-  }
+/** @param {{limit: number, cursor?: string}} page without a cursor, what stands around the line is read with it */
+async function search(page) {
+  const more = page.cursor !== undefined;
+  const [found, open, days] = await Promise.all([
+    request("POST", "/waitlist/search", { body: { ...question(), ...page } }),
+    more ? null : request("POST", "/waitlist/search", { body: { ...house(), states: ["offered"], limit: OFFERS } }),
+    more ? null : get(`/waitlist/demand?${demanded()}`),
+  ]);
+  return { items: /** @type {readonly Listed[]} */ (found.items), next: /** @type {string | null} */ (found.next), open, days };
 }
+
+export const { listed, next, busy, problem, load, loadSoon } = paged(search, SOON_MS, ({ open, days }) => {
+  if (open) offers.value = open.items;
+  if (days) wanted.value = days.items;
+  moved.value += 1;
+});
 
 function demanded() {
   const asked = new URLSearchParams({ first_day: today(), last_day: plusDays(today(), DAYS - 1) });
@@ -130,12 +102,6 @@ function demanded() {
   if (id) asked.set("institution_id", String(id));
   return asked;
 }
-
-let soon = 0;
-export const loadSoon = () => {
-  clearTimeout(soon);
-  soon = setTimeout(load, SOON_MS);
-};
 
 effect(() => void (filters.value && catalogue.value && ((listed.value = null), load())));
 
