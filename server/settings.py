@@ -8,9 +8,13 @@ a stored value is always one that `Partial`, `BookingPartial` or `NoticePartial`
 from collections.abc import Mapping, Sequence
 from datetime import time
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+
+from server.asks import Reply
+
+S = TypeVar("S", bound=BaseModel)
 
 
 def _whole_minute(at: time) -> time:
@@ -244,7 +248,29 @@ def _merged(levels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def changed(stored: Mapping[str, Any], change: BaseModel) -> dict[str, Any]:
-    """What is stored at a level after a change: given values replace, null resets to the inherited one."""
-    given = change.model_dump(mode="json", exclude_unset=True)
+class Levels(Reply, Generic[S]):
+    """What is set at a level itself, what holds there, and where each of those values comes from."""
+
+    own: dict[str, Any]
+    effective: S
+    origin: dict[str, str]
+
+    @classmethod
+    def of(cls, **levels: Mapping[str, Any]) -> Self:
+        """The settings of the last of these levels, which stand in their order."""
+        settings = cls.model_fields["effective"].annotation
+        assert settings is not None
+        origin = dict.fromkeys(settings.model_fields, "default")
+        for level, own in levels.items():
+            origin.update({name: level for name, value in own.items() if value is not None})
+        stored = list(levels.values())
+        return cls(own=dict(stored[-1]), effective=settings.model_validate(_merged(stored)), origin=origin)
+
+
+def changed(stored: Mapping[str, Any], change: BaseModel, of: str = "") -> dict[str, Any]:
+    """What is stored at a level after a change: given values replace, null resets to the inherited one.
+
+    `of` is the field of the change, if there is one, that tells whose settings they are.
+    """
+    given = change.model_dump(mode="json", exclude_unset=True, exclude={of})
     return {key: value for key, value in {**stored, **given}.items() if value is not None}

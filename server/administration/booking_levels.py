@@ -12,27 +12,14 @@ from server.access import ADMINS, STAFF, Actor
 from server.administration.doctors import NO_DOCTOR, OfDoctor, access_doctor
 from server.administration.levels import OneInstitution
 from server.administration.rows import hold
-from server.asks import Id, Reply
+from server.asks import Id
 from server.queue.line import dumps
-from server.settings import BookingPartial, BookingSettings, changed, effective_booking
+from server.settings import BookingPartial, BookingSettings, Levels, changed
 from server.store import Command, Query, Read, Tx
 
 
-class BookingLevels(Reply):
+class BookingLevels(Levels[BookingSettings]):
     """What is set at a level itself, what holds there, and where each of those values comes from."""
-
-    own: dict[str, Any]
-    effective: BookingSettings
-    origin: dict[str, str]
-
-
-def told(**levels: dict[str, Any]) -> BookingLevels:
-    """The settings of booking of the last of these levels, which stand in their order."""
-    origin = dict.fromkeys(BookingSettings.model_fields, "default")
-    for level, own in levels.items():
-        origin.update({name: level for name, value in own.items() if value is not None})
-    stored = list(levels.values())
-    return BookingLevels(own=stored[-1], effective=effective_booking(*stored), origin=origin)
 
 
 async def show_institution_booking(view: Read, actor: Actor, ask: OneInstitution) -> BookingLevels:
@@ -40,7 +27,7 @@ async def show_institution_booking(view: Read, actor: Actor, ask: OneInstitution
     stored = await view.conn.fetchval(OF_INSTITUTION, ask.institution_id)
     if stored is None or not actor.within(ask.institution_id):
         raise errors.NotFound("There is no such institution.")
-    return told(institution=orjson.loads(stored))
+    return BookingLevels.of(institution=orjson.loads(stored))
 
 
 async def show_doctor_booking(view: Read, actor: Actor, ask: OfDoctor) -> BookingLevels:
@@ -48,7 +35,7 @@ async def show_doctor_booking(view: Read, actor: Actor, ask: OfDoctor) -> Bookin
     row = await view.conn.fetchrow(OF_DOCTOR, ask.doctor_id)
     if row is None or not actor.within(row["institution_id"]):
         raise errors.NotFound(NO_DOCTOR)
-    return told(institution=orjson.loads(row["institution"]), doctor=orjson.loads(row["doctor"]))
+    return BookingLevels.of(institution=orjson.loads(row["institution"]), doctor=orjson.loads(row["doctor"]))
 
 
 OF_INSTITUTION = "select booking from institutions where id = $1"
@@ -68,11 +55,11 @@ async def set_institution_booking(tx: Tx, actor: Actor, ask: Any) -> BookingLeve
     """Set what holds for booking every doctor who does not say otherwise. Raises `NotFound`."""
     id_ = await hold(tx, actor, ask.institution_id)
     before = orjson.loads(await tx.conn.fetchval(OF_INSTITUTION, id_))
-    after = _changed(before, ask, "institution_id")
+    after = changed(before, ask, "institution_id")
     await catalog.set_institution_booking(tx.conn, id_, dumps(after))
     tx.about(f"institution-booking:{id_}", before, after)
     tx.append(events.admin(id_), events.SettingsChanged(level="institution", of=id_))
-    return told(institution=after)
+    return BookingLevels.of(institution=after)
 
 
 class SetDoctorBooking(BookingPartial):
@@ -87,15 +74,11 @@ async def set_doctor_booking(tx: Tx, actor: Actor, ask: Any) -> BookingLevels:
     row = await tx.conn.fetchrow(OF_DOCTOR, ask.doctor_id)
     assert row is not None
     before = orjson.loads(row["doctor"])
-    after = _changed(before, ask, "doctor_id")
+    after = changed(before, ask, "doctor_id")
     await catalog.set_doctor_booking(tx.conn, ask.doctor_id, dumps(after))
     tx.about(f"doctor-booking:{ask.doctor_id}", before, after)
     tx.append(events.admin(institution_id), events.SettingsChanged(level="doctor", of=ask.doctor_id))
-    return told(institution=orjson.loads(row["institution"]), doctor=after)
-
-
-def _changed(stored: dict[str, Any], ask: Any, of: str) -> dict[str, Any]:
-    return changed(stored, BookingPartial.model_validate(ask.model_dump(exclude_unset=True, exclude={of})))
+    return BookingLevels.of(institution=orjson.loads(row["institution"]), doctor=after)
 
 
 COMMANDS: list[Command[Any, Any]] = [

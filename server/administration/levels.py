@@ -19,29 +19,16 @@ from server.administration.places import (
     gate_queues,
 )
 from server.administration.rows import hold
-from server.asks import Ask, Id, Reply
+from server.asks import Ask, Id
 from server.queue.commands import put_in_force
 from server.queue.line import Line, dumps, load_line
 from server.queue.queries import OfQueue, access_queue
-from server.settings import Partial, QueueSettings, changed, effective
+from server.settings import Levels, Partial, QueueSettings, changed, effective
 from server.store import Command, Query, Read, Tx
 
 
-class Settings(Reply):
+class Settings(Levels[QueueSettings]):
     """What is set at a level itself, what holds there, and where each of those values comes from."""
-
-    own: dict[str, Any]
-    effective: QueueSettings
-    origin: dict[str, str]
-
-
-def told(**levels: dict[str, Any]) -> Settings:
-    """The settings of the last of these levels, which stand in their order."""
-    origin = dict.fromkeys(QueueSettings.model_fields, "default")
-    for level, own in levels.items():
-        origin.update({name: level for name, value in own.items() if value is not None})
-    stored = list(levels.values())
-    return Settings(own=stored[-1], effective=effective(*stored), origin=origin)
 
 
 class OneInstitution(Ask):
@@ -55,7 +42,7 @@ async def show_institution_settings(view: Read, actor: Actor, ask: OneInstitutio
     stored = await view.conn.fetchval(OF_INSTITUTION, ask.institution_id)
     if stored is None or not actor.within(ask.institution_id):
         raise errors.NotFound("There is no such institution.")
-    return told(institution=orjson.loads(stored))
+    return Settings.of(institution=orjson.loads(stored))
 
 
 async def show_location_settings(view: Read, actor: Actor, ask: OfLocation) -> Settings:
@@ -64,7 +51,7 @@ async def show_location_settings(view: Read, actor: Actor, ask: OfLocation) -> S
         raise errors.NotFound("There is no such location here.")
     row = await view.conn.fetchrow(OF_LOCATION, ask.location_id)
     assert row is not None
-    return told(institution=orjson.loads(row["institution"]), location=orjson.loads(row["location"]))
+    return Settings.of(institution=orjson.loads(row["institution"]), location=orjson.loads(row["location"]))
 
 
 async def show_queue_settings(view: Read, actor: Actor, ask: OfQueue) -> Settings:
@@ -72,7 +59,7 @@ async def show_queue_settings(view: Read, actor: Actor, ask: OfQueue) -> Setting
     await access_queue(view, actor, ask.queue_id)
     row = await view.conn.fetchrow(OF_QUEUE, ask.queue_id)
     assert row is not None
-    return told(**{level: orjson.loads(row[level]) for level in ("institution", "location", "queue")})
+    return Settings.of(**{level: orjson.loads(row[level]) for level in ("institution", "location", "queue")})
 
 
 OF_INSTITUTION = "select settings from institutions where id = $1"
@@ -98,12 +85,12 @@ async def set_institution_settings(tx: Tx, actor: Actor, ask: Any) -> Settings:
     queues = await gate_queues(tx, QUEUES_OF_INSTITUTION, id_)
     lines = await _lines(tx, actor, queues)
     before = orjson.loads(await tx.conn.fetchval(OF_INSTITUTION, id_))
-    after = _changed(before, ask, "institution_id")
+    after = changed(before, ask, "institution_id")
     await catalog.set_institution_settings(tx.conn, id_, dumps(after))
     tx.about(f"institution-settings:{id_}", before, after)
     await _tell_below(tx, lines)
     tx.append(events.admin(id_), events.SettingsChanged(level="institution", of=id_))
-    return told(institution=after)
+    return Settings.of(institution=after)
 
 
 class SetLocationSettings(Partial):
@@ -120,16 +107,12 @@ async def set_location_settings(tx: Tx, actor: Actor, ask: Any) -> Settings:
     row = await tx.conn.fetchrow(OF_LOCATION, ask.location_id)
     assert row is not None
     before = orjson.loads(row["location"])
-    after = _changed(before, ask, "location_id")
+    after = changed(before, ask, "location_id")
     await catalog.set_location_settings(tx.conn, ask.location_id, dumps(after))
     tx.about(f"location-settings:{ask.location_id}", before, after)
     await _tell_below(tx, lines)
     tx.append(events.admin(institution_id), events.SettingsChanged(level="location", of=ask.location_id))
-    return told(institution=orjson.loads(row["institution"]), location=after)
-
-
-def _changed(stored: dict[str, Any], ask: Any, of: str) -> dict[str, Any]:
-    return changed(stored, Partial.model_validate(ask.model_dump(exclude_unset=True, exclude={of})))
+    return Settings.of(institution=orjson.loads(row["institution"]), location=after)
 
 
 async def _lines(tx: Tx, actor: Actor, queues: list[int]) -> list[Line]:
