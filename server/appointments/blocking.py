@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from server import errors
 from server.access import STAFF, Actor
-from server.appointments import life, rules, seats
+from server.appointments import life, rules
 from server.appointments.booking import TERMS, refuse_elsewhere, terms_of
 from server.appointments.records import PLACES_OF, Appointment, load_appointment, streams_of
 from server.appointments.rules import Step
@@ -208,7 +208,7 @@ async def _moved(tx: Tx, actor: Actor, one: Appointment, after: datetime, reason
         raise errors.NotForYou("Nobody has accepted that request: it waits for another doctor.")
     assert one.ends_at is not None
     rows = await tx.conn.fetch(FREE_BEHIND, one.doctor_id, one.location_id, after, after + LOOK_AHEAD, one.mode)
-    free = [seats.time_of(row) for row in rows]
+    free = [Time.of(row) for row in rows]
     place = await tx.conn.fetchrow(TERMS, one.doctor_id, one.location_id, None)
     assert place is not None
     for tried, wanted in enumerate(_runs(free, one.ends_at - one.starts_at)):
@@ -225,8 +225,8 @@ async def _moved(tx: Tx, actor: Actor, one: Appointment, after: datetime, reason
 
 
 FREE_BEHIND = """
-select id, doctor_id, location_id, starts_at, ends_at, mode, open, block_id, capacity, taken from slots
-where doctor_id = $1 and location_id = $2 and open and block_id is null and taken < capacity
+select id, doctor_id, location_id, starts_at, ends_at, mode, open, false as blocked, capacity - taken as left
+from slots where doctor_id = $1 and location_id = $2 and open and block_id is null and taken < capacity
     and starts_at >= $3 and starts_at < $4 and mode in ($5, 'both')
 order by starts_at limit 2000
 """

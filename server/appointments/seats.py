@@ -23,27 +23,13 @@ async def times(conn: Connection, slot_ids: Sequence[int]) -> list[Time]:
     rows = await conn.fetch(SLOTS_WANTED, list(slot_ids))
     if len(rows) != len(set(slot_ids)):
         raise errors.NotFound("There is no such time here.")
-    return [time_of(row) for row in rows]
-
-
-def time_of(row: Any) -> Time:
-    """A slot's row as booking sees it."""
-    return Time(
-        row["id"],
-        row["doctor_id"],
-        row["location_id"],
-        row["starts_at"],
-        row["ends_at"],
-        row["mode"],
-        row["open"],
-        row["block_id"] is not None,
-        row["capacity"] - row["taken"],
-    )
+    return [Time.of(row) for row in rows]
 
 
 SLOTS_WANTED = """
-select id, doctor_id, location_id, starts_at, ends_at, mode, open, block_id, capacity, taken from slots
-where id = any($1::bigint[]) order by starts_at
+select id, doctor_id, location_id, starts_at, ends_at, mode, open, block_id is not null as blocked,
+    capacity - taken as left
+from slots where id = any($1::bigint[]) order by starts_at
 """
 
 
@@ -51,12 +37,12 @@ async def free_times(
     conn: Connection, doctor_ids: Sequence[int], location_id: int, starts_at: datetime, ends_at: datetime
 ) -> list[Time]:
     """The free slots of these doctors at a location that lie in this time, even in part; each doctor's in order."""
-    return [time_of(row) for row in await conn.fetch(FREE_TIMES, list(doctor_ids), location_id, starts_at, ends_at)]
+    return [Time.of(row) for row in await conn.fetch(FREE_TIMES, list(doctor_ids), location_id, starts_at, ends_at)]
 
 
 FREE_TIMES = """
-select id, doctor_id, location_id, starts_at, ends_at, mode, open, block_id, capacity, taken from slots
-where doctor_id = any($1::bigint[]) and location_id = $2 and open and block_id is null and taken < capacity
+select id, doctor_id, location_id, starts_at, ends_at, mode, open, false as blocked, capacity - taken as left
+from slots where doctor_id = any($1::bigint[]) and location_id = $2 and open and block_id is null and taken < capacity
     and starts_at > $3::timestamptz - interval '12 hours' and starts_at < $4 and ends_at > $3
 order by doctor_id, starts_at
 """
@@ -69,7 +55,19 @@ async def take_seats(tx: Tx, appointment_id: int, slot_ids: Sequence[int]) -> No
     """
     if not slot_ids:
         return
-    taken = await tx.conn.fetch(TAKE_SEATS, appointment_id, list(slot_ids))
+    await _take(tx, slot_ids, appointment_id, None)
+
+
+async def hold_seats(tx: Tx, offer_id: int, slot_ids: Sequence[int]) -> None:
+    """Take one seat of each slot for an offer to the waitlist; the caller holds the gates of their doctors' slots.
+
+    Raises `SlotFull` where one has none left.
+    """
+    await _take(tx, slot_ids, None, offer_id)
+
+
+async def _take(tx: Tx, slot_ids: Sequence[int], appointment_id: int | None, offer_id: int | None) -> None:
+    taken = await tx.conn.fetch(TAKE_SEATS, list(slot_ids), appointment_id, offer_id)
     if len(taken) != len(slot_ids):
         raise errors.SlotFull()
     await availability.tell_slots(tx, slot_ids)
@@ -77,13 +75,13 @@ async def take_seats(tx: Tx, appointment_id: int, slot_ids: Sequence[int]) -> No
 
 # The lowest number that is free. Of two that choose the same in a race that no gate held off, the key lets one have it.
 TAKE_SEATS = """
-insert into seats (slot_id, number, capacity, appointment_id)
-select s.id, n.number, s.capacity, $1
+insert into seats (slot_id, number, capacity, appointment_id, offer_id)
+select s.id, n.number, s.capacity, $2, $3
 from slots s cross join lateral (
     select min(g.number) as number from generate_series(1, s.capacity) as g (number)
     where not exists (select from seats t where t.slot_id = s.id and t.number = g.number)
 ) n
-where s.id = any($2::bigint[]) and n.number is not null
+where s.id = any($1::bigint[]) and n.number is not null
 order by s.id
 returning slot_id
 """
@@ -98,30 +96,6 @@ async def free_seats(tx: Tx, appointment_id: int, slot_ids: Sequence[int] | None
 
 FREE_SEATS = """
 delete from seats where appointment_id = $1 and ($2::bigint[] is null or slot_id = any($2)) returning slot_id
-"""
-
-
-async def hold_seats(tx: Tx, offer_id: int, slot_ids: Sequence[int]) -> None:
-    """Take one seat of each slot for an offer to the waitlist; the caller holds the gates of their doctors' slots.
-
-    Raises `SlotFull` where one has none left.
-    """
-    taken = await tx.conn.fetch(HOLD_SEATS, offer_id, list(slot_ids))
-    if len(taken) != len(slot_ids):
-        raise errors.SlotFull()
-    await availability.tell_slots(tx, slot_ids)
-
-
-HOLD_SEATS = """
-insert into seats (slot_id, number, capacity, offer_id)
-select s.id, n.number, s.capacity, $1
-from slots s cross join lateral (
-    select min(g.number) as number from generate_series(1, s.capacity) as g (number)
-    where not exists (select from seats t where t.slot_id = s.id and t.number = g.number)
-) n
-where s.id = any($2::bigint[]) and n.number is not null
-order by s.id
-returning slot_id
 """
 
 

@@ -132,7 +132,7 @@ async def _wanted(store: Store, actor: Actor, ids: Sequence[int]) -> Wanted:
     if len(rows) > 1 and await store.pool.fetchval(BETWEEN, one["doctor_id"], one["starts_at"], last["ends_at"], ids):
         raise errors.SlotsApart()
     settings = free.settings_of(one["of_institution"], one["of_doctor"])
-    return Wanted([_time(row) for row in rows], one["institution_id"], one["active"], settings, ZoneInfo(one["zone"]))
+    return Wanted([Time.of(row) for row in rows], one["institution_id"], one["active"], settings, ZoneInfo(one["zone"]))
 
 
 WANTED = """
@@ -151,20 +151,6 @@ select exists (
     select from slots where doctor_id = $1 and starts_at >= $2 and starts_at < $3 and id <> all($4::bigint[])
 )
 """
-
-
-def _time(row: Any) -> Time:
-    return Time(
-        row["id"],
-        row["doctor_id"],
-        row["location_id"],
-        row["starts_at"],
-        row["ends_at"],
-        row["mode"],
-        row["open"],
-        row["blocked"],
-        row["left"],
-    )
 
 
 async def _overtaken(store: Store, actor: Actor, locks: Locks, doctor: int, ids: Sequence[int]) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from server import errors
@@ -23,6 +24,21 @@ class Time:
     open: bool
     blocked: bool
     left: int
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """The slot of a row, which names its columns as they are named here."""
+        return cls(
+            row["id"],
+            row["doctor_id"],
+            row["location_id"],
+            row["starts_at"],
+            row["ends_at"],
+            row["mode"],
+            row["open"],
+            row["blocked"],
+            row["left"],
+        )
 
 
 GAP = timedelta(minutes=30)
