@@ -2,18 +2,20 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from server.access import Role
+from tests.clinic import now
 from tests.conftest import Postgres, Redis
 from tests.diary import open_books, patient, signed_in
 from tests.pages import Served, served, visiting
 from tests.test_mine import booked
 from tests.test_notices_sending import Recorder, post_of
-from tests.world import World
+from tests.world import World, eventually
 from workers.notices import Post, send_due
 from workers.senders.app import AppSender
 from workers.senders.mailbox import MailboxSender
@@ -122,6 +124,22 @@ async def test_a_patient_takes_reminders_off_and_they_are_gone(browser: Browser,
         await expect(page.get_by_test_id("wishes-said")).not_to_be_empty()
         await expect(box).not_to_be_checked()
     assert "reminder" not in await pending(clinic.world, who)
+
+
+async def test_an_offer_stands_on_the_page_itself_and_no_words_outlive_it(browser: Browser, clinic: Served) -> None:
+    world = clinic.world
+    who, token = await patient(world)
+    today = now(world).date()
+    days = {"first_day": str(today + timedelta(days=1)), "last_day": str(today + timedelta(days=9))}
+    joined = await world.do("join-waitlist", patient_id=who, doctor_id=world.doctors[0], **days)
+    assert joined.offer_id
+    await send_due(post_of(world, app=AppSender(world.store)))
+    async with visiting(browser, "phone") as pocket:
+        page = await signed_in(pocket, clinic, token, "/appointments")
+        await expect(page.get_by_test_id("offer")).to_be_visible()
+        seen = "select bool_and(seen_at is not null) from app_notices where kind = 'waitlist-offer'"
+        await eventually(lambda: world.pool.fetchval(seen))
+        await expect(page.get_by_test_id("told")).to_have_count(0)
 
 
 async def test_what_one_is_told_comes_up_on_ones_page_until_it_is_put_away(browser: Browser, clinic: Served) -> None:

@@ -5,7 +5,7 @@
  *
  * @import {PatientNotice} from "../shared/events.js"
  */
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 
 import { Problem, act } from "../shared/api.js";
 import { t } from "../shared/i18n.js";
@@ -30,8 +30,15 @@ async function seen(ids) {
 /** Where a notice leads from here; what is on this very page leads nowhere. @param {PatientNotice} one */
 const way = (one) => (one.opens.startsWith("/") && one.opens !== "/appointments" && one.opens !== "/" ? one.opens : null);
 
+/** What stands on this page itself, with its answer: words beside it would outlive it. */
+const ELSEWHERE = new Set(["waitlist-offer"]);
+
 export function Toasts() {
-  const all = notices.value;
+  const all = notices.value.filter((one) => !ELSEWHERE.has(one.kind));
+  const shown = notices.value.filter((one) => ELSEWHERE.has(one.kind)).map((one) => one.notice);
+  useEffect(() => {
+    if (shown.length) void seen(shown);
+  }, [shown.join()]);
   return html`
     <section class="told" aria-label=${t("mine.told")} role="log" aria-live="polite">
       ${all.slice(-AT_ONCE).map((one) => html`<article key=${one.notice} class="told-one" data-testid="told" data-kind=${one.kind}>
