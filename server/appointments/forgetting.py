@@ -8,6 +8,12 @@ from datetime import datetime
 
 from server.store import Connection
 
+GONE = """
+    reason = null, symptoms = null, requirements = '{}', insurance = null, answer_reason = null,
+    cancel_reason = null, undo = null
+"""
+"""What of an appointment is forgotten, by its age as well as with its patient."""
+
 
 async def forget_visits(conn: Connection, institution_id: int, before: datetime, now: datetime, limit: int) -> int:
     """Forget what was written down about an institution's oldest filed appointments; answers of how many."""
@@ -16,9 +22,8 @@ async def forget_visits(conn: Connection, institution_id: int, before: datetime,
     return len(rows)
 
 
-FORGET = """
-update appointments set reason = null, symptoms = null, requirements = '{}', insurance = null, answer_reason = null,
-    cancel_reason = null, undo = null, forgotten_at = $3
+FORGET = f"""
+update appointments set {GONE}, forgotten_at = $3
 where id in (
     select id from appointments
     where institution_id = $1 and filed_at is not null and forgotten_at is null and starts_at < $2
@@ -27,7 +32,7 @@ where id in (
     for update skip locked
 )
 returning id
-"""
+"""  # noqa: S608 (a constant)
 
 
 async def forget_of_patients(conn: Connection, patients: Sequence[int], now: datetime) -> None:
@@ -36,10 +41,9 @@ async def forget_of_patients(conn: Connection, patients: Sequence[int], now: dat
     await conn.execute(FORGET_NOTES, [row["id"] for row in rows])
 
 
-FORGET_OF_PATIENTS = """
-update appointments set reason = null, symptoms = null, requirements = '{}', insurance = null, answer_reason = null,
-    cancel_reason = null, undo = null, forgotten_at = $2
+FORGET_OF_PATIENTS = f"""
+update appointments set {GONE}, forgotten_at = $2
 where patient_id = any($1::bigint[]) and forgotten_at is null
 returning id
-"""
+"""  # noqa: S608 (a constant)
 FORGET_NOTES = "delete from appointment_notes where appointment_id = any($1::bigint[])"
