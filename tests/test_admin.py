@@ -258,6 +258,21 @@ async def test_a_screen_is_renamed_and_the_status_is_told(browser: Browser, clin
         await expect(desk.get_by_role("table").first).to_contain_text("Screen", timeout=15_000)
 
 
+RESTS = """
+insert into processes (id, kind, started_at, beat_at, build, figures)
+values ('worker-1', 'worker', now(), now(), '', '{"resting": {"twilio": 35}}')
+"""
+
+
+async def test_the_status_names_a_provider_that_is_left_alone(browser: Browser, clinic: Served) -> None:
+    await clinic.world.pool.execute(RESTS)
+    async with visiting(browser) as room:
+        desk = await office(room, clinic, "status")
+        entry = desk.locator("[data-testid=admin-process][data-kind=worker]")
+        await expect(entry).to_contain_text("twilio 35 seconds")
+        await expect(desk.locator("[data-figure=resting]")).to_have_class("is-bad")
+
+
 async def test_the_pages_work_with_the_keyboard_alone(browser: Browser, clinic: Served) -> None:
     async with visiting(browser) as room:
         desk = await office(room, clinic, "places")

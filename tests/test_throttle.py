@@ -57,6 +57,17 @@ async def test_a_provider_that_is_down_gets_rest_and_then_one_trial(
     assert await two[1].take("mail", 5) == 5
 
 
+async def test_a_worker_says_whom_it_leaves_alone_until_they_answer(two: tuple[Throttle, Throttle]) -> None:
+    worker = two[0]
+    for _ in range(throttle.FAILURES):
+        assert worker.resting() == {}
+        await worker.failed("mail")
+    await worker.wait("phone", 30)
+    assert worker.resting() == {"mail": 5, "phone": 30}
+    await worker.worked("mail")
+    assert worker.resting() == {"phone": 30}
+
+
 async def test_failures_between_successes_are_no_reason_to_rest(two: tuple[Throttle, Throttle]) -> None:
     for _ in range(3 * throttle.FAILURES):
         await two[0].failed("mail")

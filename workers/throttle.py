@@ -5,6 +5,8 @@ provider that failed again and again is left alone for a while, longer each time
 if that gets through do the others follow. It may all be lost with Redis: then counting begins anew.
 """
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,6 +95,8 @@ class Throttle:
     redis: Any
     rates: Mapping[str, Rate | None] = field(default_factory=dict)
     _telling: set[str] = field(default_factory=set)
+    _rests: dict[str, float] = field(default_factory=dict)
+    """Until when, by this process's own clock, each provider rests that this worker has seen fail."""
 
     async def take(self, provider: str, wanted: int) -> int:
         """How many of so many messages may be handed to a provider now; they count from here on."""
@@ -106,6 +110,7 @@ class Throttle:
 
     async def worked(self, provider: str) -> None:
         """The provider answered: it is up. While that is being told it need not be told again."""
+        self._rests.pop(provider, None)
         if provider in self._telling:
             return
         self._telling.add(provider)
@@ -118,11 +123,18 @@ class Throttle:
         """The provider did not answer, or said that it is in trouble."""
         rest = await self._run(FAILED, provider, FAILURES, int(FIRST_REST * 1000), int(LONGEST_REST * 1000))
         if rest:
+            self._rests[provider] = time.monotonic() + int(rest) / 1000
             log.warning("provider-down", provider=provider, seconds=int(rest) // 1000)
 
     async def wait(self, provider: str, seconds: float) -> None:
         """The provider asked to be left alone for so long."""
+        self._rests[provider] = time.monotonic() + min(seconds, LONGEST_WAIT)
         await self._run(WAIT, provider, int(min(seconds, LONGEST_WAIT) * 1000))
+
+    def resting(self) -> dict[str, int]:
+        """The seconds for which each provider is still left alone, as far as this worker was told; for the status."""
+        now = time.monotonic()
+        return {provider: math.ceil(until - now) for provider, until in self._rests.items() if until > now}
 
     async def _run(self, script: str, provider: str, *args: Any) -> Any:
         try:

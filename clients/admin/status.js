@@ -2,7 +2,7 @@
 /**
  * Owns how the system is, as its processes tell it themselves; asked for every few seconds while somebody looks.
  *
- * @typedef {{sockets?: Record<string, number>, streams?: Record<string, {streams: number, sockets: number}>, sockets_cut?: number, backlog?: number, published?: number, repaired?: number, publish_failures?: number, resyncs?: number, errors?: number}} Figures
+ * @typedef {{sockets?: Record<string, number>, streams?: Record<string, {streams: number, sockets: number}>, sockets_cut?: number, backlog?: number, published?: number, repaired?: number, publish_failures?: number, resyncs?: number, errors?: number, resting?: Record<string, number>}} Figures
  * @typedef {{id: string, kind: "web" | "worker", started_at: string, beat_at: string, silent: boolean, build: string, figures: Figures}} Process
  * @typedef {{name: string, running: boolean, next_run: string, lag_s: number, last_finished: string | null, last_seconds: number | null, last_error: string | null, last_error_at: string | null, failing: boolean}} Job
  * @typedef {{at: string, processes: Process[], unpublished: number, lag_s: number, jobs: Job[]}} Answer
@@ -62,6 +62,7 @@ function Told({ answer }) {
   /** @param {keyof Figures} name */
   const sum = (name) => processes.reduce((total, one) => total + (typeof one.figures[name] === "number" ? Number(one.figures[name]) : 0), 0);
   const silent = processes.filter((one) => one.silent).length;
+  const resting = new Set(processes.flatMap((one) => Object.keys(one.figures.resting ?? {}))).size;
   const late = answer.unpublished > 0 && answer.lag_s > LATE_S;
   const facts = [
     { name: "processes", value: number(processes.length - silent), bad: silent > 0 },
@@ -70,6 +71,7 @@ function Told({ answer }) {
     { name: "errors", value: number(sum("errors")), bad: sum("errors") > 0 },
     { name: "cut", value: number(sum("sockets_cut")), bad: false },
     { name: "overdue", value: number(answer.jobs.filter(troubled).length), bad: answer.jobs.some(troubled) },
+    { name: "resting", value: number(resting), bad: resting > 0 },
     { name: "failures", value: number(sum("publish_failures")), bad: sum("publish_failures") > 0 },
   ];
   return html`
@@ -142,6 +144,7 @@ const Count = ({ line }) => html`<tr>${line.map((cell, at) => (at === 0 ? html`<
 function One({ process, at }) {
   const age = (Date.parse(at) - Date.parse(process.beat_at)) / 1_000;
   const figures = [["published", process.figures.published], ["repaired", process.figures.repaired], ["resyncs", process.figures.resyncs], ["backlog", process.figures.backlog], ["errors", process.figures.errors]];
+  const resting = Object.entries(process.figures.resting ?? {});
   return html`
     <li class="entry is-link" data-testid="admin-process" data-kind=${process.kind} data-silent=${process.silent}>
       <div class="entry-main"><strong>${t(`admin.status.${process.kind}`)}</strong><small class="soft"><code>${process.id}</code></small></div>
@@ -149,6 +152,7 @@ function One({ process, at }) {
         <div><dt>${t("admin.devices.life")}</dt><dd><span class=${`mark ${process.silent ? "is-off" : "is-on"}`}><i class="dot"></i>${process.silent ? t("admin.devices.silent", { age: span(age) }) : t("admin.devices.alive")}</span></dd></div>
         <div><dt>${t("admin.status.since")}</dt><dd>${stamp(Date.parse(process.started_at))}</dd></div>
         ${figures.map(([name, value]) => typeof value === "number" && html`<div key=${name}><dt>${t(`admin.status.${name}`)}</dt><dd>${number(value)}</dd></div>`)}
+        ${resting.length > 0 && html`<div><dt>${t("admin.status.resting")}</dt><dd>${resting.map(([provider, seconds]) => html`<span key=${provider}><bdi>${provider}</bdi> ${span(seconds)} </span>`)}</dd></div>`}
       </dl>
       <div class="entry-steps">${process.build && html`<span class="soft">${process.build === build ? t("admin.devices.build.new") : t("admin.devices.build.old")} <code>${process.build.slice(0, 7)}</code></span>`}</div>
     </li>
