@@ -130,6 +130,36 @@ ROWS: dict[str, Rows] = {
 """How each kind of stream is read afresh from PostgreSQL."""
 
 
+@asynccontextmanager
+async def connected(config: Config, connections: int) -> AsyncIterator[tuple[Pool, Publisher]]:
+    """PostgreSQL with so many connections, and a publisher that publishes to Redis."""
+    async with AsyncExitStack() as stack:
+        pool = await store.connect(config.database_url, connections)
+        stack.push_async_callback(pool.close)
+        client = publish.connect(config.redis_url)
+        stack.push_async_callback(client.aclose)
+        yield pool, await stack.enter_async_context(Publisher(pool, client, ROWS).running())
+
+
+@asynccontextmanager
+async def opened(config: Config, connections: int) -> AsyncIterator[tuple[Store, Publisher]]:
+    """The store of a process that serves or works, with the locks and all reactions."""
+    async with connected(config, connections) as (pool, publisher):
+        clock = await store.clock_of(pool, config.clock_ahead)
+        # What somebody is about to book is not offered to anybody else.
+        async with slots.Locks(publisher.redis, clock).running() as locks:
+            kept = Store(
+                pool,
+                publisher,
+                base_url=config.base_url,
+                secret_key=config.secret_key,
+                clock=clock,
+                reactions=REACTIONS,
+                locks=locks,
+            )
+            yield kept, publisher
+
+
 class App:
     """One web process: pages, HTTP and Socket.IO. Connections are made in the lifespan, on the server's loop."""
 
@@ -157,22 +187,8 @@ class App:
     async def _lifespan(self, _router: Any) -> AsyncIterator[None]:
         config = self.config
         async with AsyncExitStack() as stack:
-            pool = await store.connect(config.database_url, config.pool_size)
-            stack.push_async_callback(pool.close)
-            client = publish.connect(config.redis_url)
-            stack.push_async_callback(client.aclose)
-            publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
-            clock = await store.clock_of(pool, config.clock_ahead)
-            locks = await stack.enter_async_context(slots.Locks(client, clock).running())
-            kept = Store(
-                pool,
-                publisher,
-                base_url=config.base_url,
-                secret_key=config.secret_key,
-                clock=clock,
-                reactions=REACTIONS,
-                locks=locks,
-            )
+            kept, publisher = await stack.enter_async_context(opened(config, config.pool_size))
+            pool, client = kept.pool, publisher.redis
             kept.wake = notices.Waker(client).wake
             kept.push_inside = config.push_inside
             await notices.push.keys(pool, config.secret_key)

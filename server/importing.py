@@ -25,10 +25,10 @@ from zoneinfo import ZoneInfo
 import typer
 from pydantic import BaseModel, ValidationError
 
-from server import errors, publish, store
+from server import errors, store
 from server.access import Actor, Role
 from server.administration.imports import FORMULA
-from server.app import COMMANDS, REACTIONS, ROWS
+from server.app import COMMANDS, REACTIONS, connected
 from server.appointments.lists import cell as harmless
 from server.config import Config
 from server.patients import NewPatient
@@ -375,11 +375,7 @@ async def run(
     """
     rows, bad = read(path)
     async with AsyncExitStack() as stack:
-        pool = await store.connect(config.database_url, AT_ONCE + 2)
-        stack.push_async_callback(pool.close)
-        client = publish.connect(config.redis_url)
-        stack.push_async_callback(client.aclose)
-        publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
+        pool, publisher = await stack.enter_async_context(connected(config, AT_ONCE + 2))
         importer = Importer(pool, publisher, config)
         await importer.open(institution, location)
         await stack.enter_async_context(importer.alone())

@@ -5,17 +5,16 @@ and is told to whoever looks on.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import asyncpg
 
-from server import audit, devices, publish, store
+from server import audit, devices, store
 from server.access import SYSTEM
 from server.administration.users import ADD_ACCOUNT, NewAccount
-from server.app import ROWS
+from server.app import connected
 from server.asks import validate
 from server.config import Config
-from server.publish import Publisher
 from server.store import Committed, Connection, Store
 
 
@@ -32,12 +31,7 @@ class LeftToTheSweep:
 @asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Store]:
     """A store whose commands are published, for the length of one command line."""
-    async with AsyncExitStack() as stack:
-        pool = await store.connect(config.database_url, 2)
-        stack.push_async_callback(pool.close)
-        client = publish.connect(config.redis_url)
-        stack.push_async_callback(client.aclose)
-        publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
+    async with connected(config, 2) as (pool, publisher):
         yield Store(pool, publisher, base_url=config.base_url, secret_key=config.secret_key)
 
 

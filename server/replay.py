@@ -6,7 +6,6 @@ no longer fits (a patient called by somebody else, an empty queue) is passed ove
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import IntEnum
@@ -17,13 +16,12 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from server import demo, errors, logs, publish, store
+from server import demo, errors, logs
 from server.access import Actor, Role
-from server.app import COMMANDS, ROWS
+from server.app import COMMANDS, connected
 from server.config import Config
 from server.events import Urgency
 from server.patients import NewPatient
-from server.publish import Publisher
 from server.queue import evaluate
 from server.queue.commands import CallNext, JoinQueue
 from server.queue.evaluate import Visit
@@ -99,15 +97,10 @@ def _happenings(number: int, visit: Visit) -> Iterable[Happening]:
 async def run(config: Config, file: Path | None = None, speed: float = demo.SPEED) -> None:
     """Play the file's days one after the other, and again from the first, until cancelled. Raises `NothingToPlay`."""
     days = read(file or DAY)
-    async with AsyncExitStack() as stack:
-        pool = await store.connect(config.database_url, 4)
-        stack.push_async_callback(pool.close)
+    async with connected(config, 4) as (pool, publisher):
         kept = await pool.fetchval(demo.FACT, "demo")
         if kept is None:
             raise NothingToPlay("There is no demo clinic in this database.")
-        client = publish.connect(config.redis_url)
-        stack.push_async_callback(client.aclose)
-        publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
         player = Player(Store(pool, publisher, base_url=config.base_url), orjson.loads(kept)["ids"], speed)
         for round_ in count():
             for day in days:

@@ -16,11 +16,10 @@ from arq import Worker, func
 from arq.connections import RedisSettings
 from redis.exceptions import RedisError
 
-from server import administration, jobs, logs, publish, slots, store
-from server.app import REACTIONS, ROWS
+from server import administration, jobs, logs
+from server.app import opened
 from server.config import Config, Rate
 from server.notices.waking import JOB
-from server.publish import Publisher
 from server.store import LOST, Store
 from workers import notices
 from workers.jobs import JOBS, crons
@@ -34,7 +33,9 @@ from workers.throttle import Throttle
 
 log = logs.get(__name__)
 
-CONNECTIONS = httpx2.Limits(max_connections=100, max_keepalive_connections=40, keepalive_expiry=30)
+CONNECTIONS = 4
+"""To PostgreSQL, of one worker."""
+OUTWARD = httpx2.Limits(max_connections=100, max_keepalive_connections=40, keepalive_expiry=30)
 JOBS_WITHIN = 0.7
 """Seconds that jobs have for finishing when the worker is told to stop: what is cut off is done by the next run."""
 DRAINED_WITHIN = notices.WITHIN + 1.0
@@ -45,33 +46,15 @@ async def start_up(ctx: dict[str, Any]) -> None:
     """Open what the tasks work with."""
     config: Config = ctx["config"]
     stack = ctx["stack"] = contextlib.AsyncExitStack()
-    pool = await store.connect(config.database_url, 4)
-    stack.push_async_callback(pool.close)
-    client = publish.connect(config.redis_url)
-    stack.push_async_callback(client.aclose)
-    publisher = await stack.enter_async_context(Publisher(pool, client, ROWS).running())
-    clock = await store.clock_of(pool, config.clock_ahead)
-    locks = await stack.enter_async_context(slots.Locks(client, clock).running())
-    ctx.update(
-        publisher=publisher,
-        store=Store(
-            pool,
-            publisher,
-            base_url=config.base_url,
-            secret_key=config.secret_key,
-            clock=clock,
-            reactions=REACTIONS,
-            # What somebody is about to book is not offered to anybody else.
-            locks=locks,
-        ),
-    )
-    http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, limits=CONNECTIONS))
-    ways = ctx["post"] = post(ctx["store"], config, http, Throttle(client, rates(config)))
+    things, publisher = await stack.enter_async_context(opened(config, CONNECTIONS))
+    ctx.update(publisher=publisher, store=things)
+    http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, limits=OUTWARD))
+    ways = ctx["post"] = post(things, config, http, Throttle(publisher.redis, rates(config)))
     if isinstance(mail := ways.senders.get("email"), EmailSender):
         stack.push_async_callback(mail.close)
     figures = lambda: {"backlog": publisher.backlog, "repaired": publisher.repaired}  # noqa: E731
-    ctx["worker"] = await stack.enter_async_context(administration.beating(pool, "worker", "", figures))
-    await jobs.declare(pool, [job.name for job in JOBS], ctx["store"].now())
+    ctx["worker"] = await stack.enter_async_context(administration.beating(things.pool, "worker", "", figures))
+    await jobs.declare(things.pool, [job.name for job in JOBS], things.now())
 
 
 def post(things: Store, config: Config, client: httpx2.AsyncClient, throttle: Throttle | None = None) -> notices.Post:
