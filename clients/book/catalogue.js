@@ -6,9 +6,9 @@
  */
 import { signal } from "@preact/signals";
 
-import { get } from "../shared/api.js";
-import { money, t, zone } from "../shared/i18n.js";
-import { user, whileHere } from "../shared/session.js";
+import { readCatalogue } from "../shared/catalogue.js";
+import { money, t } from "../shared/i18n.js";
+import { user } from "../shared/session.js";
 
 export const catalogue = signal(/** @type {Catalogue | null} */ (null));
 /** Why there is none, in words. */
@@ -20,10 +20,8 @@ export const NEEDS = ["wheelchair", "hearing", "sight", "interpreter", "companio
 /** Read it, for as long as it takes. */
 export async function loadCatalogue() {
   missing.value = "";
-  const found = /** @type {Catalogue | undefined} */ (await whileHere(() => get("/catalogue"), (refusal) => (missing.value = refusal.message)));
-  if (!found) return;
-  zone.value = found.institution.zone;
-  catalogue.value = found;
+  const found = /** @type {Catalogue | undefined} */ (await readCatalogue((why) => (missing.value = why)));
+  if (found) catalogue.value = found;
 }
 
 /** Begin once it is known what can be booked, if whoever signed in is still there. @param {() => void} begin */

@@ -14,12 +14,13 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 
-import { Problem, act, get, request } from "../shared/api.js";
+import { Problem, act, request } from "../shared/api.js";
+import { readCatalogue } from "../shared/catalogue.js";
 import { serverNow } from "../shared/clock.js";
 import { connect, disconnect } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
 import { inAddress, paged } from "../shared/list.js";
-import { user, whileHere } from "../shared/session.js";
+import { user } from "../shared/session.js";
 import { dayOf } from "../shared/times.js";
 import { hush, say } from "../shared/word.js";
 
@@ -115,9 +116,8 @@ const feeds = new Map();
 
 /** Begin for the one who has signed in. */
 export async function begin() {
-  const found = /** @type {Catalogue | undefined} */ (await whileHere(() => get("/catalogue"), (refusal) => (problem.value = refusal.message)));
+  const found = /** @type {Catalogue | undefined} */ (await readCatalogue((why) => (problem.value = why)));
   if (!found) return;
-  zone.value = found.institution.zone;
   catalogue.value = found;
   follow();
 }

@@ -14,11 +14,12 @@
 import { effect, signal } from "@preact/signals";
 
 import { Problem, act, get, newKey, request } from "../shared/api.js";
+import { readCatalogue } from "../shared/catalogue.js";
 import { serverNow } from "../shared/clock.js";
 import { connect, disconnect } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
 import { inAddress, paged } from "../shared/list.js";
-import { user, whileHere } from "../shared/session.js";
+import { user } from "../shared/session.js";
 import { dayOf, plusDays } from "../shared/times.js";
 import { hush, say } from "../shared/word.js";
 
@@ -109,9 +110,8 @@ effect(() => void (filters.value && catalogue.value && ((listed.value = null), l
 
 /** Begin for the one who has signed in. */
 export async function begin() {
-  const found = /** @type {Catalogue | undefined} */ (await whileHere(() => get("/catalogue"), (refusal) => (problem.value = refusal.message)));
+  const found = /** @type {Catalogue | undefined} */ (await readCatalogue((why) => (problem.value = why)));
   if (!found) return;
-  zone.value = found.institution.zone;
   catalogue.value = found;
   follow();
 }
