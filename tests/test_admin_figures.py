@@ -62,7 +62,9 @@ async def test_nothing_is_forgotten_before_an_admin_has_said_so_twice(browser: B
         await page.locator("dialog").get_by_role("button", name="Save").click()
         await expect(page.locator(".toast.is-done")).to_be_visible()
         assert await clinic.world.pool.fetchval(kept) == '{"notices_days": 90}'
+        await expect(form.get_by_role("spinbutton", name="What was sent")).to_have_value("90")
         await form.get_by_role("spinbutton", name="What was sent").fill("")
-        await form.get_by_role("button", name="Save").click()
+        async with page.expect_response("**/retention"):
+            await form.get_by_role("button", name="Save").click()
         await expect(form.locator("[data-setting=notices_days]")).to_contain_text("Kept for good.")
     assert await clinic.world.pool.fetchval("select retention->>'notices_days' from institutions") is None

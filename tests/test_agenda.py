@@ -123,7 +123,8 @@ async def test_notes_keep_every_version_and_history_is_asked_for(browser: Browse
         assert await world.pool.fetchval(read) == 0
         await sheet.get_by_role("button", name="Show medical history").click()
         await sheet.get_by_role("textbox", name="Medical history").fill("Penicillin allergy")
-        await sheet.get_by_role("button", name="Save").last.click()
+        async with page.expect_response("**/medical-notes"):
+            await sheet.get_by_role("button", name="Save").last.click()
         await expect(sheet.get_by_role("button", name="Save").last).to_be_disabled()
         assert await world.pool.fetchval("select medical_notes from patients") == "Penicillin allergy"
 
