@@ -45,6 +45,15 @@ async def add_institution(conn: Connection, name: str, zone: str = "UTC", langua
 ADD_INSTITUTION = "insert into institutions (name, zone, languages) values ($1, $2, $3) returning id"
 
 
+async def hold_institution(conn: Connection, institution_id: int) -> bool:
+    """Have whoever else holds the institution wait until the transaction ends; answers whether it is there."""
+    return bool(await conn.fetchval(HOLD_INSTITUTION, institution_id))
+
+
+# Whoever only refers to the institution is let in: patients join and are called meanwhile.
+HOLD_INSTITUTION = "select true from institutions where id = $1 for no key update"
+
+
 async def change_institution(
     conn: Connection,
     institution_id: int,

@@ -12,7 +12,7 @@ import asyncpg
 import orjson
 from pydantic import Field, StringConstraints
 
-from server import access, errors, events
+from server import access, catalog, errors, events
 from server.access import ADMINS, ANYBODY, Actor, Role
 from server.asks import Ask, Id, Reply
 from server.catalog import Label
@@ -112,7 +112,7 @@ async def enroll_device(tx: Tx, actor: Actor, ask: EnrollDevice) -> Enrolled:
     if not actor.within(institution_id):
         raise errors.NotFound("There is no such location here.")
     # A queue that is being made meanwhile would not be told of the board.
-    await tx.conn.execute(HOLD_INSTITUTION, institution_id)
+    await catalog.hold_institution(tx.conn, institution_id)
     pairing = await tx.conn.fetchrow(PAIRING_BY_CODE, ask.code.replace("-", "").replace(" ", ""), tx.now)
     if pairing is None:
         raise errors.PairingUnknown()
@@ -131,7 +131,6 @@ async def enroll_device(tx: Tx, actor: Actor, ask: EnrollDevice) -> Enrolled:
     return Enrolled(device_id=row["id"], location_id=ask.location_id, name=ask.name)
 
 
-HOLD_INSTITUTION = "select id from institutions where id = $1 for no key update"
 INSTITUTION_OF_LOCATION = "select institution_id from locations where id = $1 and retired_at is null"
 PAIRING_BY_CODE = """
 select id, secret_hash from pairings where code = $1 and device_id is null and expires_at > $2 for update

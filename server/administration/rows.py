@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from server import devices, errors, events
+from server import catalog, devices, errors, events
 from server.access import Actor
 from server.events import (
     AdminDesk,
@@ -37,15 +37,10 @@ async def hold(tx: Tx, actor: Actor, institution_id: int | None, missing: str = 
     """
     if institution_id is None or not actor.within(institution_id):
         raise errors.NotFound(missing)
-    held = await tx.conn.fetchval(HOLD, institution_id)
-    if held is None:
+    if not await catalog.hold_institution(tx.conn, institution_id):
         raise errors.NotFound(missing)
     tx.institution_id = institution_id
     return institution_id
-
-
-HOLD = "select id from institutions where id = $1 for no key update"
-"""It lets in whoever only refers to the institution: patients join and are called meanwhile."""
 
 
 async def access_row(

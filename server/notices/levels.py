@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from server import errors, events
+from server import catalog, errors, events
 from server.access import ADMINS, STAFF, Actor
 from server.asks import Ask, Id
 from server.settings import Levels, NoticePartial, NoticeSettings, changed
@@ -55,11 +55,8 @@ INSTITUTION = "select true from institutions where id = $1"
 
 async def hold(tx: Tx, institution_id: int) -> None:
     """Have two who change what an institution says do so one after the other."""
-    await tx.conn.execute(HOLD, institution_id)
+    await catalog.hold_institution(tx.conn, institution_id)
     tx.institution_id = institution_id
-
-
-HOLD = "select id from institutions where id = $1 for no key update"
 
 
 async def _institution_of(conn: Connection, actor: Actor, doctor_id: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from server import errors, events
+from server import catalog, errors, events
 from server.access import DESK, Actor, Role
 from server.events import PatientWait, Person, StaffWait, VisitType, WaitlistOffer, WaitState
 from server.store import Connection, Tx
@@ -23,10 +23,7 @@ LIVE = frozenset({"waiting", "offered"})
 
 async def hold_line(tx: Tx, institution_id: int) -> None:
     """Let nobody else change the institution's waitlist until the transaction ends."""
-    await tx.conn.execute(HOLD_LINE, institution_id)
-
-
-HOLD_LINE = "select id from institutions where id = $1 for no key update"
+    await catalog.hold_institution(tx.conn, institution_id)
 
 
 @dataclass(frozen=True, slots=True)
