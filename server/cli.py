@@ -284,12 +284,14 @@ def _checked(model: type[M], **fields: Any) -> M:
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Run it to its end; a refusal is a sentence and status 1, not a traceback."""
-    from server import errors
+    from server import errors, store
 
     try:
         return asyncio.run(work)
     except errors.Refusal as refusal:
         _refuse(refusal.detail)
+    except store.UpgradeChanged as changed:
+        _refuse(str(changed))
     except OSError as error:
         _refuse(f"Cannot reach the database: {error}")
 

@@ -74,6 +74,11 @@ class Config(BaseSettings):
     twilio_token: str = Field(default="", repr=False, description="Its auth token, which signs callbacks, too.")
     twilio_sms: str = Field(default="", description="Number or messaging service (MG…) that text messages come from.")
     twilio_whatsapp: str = Field(default="", description="Number that WhatsApp messages come from.")
+    twilio_whatsapp_template: str = Field(
+        default="",
+        pattern=r"^(HX[0-9a-f]{32})?$",
+        description="Content template whose one variable is the text: free text WhatsApp takes as an answer only.",
+    )
     twilio_voice: str = Field(default="", description="Number that calls come from.")
     twilio_url: str = Field(default="https://api.twilio.com", description="Where Twilio's REST API is.")
     limit_mail: Limited = Field(default=Rate(200, 400), description="Letters handed over, by all workers.")

@@ -738,6 +738,10 @@ class Upgrade:
 class UpgradeChanged(Exception):
     """A file that was applied here has another text now; released upgrades are never edited."""
 
+    def __str__(self) -> str:
+        """What whoever started us can do about it."""
+        return f"This database was made by another build ({self.args[0]} differs): use one of its own for this build."
+
 
 UPGRADES = Path(__file__).parent / "upgrades"
 UPGRADE_LOCK = 0x43414C4C

@@ -75,7 +75,7 @@ def up(wish: Wish) -> int:
             finally:
                 disarm()
                 supervisor.stop()
-    except (AlreadyUp, ChildDied, embedded.CannotStart) as problem:
+    except (AlreadyUp, ChildDied, embedded.CannotStart, store.UpgradeChanged) as problem:
         wish.say(str(problem))
         return 1
     finally:

@@ -206,7 +206,8 @@ class Twilio:
         if not re.fullmatch(r"\+[1-9]\d{6,14}", number):
             return web.json_response({"code": 21211, "message": "Invalid 'To' Phone Number"}, status=400)
         kind = request.match_info["kind"]
-        if kind == "Messages" and not 0 < len(form.get("Body", "")) <= 1600:
+        said = orjson.loads(form["ContentVariables"])["1"] if "ContentSid" in form else form.get("Body", "")
+        if kind == "Messages" and not 0 < len(said) <= 1600:
             return web.json_response({"code": 21617, "message": "The message body is too long"}, status=400)
         assert "From" in form or form["MessagingServiceSid"].startswith("MG")
         prefix = "SM" if kind == "Messages" else "CA"
@@ -238,7 +239,7 @@ class Twilio:
     def _shown(self, one: Said) -> dict[str, Any]:
         shown = {"sid": one.sid, "to": one.form["To"], "status": one.status}
         shown["date_created"] = format_datetime(datetime.fromtimestamp(int(one.at), UTC))
-        return shown | ({"body": one.form["Body"]} if one.kind == "Messages" else {})
+        return shown | ({"body": one.form["Body"]} if "Body" in one.form else {})
 
     def callback(
         self, one: Said, status: str, token: str = "", **more: str

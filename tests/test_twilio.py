@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 import pytest_asyncio
 from httpx2 import AsyncClient, Response
@@ -34,10 +35,10 @@ async def http() -> AsyncIterator[AsyncClient]:
         yield client
 
 
-def by_twilio(world: World, provider: Twilio, http: AsyncClient) -> Post:
+def by_twilio(world: World, provider: Twilio, http: AsyncClient, **more: Any) -> Post:
     from server.config import Config
 
-    config = Config(public_url="https://clinic.test", **provider.settings())
+    config = Config(public_url="https://clinic.test", **provider.settings(), **more)
     return ways_out(world.store, config, http)
 
 
@@ -71,6 +72,18 @@ async def test_whatsapp_and_calls_have_their_own_ways(still: World, provider: Tw
     kinds = {one.kind: one.form for one in provider.accepted}
     assert kinds["Messages"]["To"] == f"whatsapp:{PHONE}" and kinds["Messages"]["From"] == "whatsapp:+441632960001"
     assert kinds["Calls"]["Twiml"].count("<Say ") == 2 and "Body" not in kinds["Calls"]
+
+
+async def test_whatsapp_goes_in_a_template_where_there_is_one(
+    still: World, provider: Twilio, http: AsyncClient
+) -> None:
+    template = "HX" + "a" * 32
+    reply = await sms(still, channels=["whatsapp"])
+    await send_due(by_twilio(still, provider, http, twilio_whatsapp_template=template))
+    (said,) = provider.accepted
+    text = orjson.loads(said.form["ContentVariables"])["1"]
+    assert said.form["ContentSid"] == template and "Body" not in said.form
+    assert reply.number in text and "\n" not in text
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,14 @@ async def start_up(ctx: dict[str, Any]) -> None:
     things, publisher = await stack.enter_async_context(opened(config, CONNECTIONS))
     ctx.update(publisher=publisher, store=things)
     http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, limits=OUTWARD))
-    ways = ctx["post"] = post(things, config, http, Throttle(publisher.redis, rates(config)))
+    throttle = Throttle(publisher.redis, rates(config))
+    ways = ctx["post"] = post(things, config, http, throttle)
     if isinstance(mail := ways.senders.get("email"), EmailSender):
         stack.push_async_callback(mail.close)
-    figures = lambda: {"backlog": publisher.backlog, "repaired": publisher.repaired}  # noqa: E731
+
+    def figures() -> dict[str, Any]:
+        return {"backlog": publisher.backlog, "repaired": publisher.repaired, "resting": throttle.resting()}
+
     ctx["worker"] = await stack.enter_async_context(administration.beating(things.pool, "worker", "", figures))
     await jobs.declare(things.pool, [job.name for job in JOBS], things.now())
 
@@ -71,8 +75,9 @@ def post(things: Store, config: Config, client: httpx2.AsyncClient, throttle: Th
     numbers = {"sms": config.twilio_sms, "whatsapp": config.twilio_whatsapp, "voice": config.twilio_voice}
     if numbers := {channel: number for channel, number in numbers.items() if number}:
         callbacks = f"{config.base_url}/callbacks/twilio" if config.public_url else ""
+        template = config.twilio_whatsapp_template
         account = (config.twilio_url, config.twilio_account, config.twilio_token)
-        senders |= dict.fromkeys(numbers, TwilioSender(things, client, *account, numbers, callbacks))
+        senders |= dict.fromkeys(numbers, TwilioSender(things, client, *account, numbers, callbacks, template))
     return notices.Post(things, senders, MailboxSender(things), mail_from=address, throttle=throttle)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from xml.sax.saxutils import escape
 
 import httpx2
+import orjson
 
 from server.notices import Message, sending
 from server.store import Store
@@ -42,12 +43,15 @@ class TwilioSender:
         token: str,
         numbers: dict[str, str],
         callbacks: str = "",
+        template: str = "",
     ) -> None:
         self.store, self.client, self.numbers = store, client, numbers
         self.url = f"{url.rstrip('/')}/2010-04-01/Accounts/{account}"
         self.auth = httpx2.BasicAuth(account, token)
         self.callbacks = callbacks
         """Where Twilio is to say what becomes of a message; empty where it cannot reach us."""
+        self.template = template
+        """The content template that WhatsApp messages are put into; empty where they go as free text."""
 
     async def send(self, message: Message, key: str, since: datetime | None = None) -> str | None:
         """Hand it over; answers its SID. Raises `Refused` for what Twilio says can never be sent, else `Later`."""
@@ -67,6 +71,10 @@ class TwilioSender:
             form["MessagingServiceSid" if sender.startswith("MG") else "From"] = sender
         if message.channel == "voice":
             form["Twiml"] = spoken(message)
+        elif message.channel == "whatsapp" and self.template:
+            # A template's variable is one line.
+            line = " ".join(message.body.split())
+            form |= {"ContentSid": self.template, "ContentVariables": orjson.dumps({"1": line}).decode()}
         else:
             form["Body"] = message.body
         if self.callbacks:
