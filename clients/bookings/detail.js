@@ -9,7 +9,7 @@ import { useState } from "preact/hooks";
 import { useAnswer } from "../shared/answer.js";
 import { get } from "../shared/api.js";
 import { Asked as Plain, Reason, ask } from "../shared/asked.js";
-import { clockTime, has, longDate, stamp, t } from "../shared/i18n.js";
+import { clockTime, has, longDate, money, stamp, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
 import { Facts } from "../shared/visit.js";
 import { Notices } from "./notices.js";
@@ -66,7 +66,7 @@ export function Detail({ id }) {
         ${one.undo && html`<button class="button quiet" type="button" disabled=${busy} onClick=${() => step("undo", `/appointments/${one.appointment}/undo`)}>${t("console.undo")}: ${t(`agenda.step.${one.undo}`)}</button>`}
       </div>
       <div class="detail-money">
-        <label class="field"><span>${t("bookings.payment")} ${one.fee && html`<bdi class="soft">${[one.fee, row.currency].filter(Boolean).join(" ")}</bdi>`}</span>
+        <label class="field"><span>${t("bookings.payment")} ${one.fee && html`<bdi class="soft">${row.currency ? money(one.fee, row.currency) : one.fee}</bdi>`}</span>
           <select value=${one.payment} disabled=${busy} onChange=${(/** @type {{currentTarget: HTMLSelectElement}} */ event) => step("payment", `/appointments/${id}/payment`, { payment: event.currentTarget.value })}>
             ${["unpaid", "paid", "waived", "refunded"].map((value) => html`<option key=${value} value=${value} selected=${value === one.payment}>${t(`bookings.payment.${value}`)}</option>`)}
           </select>

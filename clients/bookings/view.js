@@ -10,7 +10,7 @@ import { AccountButton, AccountSheet } from "../shared/account.js";
 import { ask, sheet } from "../shared/asked.js";
 import { Stale } from "../shared/connection.js";
 import { Choice, orAny } from "../shared/fields.js";
-import { clockTime, dayName, number, t, zone } from "../shared/i18n.js";
+import { clockTime, dayName, money, number, t, zone } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { LIMIT, toggled } from "../shared/list.js";
 import { signOut, user } from "../shared/session.js";
@@ -154,7 +154,7 @@ function Line({ listed: row }) {
       <td><span dir="auto">${row.doctor_name ?? t("agenda.any")}</span> <small class="soft" dir="auto">${row.location_name}</small></td>
       <td><span dir="auto">${one.visit_type?.name ?? (one.walk_in ? t("agenda.walkin") : "–")}</span>${one.mode === "online" && html` <small class="soft">${t("agenda.online")}</small>`}</td>
       <td><span class=${`badge stands-${one.state}`}>${t(`stands.${one.state}`)}</span>${result && html` <small class="row-problem" role="alert">${result}</small>`}${result === "" && html` <small class="soft">✓</small>`}</td>
-      <td>${one.fee ? html`<bdi>${[one.fee, row.currency].filter(Boolean).join(" ")}</bdi> <small class="soft">${t(`bookings.payment.${one.payment}`)}</small>` : "–"}</td>
+      <td>${one.fee ? html`<bdi>${row.currency ? money(one.fee, row.currency) : one.fee}</bdi> <small class="soft">${t(`bookings.payment.${one.payment}`)}</small>` : "–"}</td>
       <td><code>${one.number}</code></td>
     </tr>
   `;

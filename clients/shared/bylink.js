@@ -5,7 +5,7 @@
  */
 import { Problem, pause } from "./api.js";
 import { t } from "./i18n.js";
-import { useOwn } from "./language.js";
+import { LanguageChoice, useOwn } from "./language.js";
 import { html, mount } from "./ui.js";
 
 /** What the link ends with: a secret, which goes to the server in a request's body or header alone. */
@@ -38,6 +38,6 @@ export async function begin(view, title) {
 }
 
 /** @param {{title: string, text: string}} props */
-export const Nothing = ({ title, text }) => html`<main class="calm-screen"><h1>${title}</h1><p>${text}</p></main>`;
+export const Nothing = ({ title, text }) => html`<main class="calm-screen"><h1>${title}</h1><p>${text}</p><${LanguageChoice} /></main>`;
 
 export const Opening = () => html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;

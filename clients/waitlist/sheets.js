@@ -148,7 +148,7 @@ function Find({ onFound, chosen }) {
   return html`
     <label class="field"><span>${t("bookings.patient")}</span><input type="search" autocomplete="off" spellcheck=${false} maxlength="200" placeholder=${t("bookings.find.hint")} data-testid="waitlist-patient" onInput=${(/** @type {Typed} */ event) => type(event.currentTarget.value)} /></label>
     <div role="status">${problem && html`<p class="problem">${problem}</p>`}${results?.length === 0 && html`<p class="soft">${t("waitlist.add.nobody")}</p>`}</div>
-    ${results && results.length > 0 && html`<ul class="choices" aria-label=${t("reception.found")}>${results.map((one) => html`<li key=${one.id}><button class="button choice" type="button" data-patient=${one.id} onClick=${() => onFound(one)}><bdi>${one.name}</bdi> <small class="soft"><bdi>${[one.number, one.birth_date ?? one.birth_year, one.phone].filter(Boolean).join(" · ")}</bdi></small></button></li>`)}</ul>`}
+    ${results && results.length > 0 && html`<ul class="choices" aria-label=${t("reception.found")}>${results.map((one) => html`<li key=${one.id}><button class="button choice" type="button" data-patient=${one.id} onClick=${() => onFound(one)}><bdi>${one.name}</bdi> <small class="soft"><bdi>${[one.number, bornIn(one), one.phone].filter(Boolean).join(" · ")}</bdi></small></button></li>`)}</ul>`}
   `;
 }
 
