@@ -28,6 +28,7 @@ from server import (
     jobs,
     notices,
     patients,
+    pauses,
     publish,
     queue,
     retention,
@@ -163,8 +164,9 @@ async def opened(config: Config, connections: int) -> AsyncIterator[tuple[Store,
 class App:
     """One web process: pages, HTTP and Socket.IO. Connections are made in the lifespan, on the server's loop."""
 
-    def __init__(self, config: Config, build: str | None = None) -> None:
+    def __init__(self, config: Config, build: str | None = None, alone: bool = False) -> None:
         self.config = config
+        self.alone = alone
         self.clients = Clients(ROOT / "clients", build or build_hash(ROOT / "clients", ROOT / "server"))
         self.inner: ASGIApp | None = None
         self.live: Live | None = None
@@ -239,13 +241,19 @@ class App:
                     partial(beaten, {}),
                 )
             )
+            if self.alone:
+                handed_out = lambda: sio.manager.delivered_direct + sio.manager.delivered_queued  # noqa: E731
+                await stack.enter_async_context(pauses.seldom(handed_out))
             yield
             await sio.shutdown()
 
 
-def create_app(config: Config, build: str | None = None) -> App:
-    """The ASGI application of one web process; `build` names what pages compare, instead of a hash of all files."""
-    return App(config, build)
+def create_app(config: Config, build: str | None = None, alone: bool = False) -> App:
+    """The ASGI application of one web process; `build` names what pages compare, instead of a hash of all files.
+
+    `alone`: nothing else runs in this process, and its memory is looked through for our sake alone.
+    """
+    return App(config, build, alone)
 
 
 def _select_one(pool: Pool) -> Callable[[], Awaitable[object]]:

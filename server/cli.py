@@ -319,7 +319,7 @@ def _serve(config: Config, fd: int | None, drain: float) -> None:
 
     logs.configure(level=config.log_level, json=config.log_json)
     settings = uvicorn.Config(
-        create_app(config),
+        create_app(config, alone=True),
         host=config.host,
         port=config.port,
         loop="uvloop",
