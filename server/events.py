@@ -970,6 +970,7 @@ class AppointmentEvent(Event):
 
     appointment: int
     number: str
+    kind: Literal["scheduled", "walk_in"]
     state: AppointmentState
 
 

@@ -601,6 +601,7 @@ export interface SlotUnlocked {
 export interface NewAppointment {
   appointment: number;
   number: string;
+  kind: "scheduled" | "walk_in";
   state: AppointmentState;
   request: boolean;
 }
@@ -609,6 +610,7 @@ export interface NewAppointment {
 export interface AppointmentConfirmed {
   appointment: number;
   number: string;
+  kind: "scheduled" | "walk_in";
   state: AppointmentState;
 }
 
@@ -616,6 +618,7 @@ export interface AppointmentConfirmed {
 export interface AppointmentAccepted {
   appointment: number;
   number: string;
+  kind: "scheduled" | "walk_in";
   state: AppointmentState;
   doctor: number;
 }
@@ -624,6 +627,7 @@ export interface AppointmentAccepted {
 export interface AppointmentRejected {
   appointment: number;
   number: string;
+  kind: "scheduled" | "walk_in";
   state: AppointmentState;
   expired: boolean;
 }
@@ -632,6 +636,7 @@ export interface AppointmentRejected {
 export interface AppointmentCancelled {
   appointment: number;
   number: string;
+  kind: "scheduled" | "walk_in";
   state: AppointmentState;
   by: "patient" | "staff" | "system";
 }
@@ -640,6 +645,7 @@ export interface AppointmentCancelled {
 export interface AppointmentRescheduled {
   appointment: number;
   number: string;
+  kind: "scheduled" | "walk_in";
   state: AppointmentState;
   to: number;
 }
@@ -648,6 +654,7 @@ export interface AppointmentRescheduled {
 export interface AppointmentStatusChanged {
   appointment: number;
   number: string;
+  kind: "scheduled" | "walk_in";
   state: AppointmentState;
   was: AppointmentState;
   undid: string | null;
@@ -657,6 +664,7 @@ export interface AppointmentStatusChanged {
 export interface AppointmentUpdated {
   appointment: number;
   number: string;
+  kind: "scheduled" | "walk_in";
   state: AppointmentState;
 }
 

@@ -425,7 +425,7 @@ def tell(tx: Tx, appointment: Appointment, event: events.Event, before: Appointm
 
 def facts(appointment: Appointment) -> dict[str, Any]:
     """What every event about an appointment says of it."""
-    return {"appointment": appointment.id, "number": appointment.number, "state": appointment.state}
+    return {name: getattr(appointment, name) for name in ("number", "kind", "state")} | {"appointment": appointment.id}
 
 
 # The way back

@@ -57,10 +57,11 @@ async def follow_rescheduled(tx: Tx, stream: "events.Stream[Any]", event: events
 
 async def follow_status(tx: Tx, stream: "events.Stream[Any]", event: events.AppointmentStatusChanged) -> None:
     """The patient is there, has been there, did not come; or a step was taken back."""
+    if event.kind == "walk_in" and event.undid is None and event.state != State.completed:
+        return  # Nobody was reminded of it, and a visit is thanked for when it is over.
     told = await _read(tx, event.appointment)
-    thanked = told["state"] == State.completed and told["reached"]
-    if event.undid is None and told["kind"] == "walk_in" and not thanked:
-        return  # Nobody was reminded of it, and nobody is to be thanked: it costs a look and nothing more.
+    if event.kind == "walk_in" and event.undid is None and not told["reached"]:
+        return  # Whoever cannot be thanked costs a look and nothing more.
     to = await _reader(tx, told)
     if event.undid is not None and event.was in UNDOES:
         taken = await take_back(tx, event.appointment, *UNDOES[event.was])

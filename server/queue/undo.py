@@ -3,7 +3,7 @@
 Invariant: an undo restores exactly what the step changed, and only while nobody else has the place since.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -55,7 +55,7 @@ def way_back(
     if step is Step.call:
         kept["completed"] = completed
         kept["gap"] = list(gap) if gap else None
-        kept["turn"] = asdict(turn) if turn else None
+        kept["turn"] = {name: getattr(turn, name) for name in Turn.__slots__} if turn else None
     return kept
 
 

@@ -369,6 +369,8 @@ update offers set expires_at = least(expires_at, greatest($2, offered_at + inter
 
 async def follow_patient_free(tx: Tx, stream: "events.Stream[Any]", event: events.AppointmentEvent) -> None:
     """Somebody need not be where they had to be: what they wait for at that time may suit them now."""
+    if event.kind == "walk_in":
+        return  # Nobody had to be there at a time.
     rows = await tx.conn.fetch(WAITS_TOO, event.appointment)
     if rows:
         await mark(tx, rows[0]["institution_id"], [row["id"] for row in rows])
