@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import asyncpg
+import hypothesis
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
@@ -25,6 +26,10 @@ from tests.rounds import House, morning
 from tests.world import Clock, World, opened
 
 T = TypeVar("T")
+
+# How long an example takes says something about the machine, and nothing about what is tested.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @dataclass

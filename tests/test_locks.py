@@ -371,12 +371,18 @@ async def test_without_the_count_in_the_script_more_would_have_it(
     [slot] = await slots(world, day=_soon())
     locks = world.store.locks
     assert isinstance(locks, Locks)
-    taking = locks.lock
+    taking, both = locks.lock, asyncio.Event()
+    free: list[Any] = []
 
     async def look_then_lock(doctor: int, left: dict[int, int], *rest: Any, **more: Any) -> Any:
         shown = await locks.shown([doctor])
         if len(shown[doctor].slots.get(slot, ())) >= left[slot]:
             raise errors.SlotLocked()
+        # Whoever finds it free waits until another has looked, too: that is the race.
+        free.append(rest)
+        if len(free) > 1:
+            both.set()
+        await both.wait()
         return await taking(doctor, dict.fromkeys(left, 1000), *rest, **more)
 
     monkeypatch.setattr(locks, "lock", look_then_lock)
