@@ -108,13 +108,13 @@ async def _free(tx: Tx, window: Window, doctors: list[int]) -> dict[int, list[Fr
     for row in rows:
         doctor = row["doctor_id"]
         locked = len(shown[doctor].slots.get(row["id"], ())) if doctor in shown else 0
-        free.setdefault(doctor, []).append(Free(_time(row), ZoneInfo(row["zone"]), row["next_id"], locked))
+        free.setdefault(doctor, []).append(Free(Time.of(row), ZoneInfo(row["zone"]), row["next_id"], locked))
     return free
 
 
 FREE_SLOTS = """
-select s.id, s.doctor_id, s.location_id, s.starts_at, s.ends_at, s.mode, s.capacity - s.taken as left,
-    coalesce(l.zone, i.zone) as zone, (
+select s.id, s.doctor_id, s.location_id, s.starts_at, s.ends_at, s.mode, s.open, false as blocked,
+    s.capacity - s.taken as left, coalesce(l.zone, i.zone) as zone, (
         select n.id from slots n where n.doctor_id = s.doctor_id and n.starts_at > s.starts_at
         order by n.starts_at limit 1
     ) as next_id
@@ -123,20 +123,6 @@ where s.doctor_id = any($1::bigint[]) and s.open and s.block_id is null and s.ta
     and s.starts_at > $2 and s.starts_at < $3
 order by s.doctor_id, s.starts_at
 """
-
-
-def _time(row: Any) -> Time:
-    return Time(
-        row["id"],
-        row["doctor_id"],
-        row["location_id"],
-        row["starts_at"],
-        row["ends_at"],
-        row["mode"],
-        True,
-        False,
-        row["left"],
-    )
 
 
 async def _wishes(conn: Connection, window: Window) -> list[Wish]:
