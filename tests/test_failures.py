@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import socketio
+from arq import create_pool
 
 from server import errors
 from server.access import SYSTEM
+from server.config import Config
 from server.errors import Unavailable
 from server.queue import REFRESH_WAITS, RefreshWaits
 from server.store import Store
@@ -17,6 +19,7 @@ from tests.chaos import Clinic, clinic
 from tests.test_publish import Dead
 from tests.watchers import Board, Console, serving, signed_in, until
 from tests.world import World, eventually
+from workers import main
 
 
 async def join(console: Console, place: Clinic, name: str) -> Any:
@@ -174,6 +177,15 @@ async def test_the_worker_publishes_what_a_dead_process_committed_and_survives_i
             await store.pool.close()
         assert place.processes["worker"].poll() is None
         await exact(place, board)
+
+
+async def test_a_worker_that_starts_over_is_not_ended_with_its_jobs(redis_url: str) -> None:
+    worker = main._worker(Config(database_url="", redis_url=redis_url))
+    worker._pool = await create_pool(worker.redis_settings)
+    cut_off = worker.tasks["a job"] = asyncio.create_task(asyncio.sleep(60))
+    await main._close(worker)
+    assert cut_off.cancelled()
+    assert worker._pool is None
 
 
 async def dead_store(place: Clinic) -> Store:

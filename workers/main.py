@@ -157,6 +157,12 @@ async def _drain(worker: Worker, working: "asyncio.Task[None]") -> None:
 
 async def _close(worker: Worker) -> None:
     """Close everything, also where arq stops half-way because Redis is away: what stays open would gather."""
+    # arq would hand on that its jobs were cut off, as if the worker itself had been told to stop.
+    cut_off = list(worker.tasks.values())
+    worker.tasks.clear()
+    for job in cut_off:
+        job.cancel()
+    await asyncio.gather(*cut_off, return_exceptions=True)
     with contextlib.suppress(Exception):
         await worker.close()
     with contextlib.suppress(Exception):
