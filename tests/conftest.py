@@ -16,7 +16,7 @@ import asyncpg
 import hypothesis
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from server.config import ROOT
 from server.embedded import Running, start_postgres, start_redis
@@ -30,6 +30,7 @@ T = TypeVar("T")
 # How long an example takes says something about the machine, and nothing about what is tested.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+expect.set_options(timeout=20_000)
 
 
 @dataclass

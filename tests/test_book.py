@@ -1,11 +1,12 @@
 """Booking in real browsers: what two see of each other's choice, what a lost time costs, what staff may do."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 
 from server import errors
 from server.access import Role
@@ -293,6 +294,28 @@ async def test_a_wish_to_move_says_that_the_appointment_still_stands(browser: Br
         wish = await world.pool.fetchval("select id from appointments where state = 'pending'")
         await world.do("confirm-appointment", "doctor", appointment_id=wish)
         await expect(page.locator("[data-testid=appointment]")).to_have_count(1)
+
+
+async def test_nothing_is_booked_while_it_is_not_known_yet_what_is_moved(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    made = await appointment_of(clinic, who)
+    known = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await known.wait()
+        await route.continue_()
+
+    async with visiting(browser, "phone") as pocket:
+        page = await signed_in(pocket, clinic, token, f"/book?move={made}")
+        await hold(page, await first_slot(page))
+        await page.route("**/appointments/mine*", late)
+        await page.reload()
+        await expect(page.locator("main.booking")).to_contain_text("Connecting")
+        await expect(page.get_by_test_id("book")).to_have_count(0)
+        known.set()
+        await page.get_by_test_id("book").click()
+        await expect(page.get_by_test_id("booked")).to_contain_text("moved")
+    assert await clinic.world.pool.fetchval("select count(*) from appointments where state = 'confirmed'") == 1
 
 
 async def test_what_cannot_be_moved_any_more_is_said(browser: Browser, clinic: Served) -> None:

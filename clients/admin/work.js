@@ -6,7 +6,6 @@
  *
  * @import {Feed} from "../shared/socket.js"
  * @import {AdminDevice, AdminDoctor, AdminInstitution, AdminLocation, AdminQueue, AdminUser} from "../shared/events.js"
- * @import {Rows} from "../shared/wire.js"
  */
 import { computed, effect, signal } from "@preact/signals";
 
@@ -14,6 +13,7 @@ import { Problem, act, get, request } from "../shared/api.js";
 import { connect, disconnect, refused } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
 import { resume, user, whileHere } from "../shared/session.js";
+import { NONE } from "../shared/socket.js";
 import { hush, say } from "../shared/word.js";
 
 /** The institutions that a super_admin can choose from; everybody else has one. */
@@ -27,8 +27,6 @@ export const settingsTurn = signal(0);
 export const patientTurns = signal(/** @type {ReadonlyMap<number, number>} */ (new Map()));
 
 const feed = signal(/** @type {Feed | null} */ (null));
-/** @type {Rows} */
-const NONE = new Map();
 const rows = computed(() => feed.value?.rows.value ?? NONE);
 
 /**

@@ -7,7 +7,7 @@
  *
  * @import {Feed} from "../shared/socket.js"
  * @import {DoctorAppointment, Emergency} from "../shared/events.js"
- * @import {Envelope, Rows} from "../shared/wire.js"
+ * @import {Envelope} from "../shared/wire.js"
  * @typedef {{id: number, name: string, specialty_id: number | null, location_ids: number[]}} Doctor
  * @typedef {{institution: {zone: string}, doctors: Doctor[], locations: {id: number, name: string}[], specialties: {id: number, name: string}[]}} Catalogue
  */
@@ -18,6 +18,7 @@ import { coarse } from "../shared/clock.js";
 import { connect, disconnect, refused } from "../shared/connection.js";
 import { clockTime, t, zone } from "../shared/i18n.js";
 import { user, whileHere } from "../shared/session.js";
+import { NONE } from "../shared/socket.js";
 import { dayOf, plusDays, weekOf } from "../shared/times.js";
 import { store } from "../shared/ui.js";
 import { hush, say } from "../shared/word.js";
@@ -36,8 +37,6 @@ const past = signal(/** @type {Map<string, DoctorAppointment[]>} */ (new Map()))
 /** Requests that were answered, as they were asked for. */
 const answered = signal(/** @type {DoctorAppointment[]} */ ([]));
 
-/** @type {Rows} */
-const NONE = new Map();
 const rows = computed(() => feed.value?.rows.value ?? NONE);
 
 export const today = computed(() => dayOf(coarse.value, zone.value));
@@ -47,7 +46,8 @@ export const days = computed(() => (route.value.span === "week" ? weekOf(day.val
 export const who = computed(() => (user.value?.role === "doctor" ? (user.value.doctor_id ?? null) : route.value.doctor));
 export const doctor = computed(() => catalogue.value?.doctors.find((one) => one.id === who.value) ?? null);
 export const isDoctor = computed(() => user.value?.role === "doctor");
-export const loaded = computed(() => feed.value !== null && feed.value.rows.value !== NONE && catalogue.value !== null);
+/** Whether all that is coming is here: nothing that comes from now on has been there before. */
+export const loaded = computed(() => rows.value !== NONE && catalogue.value !== null);
 
 const known = computed(() => /** @type {DoctorAppointment[]} */ ([...rows.value].filter(([key]) => key.startsWith("a:")).map(([, row]) => row)));
 export const emergencies = computed(() => /** @type {Emergency[]} */ ([...rows.value].filter(([key]) => key.startsWith("e:")).map(([, row]) => row)));

@@ -251,6 +251,8 @@ export async function book({ insist = false } = {}) {
   const at = place.peek();
   const one = moving.peek();
   if (working.peek() || !held || !holding.ready() || at.step === "choose") return;
+  // Who came to move an appointment must never end up with a second one.
+  if (!one && asked() !== null) return;
   const { path, body } = one ? move(held, one, insist) : anAppointment(held, insist);
   const what = JSON.stringify([path, body]);
   if (trying?.what !== what) trying = { what, key: newKey() };

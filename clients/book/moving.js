@@ -16,6 +16,8 @@ import { catalogue } from "./catalogue.js";
 export const moving = signal(/** @type {Moving | null} */ (null));
 /** Why it cannot be moved, in words. */
 export const immovable = signal("");
+/** Whether it is yet to be read: until then nobody can tell a move from a new appointment. */
+export const reading = signal(false);
 
 /** The one that the address names. */
 export const asked = () => Number(new URLSearchParams(location.search).get("move")) || null;
@@ -23,6 +25,7 @@ export const asked = () => Number(new URLSearchParams(location.search).get("move
 /** Read it. @param {number} id */
 export async function load(id) {
   immovable.value = "";
+  reading.value = true;
   try {
     moving.value = user.peek()?.role === "patient" ? await ofPatient(id) : await ofStaff(id);
     if (!moving.value) immovable.value = t("book.move.gone");
@@ -30,6 +33,8 @@ export async function load(id) {
     if (!(error instanceof Problem)) throw error;
     if (error.code === "not-authenticated") user.value = null;
     immovable.value = error.code === "not-found" ? t("book.move.gone") : error.message;
+  } finally {
+    reading.value = false;
   }
 }
 

@@ -9,7 +9,7 @@ import { Choose, Face } from "./choose.js";
 import { Done } from "./done.js";
 import { Form } from "./form.js";
 import { hold, release } from "./hold.js";
-import { immovable, leave, moving } from "./moving.js";
+import { immovable, leave, moving, reading } from "./moving.js";
 import { Picker } from "./picker.js";
 import { go, place } from "./route.js";
 import { Shell } from "./shell.js";
@@ -21,6 +21,7 @@ export const Book = () => html`<${Shell} title=${t("book.signin")} current="book
 function Steps() {
   const { step } = place.value;
   if (done.value) return html`<main class="booking is-done"><${Done} /></main>`;
+  if (reading.value) return html`<main class="booking"><p class="nothing" role="status">${t("link.connecting")}</p></main>`;
   if (immovable.value) return html`<main class="booking"><div class="nothing" role="alert"><p>${immovable.value}</p><a class="button main" href=${home()}>${t("book.move.back")}</a></div></main>`;
   return html`
     <main class="booking" data-step=${step} data-held=${hold.value !== null}>

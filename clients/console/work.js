@@ -6,7 +6,7 @@
  *
  * @import {Emergency} from "../shared/events.js"
  * @import {Feed} from "../shared/socket.js"
- * @import {ShownBoard, QueueItem, Rows, StaffQueue, StaffTicket, Stats} from "../shared/wire.js"
+ * @import {ShownBoard, QueueItem, StaffQueue, StaffTicket, Stats} from "../shared/wire.js"
  * @typedef {{queue: number, desk: number}} Place
  */
 import { computed, signal } from "@preact/signals";
@@ -17,6 +17,7 @@ import { connect, disconnect, refused, stale } from "../shared/connection.js";
 import { clockTime, has, t } from "../shared/i18n.js";
 import { readQueues } from "../shared/queues.js";
 import { user } from "../shared/session.js";
+import { NONE } from "../shared/socket.js";
 import { store } from "../shared/ui.js";
 import { hush, say, toast } from "../shared/word.js";
 
@@ -40,8 +41,6 @@ const staffFeed = signal(/** @type {Feed | null} */ (null));
 const shownFeed = signal(/** @type {Feed | null} */ (null));
 const doctorFeed = signal(/** @type {Feed | null} */ (null));
 
-/** @type {Rows} */
-const NONE = new Map();
 const rows = computed(() => staffFeed.value?.rows.value ?? NONE);
 
 /** Who needs help at once, as this doctor is told. */
@@ -77,7 +76,7 @@ export const shown = computed(() => {
   const call = mine.value?.call;
   if (!call) return null;
   const boards = [...rows.value].filter(([key]) => key.startsWith("board:")).map(([, row]) => row);
-  const marks = /** @type {Rows} */ (shownFeed.value?.rows.value ?? NONE);
+  const marks = shownFeed.value?.rows.value ?? NONE;
   const age = now.value - Date.parse(call.at);
   const missing = boards.filter((board) => {
     const mark = /** @type {ShownBoard | undefined} */ (marks.get(`d:${board.device}`));

@@ -23,6 +23,7 @@ import { coarse } from "../shared/clock.js";
 import { disconnect } from "../shared/connection.js";
 import { t } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
+import { NONE } from "../shared/socket.js";
 import { store } from "../shared/ui.js";
 
 /** States in which something is still to come. */
@@ -36,8 +37,6 @@ const kept = store();
 const keeping = signal(0);
 
 const feed = signal(/** @type {Feed | null} */ (null));
-/** Whether the stream has told everything once. */
-export const told = signal(false);
 export const doing = signal(/** @type {Doing | null} */ (null));
 export const working = signal(false);
 export const problem = signal("");
@@ -48,7 +47,10 @@ export const past = signal(/** @type {{items: readonly PatientAppointment[], nex
 export const pastProblem = signal("");
 export const help = signal(/** @type {{emergency: number, by: string | null, ended: boolean} | null} */ (null));
 
-export const rows = computed(() => /** @type {[string, Row][]} */ ([...(feed.value?.rows.value ?? [])]));
+const known = computed(() => feed.value?.rows.value ?? NONE);
+/** Whether the stream has told everything once. */
+export const told = computed(() => known.value !== NONE);
+export const rows = computed(() => /** @type {[string, Row][]} */ ([...known.value]));
 const all = computed(() => /** @type {PatientAppointment[]} */ (rows.value.filter(([key]) => key.startsWith("a:")).map(([, row]) => row)));
 /** What is to come, soonest first. */
 export const ahead = computed(() => all.value.filter((one) => AHEAD.has(one.state)).sort(byStart));
@@ -87,7 +89,7 @@ export function begin() {
   const made = (link = connect(() => doing.peek() === null));
   holding.holdOver(made, false);
   times.value = new Times(made);
-  feed.value = made.follow(`patient:${who.patient_id}`, (events) => ((told.value = true), listener(events)), (refusal) => refusal.code === "not-authenticated" && (user.value = null));
+  feed.value = made.follow(`patient:${who.patient_id}`, (events) => listener(events), (refusal) => refusal.code === "not-authenticated" && (user.value = null));
 }
 
 export function end() {
@@ -96,7 +98,6 @@ export function end() {
   disconnect();
   link = null;
   feed.value = times.value = null;
-  told.value = false;
   past.value = null;
   catalogue.value = null;
 }

@@ -22,6 +22,12 @@ const QUIET_MS = 5_000;
 const LOOK_MS = 500;
 const ACK_MS = 8_000;
 
+/**
+ * What a feed's rows are until the server has answered for the first time; no rows at all are another map.
+ * @type {Rows}
+ */
+export const NONE = new Map();
+
 /** A refusal from the server, or the lack of an answer (`code` "network"). */
 export class Refused extends Error {
   /** @param {ProblemBody} problem */
@@ -104,7 +110,7 @@ export class Link {
   follow(stream, onEvents = () => {}, onRefused = () => {}, from = undefined) {
     const sub = new Subscription(stream, from);
     /** @type {Held} */
-    const held = { sub, rows: signal(/** @type {Rows} */ (new Map())), onEvents, onRefused, failures: 0, timer: 0 };
+    const held = { sub, rows: signal(NONE), onEvents, onRefused, failures: 0, timer: 0 };
     this.held.set(stream, held);
     if (this.connected.peek()) this.#ask(held);
     const stop = () => {

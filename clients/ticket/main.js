@@ -4,7 +4,7 @@
  *
  * Invariant: the ticket's secret is read from the address and goes nowhere but into requests for this very ticket.
  *
- * @import {BoardTicket, QueueRow, Rows, TicketInfo, TicketState} from "../shared/wire.js"
+ * @import {BoardTicket, QueueRow, TicketInfo, TicketState} from "../shared/wire.js"
  * @import {Feed} from "../shared/socket.js"
  */
 import { computed, effect, signal } from "@preact/signals";
@@ -16,7 +16,7 @@ import { t, zone } from "../shared/i18n.js";
 import { useOwn } from "../shared/language.js";
 import { lookAtPush } from "../shared/push.js";
 import { recover, renew } from "../shared/reload.js";
-import { Link } from "../shared/socket.js";
+import { Link, NONE } from "../shared/socket.js";
 import { html, mount, store } from "../shared/ui.js";
 import { called } from "./place.js";
 import { Ticket } from "./view.js";
@@ -28,8 +28,6 @@ const PHONE_QUIET_MS = 15_000;
 const RING_MS = 4_000;
 const RINGS = 6;
 
-/** @type {Rows} */
-const NONE = new Map();
 
 const info = signal(/** @type {TicketInfo | null} */ (null));
 const unknown = signal(false);
