@@ -7,10 +7,6 @@ from server.access import Actor, Role
 from server.queue.line import dumps
 from tests.world import World
 
-ADD_SLOT = """
-insert into slots (institution_id, doctor_id, location_id, starts_at, ends_at, capacity, mode, open)
-values ($1, $2, $3, $4, $5, $6, $7, $8) returning id
-"""
 ADD_VISIT_TYPE = """
 insert into visit_types (institution_id, name, minutes, fee, mode) values ($1, $2, $3, $4, $5) returning id
 """
@@ -30,23 +26,44 @@ async def slots_of(
 ) -> list[int]:
     """Consecutive slots of the n-th doctor, from so long after the clock's next full hour on."""
     start = (now(world) + timedelta(hours=1)).replace(minute=0, second=0, microsecond=0) + after
-    made = []
-    for nth in range(count):
-        begins = start + timedelta(minutes=minutes * nth)
-        made.append(
-            await world.pool.fetchval(
-                ADD_SLOT,
-                world.institution,
-                world.doctors[doctor],
-                location or world.location,
-                begins,
-                begins + timedelta(minutes=minutes),
-                capacity,
-                mode,
-                opened,
-            )
-        )
-    return made
+    times = [start + timedelta(minutes=minutes * nth) for nth in range(count)]
+    alike: dict[str, Any] = {"minutes": minutes, "capacity": capacity, "mode": mode, "opened": opened}
+    return [await slot_at(world, begins, doctor, **alike, location=location) for begins in times]
+
+
+async def slot_at(
+    world: World,
+    begins: datetime,
+    doctor: int = 0,
+    *,
+    minutes: int = 30,
+    capacity: int = 1,
+    mode: str = "both",
+    opened: bool = True,
+    location: int | None = None,
+) -> int:
+    """A slot of the n-th doctor that begins at this instant."""
+    where = (world.institution, world.doctors[doctor], location or world.location)
+    ends = begins + timedelta(minutes=minutes)
+    return int(await world.pool.fetchval(ADD_SLOT, *where, begins, ends, capacity, mode, opened))
+
+
+ADD_SLOT = """
+insert into slots (institution_id, doctor_id, location_id, starts_at, ends_at, capacity, mode, open)
+values ($1, $2, $3, $4, $5, $6, $7, $8) returning id
+"""
+
+
+async def day_of(world: World, slot: int) -> str:
+    """The day of a slot by the clock of its place."""
+    return str(await world.pool.fetchval(DAY_OF, slot))
+
+
+DAY_OF = """
+select (s.starts_at at time zone coalesce(l.zone, i.zone))::date
+from slots s join locations l on l.id = s.location_id join institutions i on i.id = l.institution_id
+where s.id = $1
+"""
 
 
 def now(world: World) -> datetime:

@@ -494,11 +494,8 @@ class Town:
         """Time of the first doctor that is held for somebody who waits."""
         await world.pool.execute("update waitlist set state = 'left', ended_at = now() where state = 'waiting'")
         (slot,) = await clinic.slots_of(world, after=timedelta(days=500, hours=next(self.days)))
-        at = await world.pool.fetchval("select starts_at from slots where id = $1", slot)
-        # Near midnight the local day is another.
-        near = {"first_day": str(at.date()), "last_day": str((at + timedelta(days=1)).date())}
-        patient = await clinic.patient_of(world)
-        entry = await world.do("join-waitlist", doctor_id=world.doctors[0], patient_id=patient, **near)
+        wish = {"doctor_id": world.doctors[0], "first_day": await clinic.day_of(world, slot)}
+        entry = await world.do("join-waitlist", patient_id=await clinic.patient_of(world), **wish)
         return int(entry.offer_id)
 
     async def free_slot(self, world: World) -> list[int]:

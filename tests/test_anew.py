@@ -89,7 +89,7 @@ async def test_a_change_in_between_has_everything_written_by_the_later_one(still
     made = (await booked(still)).appointment_id
     await wants(still, SMS_A_DAY_BEFORE)
     (level,) = await changed_levels(still.pool)
-    still.clock.forward(seconds=1)
+    still.forward(seconds=1)
     await wants(still, [{"channel": "email", "minutes": 300}])
     with pytest.raises(errors.NotFound):
         await still.store.execute(WRITE_ANEW, access.SYSTEM, level)

@@ -87,8 +87,7 @@ async def test_today_upcoming_and_past_are_told_by_the_clinics_day(still: World)
     actor = await account_of(still, patient)
     today = await book(still, await slots_of(still, after=timedelta(hours=3)), patient_id=patient)
     later = await book(still, await slots_of(still, after=timedelta(days=3)), patient_id=patient)
-    assert still.clock
-    still.clock.forward(hours=8)
+    still.forward(hours=8)
 
     async def mine(when: str) -> list[str]:
         return [one.number for one in (await still.ask("my-appointments", actor, when=when)).items]

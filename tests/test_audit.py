@@ -240,7 +240,7 @@ async def test_pages_and_times_narrow_the_trail(still: World) -> None:
     assert still.clock is not None
     queue = await still.queue()
     await still.join(queue)
-    still.clock.forward(hours=2)
+    still.forward(hours=2)
     await still.join(queue)
     since = still.clock.now - timedelta(hours=1)
     assert len(await trail(still, action="join-queue", since=since.isoformat())) == 1

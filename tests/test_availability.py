@@ -99,8 +99,7 @@ async def test_worker_makes_further_days_and_what_was_removed_stays_removed(stil
     await schedule(still)
     first = await still.pool.fetchval("select id from slots order by starts_at limit 1")
     await still.do("remove-slot", slot_id=first)
-    assert still.clock
-    still.clock.forward(days=3)
+    still.forward(days=3)
     async with still.verify(f"slots:{still.doctors[0]}"):
         await still.store.execute(GENERATE, SYSTEM, OfDoctor(doctor_id=still.doctors[0]))
     found = await times(still)
@@ -237,8 +236,7 @@ async def test_bulk_leaves_out_what_is_past_or_meets_another_slot(still: World) 
 
 async def test_past_slots_are_filed_a_day_after(still: World) -> None:
     one = await slot(still, 10)
-    assert still.clock
-    still.clock.forward(days=1, hours=3)
+    still.forward(days=1, hours=3)
     async with still.verify(f"slots:{still.doctors[0]}"):
         filed = await still.store.execute(FILE_DOCTOR, SYSTEM, OfDoctor(doctor_id=still.doctors[0]))
     assert filed.slot_ids == [one] and await times(still) == []

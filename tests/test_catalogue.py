@@ -22,7 +22,8 @@ async def test_catalogue_shows_what_is_offered_and_by_whom(world: World) -> None
         places = {"location_ids": [world.location], "visit_type_ids": [visit.visit_type]}
         await world.do("edit-doctor", "admin", doctor_id=world.doctors[0], **given, **places)
         await world.do("edit-doctor", "admin", doctor_id=world.doctors[1], active=False)
-        await world.do("edit-institution", "admin", institution_id=world.institution, country="GB", currency="GBP")
+        there = {"country": "GB", "currency": "GBP", "zone": "Europe/London"}
+        await world.do("edit-institution", "admin", institution_id=world.institution, **there)
     shown = await world.ask("show-catalogue", "doctor")
     assert (shown.institution.country, shown.institution.currency) == ("GB", "GBP")
     assert [(one.name, one.fee, one.specialty_id) for one in shown.doctors] == [("Dr. Ames", "90.00", heart.specialty)]

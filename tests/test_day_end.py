@@ -18,11 +18,6 @@ from tests.world import World
 from workers import tasks
 
 
-def forward(world: World, **delta: float) -> None:
-    assert world.clock is not None
-    world.clock.forward(**delta)
-
-
 def at(world: World, year: int, month: int, day: int, hour: int, minute: int = 0) -> None:
     """Set the clock to a time in UTC."""
     assert world.clock is not None
@@ -53,7 +48,7 @@ async def a_day(world: World) -> int:
 
 async def test_what_still_waits_is_settled_as_it_stands(still: World) -> None:
     queue = await a_day(still)
-    forward(still, hours=20)
+    still.forward(hours=20)
     async with still.verify(f"board:{queue}", f"staff:{queue}"):
         await close_days(still)
     assert await states(still) == {
@@ -73,7 +68,7 @@ async def test_what_still_waits_is_settled_as_it_stands(still: World) -> None:
 
 async def test_a_closed_day_is_closed_once(still: World) -> None:
     queue = await a_day(still)
-    forward(still, hours=20)
+    still.forward(hours=20)
     await asyncio.gather(*(close_days(still) for _ in range(3)))
     seen = await still.events(f"board:{queue}"), await still.pool.fetchval("select count(*) from audit")
     again = await still.store.execute(CLOSE_DAY, access.SYSTEM, CloseDay(queue_id=queue))
@@ -86,7 +81,7 @@ async def test_numbers_begin_anew_and_a_pause_does_not_outlive_the_day(still: Wo
     queue = await still.queue()
     await still.join(queue)
     await still.do("set-queue-state", queue_id=queue, state="paused", message="Back in ten minutes")
-    forward(still, days=1)
+    still.forward(days=1)
     await close_days(still)
     (board,) = (await still.fresh_rows(f"board:{queue}")).values()
     assert (board["state"], board["message"]) == ("open", None)
@@ -97,7 +92,7 @@ async def test_the_patient_is_told_on_their_own_stream(still: World) -> None:
     queue, patient = await still.queue(), await patient_of(still)
     await account_of(still, patient)
     ticket = await still.do("join-queue", queue_id=queue, patient_id=patient)
-    forward(still, days=1)
+    still.forward(days=1)
     async with still.verify(f"patient:{patient}"):
         await close_days(still)
     told = [data for _, kind, data in await still.events(f"patient:{patient}") if kind == "ticket-changed"]
@@ -109,7 +104,7 @@ async def test_the_ticket_says_that_the_day_ended_and_not_what_somebody_wrote(st
     queue = await still.queue()
     waits, left = await still.join(queue), await still.join(queue)
     await still.do("cancel", ticket_id=left.ticket_id, reason="day-ended")
-    forward(still, days=1)
+    still.forward(days=1)
     await close_days(still)
     for ticket, ended in ((waits, "day-ended"), (left, None)):
         holder = Actor(Role.ticket, ticket.ticket_id, still.institution)
@@ -136,7 +131,7 @@ async def test_whoever_waited_for_their_appointment_in_vain_is_told_so_and_no_no
 async def test_a_queue_that_works_around_the_clock_is_left_alone(still: World) -> None:
     queue = await still.queue(closes_day=False)
     await still.join(queue)
-    forward(still, days=2)
+    still.forward(days=2)
     await close_days(still)
     assert await still.order(queue) == ["A001"]
 
@@ -159,15 +154,14 @@ async def test_the_day_ends_by_the_clock_of_the_place(
 ) -> None:
     await still.pool.execute("update locations set zone = $1", zone)
     queue = await still.queue()
-    assert still.clock is not None
     year, month, day, hour, minute = before
     at(still, year, month, day, hour, minute)
-    forward(still, hours=-4)
+    still.forward(hours=-4)
     await still.join(queue)
-    forward(still, hours=4)
+    still.forward(hours=4)
     await close_days(still)
     assert await still.order(queue) == ["A001"]
-    forward(still, minutes=2)
+    still.forward(minutes=2)
     await close_days(still)
     assert await still.order(queue) == [] and list((await states(still)).values()) == ["cancelled"]
 
@@ -236,7 +230,7 @@ async def test_whoever_does_not_come_in_time_is_a_no_show(still: World) -> None:
     at(still, 2026, 3, 2, 10, 29)
     await tasks.note_no_shows({"store": still.store})
     assert await state_of(still, id_) == "confirmed"
-    forward(still, minutes=2)
+    still.forward(minutes=2)
     async with still.verify(f"doctor:{still.doctors[0]}"):
         await asyncio.gather(*(tasks.note_no_shows({"store": still.store}) for _ in range(3)))
     assert await state_of(still, id_) == "no_show"
@@ -251,7 +245,7 @@ async def test_without_the_setting_nobody_is(still: World, institution: int | No
     id_ = await visit(still, **({} if institution is None else {"no_show_after_minutes": institution}))
     if doctor is not None:
         await still.do("set-doctor-booking", "admin", doctor_id=still.doctors[0], no_show_after_minutes=doctor)
-    forward(still, hours=6)
+    still.forward(hours=6)
     await tasks.note_no_shows({"store": still.store})
     assert await state_of(still, id_) == "confirmed"
 
@@ -269,14 +263,14 @@ async def joined(world: World, id_: int) -> None:
 async def test_whoever_is_there_is_none(still: World, how: Callable[[World, int], Any]) -> None:
     id_ = await visit(still, no_show_after_minutes=30)
     await how(still, id_)
-    forward(still, hours=3)
+    still.forward(hours=3)
     await tasks.note_no_shows({"store": still.store})
     assert await state_of(still, id_) in ("confirmed", "checked_in")
 
 
 async def test_a_setting_turned_on_has_nobodys_past_missed(still: World) -> None:
     id_ = await visit(still)
-    forward(still, days=5)
+    still.forward(days=5)
     await set_booking(still, no_show_after_minutes=30)
     await tasks.note_no_shows({"store": still.store})
     assert await state_of(still, id_) == "confirmed"

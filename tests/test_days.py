@@ -70,7 +70,7 @@ async def test_over_a_night_no_token_is_given_twice_on_a_day_nor_shown_twice(
     still.clock.now = begins
     given = []
     for turn in range(36):
-        still.clock.forward(minutes=15)
+        still.forward(minutes=15)
         joined = await clinic.join(queue)
         given.append((still.clock.now.astimezone(ZoneInfo(zone)).date(), joined.token))
         board = await clinic.fresh_rows(f"board:{queue}")
@@ -86,7 +86,7 @@ async def test_whoever_is_still_there_from_yesterday_keeps_their_token_alone(sti
     first, second = await still.join(queue), await still.join(queue)
     await still.do("hold", ticket_id=second.ticket_id)
     await still.do("cancel", ticket_id=first.ticket_id)
-    still.clock.forward(days=1)
+    still.forward(days=1)
     assert [(await still.join(queue)).token for _ in range(2)] == ["A001", "A003"]
 
 
@@ -97,7 +97,7 @@ async def test_yesterdays_no_shows_leave_the_staffs_sight_with_the_first_token_o
         await still.call_next(line)
         await still.do("no-show", ticket_id=joined.ticket_id)
     source = await still.join(other)
-    still.clock.forward(days=1)
+    still.forward(days=1)
     async with still.verify(*streams(queue)):
         assert (await still.join(queue)).token == "A001"
     states = [row["state"] for key, row in (await still.fresh_rows(f"staff:{queue}")).items() if key.startswith("t:")]
@@ -111,7 +111,7 @@ async def test_who_was_called_yesterday_and_does_not_come_today(still: World, be
     queue = await still.queue()
     joined = await still.join(queue)
     await still.call_next(queue)
-    still.clock.forward(days=1)
+    still.forward(days=1)
     if begun:
         await still.join(queue)
     async with still.verify(*streams(queue)):

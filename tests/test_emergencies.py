@@ -86,7 +86,7 @@ async def test_unanswered_it_is_told_to_ever_more_people(still: World, seconds: 
     for expected in ([[key], [], []], [[key], [key], []], [[key], [key], [key]]):
         assert await told(still) == expected
         assert await emergencies.due(still.pool, still.clock()) == []
-        still.clock.forward(seconds=seconds)
+        still.forward(seconds=seconds)
         assert await emergencies.due(still.pool, still.clock()) == [raised.emergency_id]
         async with still.verify(*streams(still)):
             levels.append((await escalate(still, raised.emergency_id)).level)
@@ -99,7 +99,7 @@ async def test_with_nobody_on_duty_everybody_who_works_there_is_told_at_once(sti
         raised = await cry(still)
     key = f"e:{raised.emergency_id}"
     assert await told(still) == [[key], [key], [key]]
-    still.clock.forward(hours=3)
+    still.forward(hours=3)
     await escalate(still, raised.emergency_id)
     assert await emergencies.due(still.pool, still.clock() + timedelta(days=1)) == []
     assert await told(still) == [[key], [key], [key]]
@@ -120,7 +120,7 @@ async def test_an_acknowledged_one_escalates_no_more_and_says_who_comes(still: W
     async with still.verify(*streams(still)):
         answer = await still.do("acknowledge-emergency", "doctor", emergency_id=raised.emergency_id)
     assert answer.acknowledged_by == "Dr. Ames"
-    still.clock.forward(hours=1)
+    still.forward(hours=1)
     assert await emergencies.due(still.pool, still.clock()) == []
     assert (await escalate(still, raised.emergency_id)).level == 0
     (row,) = (await still.fresh_rows(f"doctor:{still.doctors[0]}")).values()

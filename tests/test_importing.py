@@ -88,6 +88,7 @@ async def test_days_come_in_whole_and_a_second_time_changes_nothing(world: World
 
 
 async def test_times_are_the_files_by_the_clock_of_the_place(world: World, servers: tuple[str, str]) -> None:
+    await world.pool.execute("update institutions set zone = 'Europe/London'")
     await bring(world, DAYS, servers)
     with DAYS.open() as file:
         told = {row["appointment_id"]: row for row in csv.DictReader(file) if row["status"] == "attended"}

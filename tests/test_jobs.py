@@ -59,12 +59,6 @@ async def on_record(world: World, name: str = "work") -> jobs.Job:
         return next(one for one in await jobs.listed(view.conn, world.store.now()) if one.name == name)
 
 
-def forward(world: World, **delta: float) -> None:
-    """Let time pass."""
-    assert world.clock is not None
-    world.clock.forward(**delta)
-
-
 # Whose turn it is
 
 
@@ -87,10 +81,10 @@ async def test_a_job_comes_again_at_its_turn_and_not_before(still: World) -> Non
     job = Job("work", work, every=10)
     await carry_out(worker(still), job)
     due = (await on_record(still)).next_run
-    forward(still, seconds=(due - still.store.now()).total_seconds() - 1)
+    still.forward(seconds=(due - still.store.now()).total_seconds() - 1)
     await carry_out(worker(still), job)
     assert work.done == 1
-    forward(still, seconds=1)
+    still.forward(seconds=1)
     await carry_out(worker(still, "worker-2"), job)
     assert work.done == 2
 
@@ -105,7 +99,7 @@ async def test_a_long_job_is_not_begun_beside_itself(still: World) -> None:
         return work.most == 1
 
     await eventually(begun)
-    forward(still, seconds=5)
+    still.forward(seconds=5)
     await carry_out(worker(still, "worker-2"), job)
     record = await on_record(still)
     assert record.running and record.lag_s >= 3
@@ -146,7 +140,7 @@ async def test_whatever_is_due_is_done_at_once_and_a_second_time_changes_nothing
     await still.do("set-retention", "admin", institution_id=still.institution, visits_days=30, notices_days=7)
     (slot,) = await slots_of(still)
     await book(still, [slot])
-    forward(still, days=40)
+    still.forward(days=40)
     ctx = {**worker(still), "post": post_of(still)}
     for _ in range(2):
         for job in JOBS:
@@ -194,7 +188,7 @@ async def test_a_failure_is_on_record_by_its_kind_until_the_next_run_is_well(
     await carry_out(worker(still), Job("work", fail, every=10, alone=alone))
     record = await on_record(still)
     assert record.failing and record.last_error == error and record.last_error_at
-    forward(still, seconds=10)
+    still.forward(seconds=10)
     await carry_out(worker(still), Job("work", Work(), every=10, alone=alone))
     record = await on_record(still)
     assert not record.failing and record.last_error == error, "the last error stays to be read"
@@ -231,10 +225,10 @@ async def test_the_hold_of_a_dead_worker_lapses(still: World) -> None:
     claim = (still.pool, "work", "worker-dead", still.store.now(), job.next_after(still.store.now()), job.lease)
     assert await jobs.claim(*claim)
     work = Work()
-    forward(still, seconds=20)
+    still.forward(seconds=20)
     await carry_out(worker(still), Job("work", work, every=10, within=30))
     assert work.done == 0
-    forward(still, seconds=20)
+    still.forward(seconds=20)
     await carry_out(worker(still), Job("work", work, every=10, within=30))
     assert work.done == 1 and (await on_record(still)).last_error == jobs.LOST
     await jobs.finish(still.pool, "work", "worker-dead", AT, still.store.now(), "ValueError")
@@ -254,7 +248,7 @@ async def test_a_new_version_declares_its_jobs_and_forgets_old_ones_in_time(stil
 
 async def test_admins_are_shown_the_jobs_and_how_late_they_are(still: World) -> None:
     await jobs.declare(still.pool, ["work"], still.store.now())
-    forward(still, minutes=5)
+    still.forward(minutes=5)
     (job,) = (await still.ask("status", "admin")).jobs
     assert job.name == "work" and 300 <= job.lag_s < 301 and not job.failing
 

@@ -167,7 +167,7 @@ async def test_lock_is_extended_once(still: World) -> None:
     assert (longer.until - held.until, longer.extended) == (5 * MINUTE, True)
     with pytest.raises(errors.LockExtended):
         await still.do("extend-lock", patient(still), slot_id=slot, token=held.token)
-    still.clock.forward(minutes=9)  # type: ignore[union-attr]
+    still.forward(minutes=9)
     assert await still.store.locks.holds(held.token, [slot])  # type: ignore[union-attr]
 
 
@@ -183,7 +183,7 @@ async def test_only_its_holder_extends_and_releases(still: World) -> None:
 async def test_late_release_never_frees_a_fresh_lock(still: World) -> None:
     [slot] = await slots(still)
     old = await lock(still, slot)
-    still.clock.forward(minutes=6)  # type: ignore[union-attr]
+    still.forward(minutes=6)
     fresh = await lock(still, slot, 2)
     assert not (await still.do("unlock-slot", patient(still), slot_id=slot, token=old.token)).ended
     still.store.locks.let_go([old.token])  # type: ignore[union-attr]
@@ -243,7 +243,7 @@ async def test_patients_lock_neither_too_soon_nor_too_far_ahead(still: World) ->
         with pytest.raises(refusal):
             await lock(still, slot)
         await lock(still, slot, "receptionist")
-    still.clock.forward(hours=2)  # type: ignore[union-attr]
+    still.forward(hours=2)
     with pytest.raises(errors.SlotPast):
         await lock(still, today, "receptionist")
 
@@ -317,7 +317,7 @@ async def test_end_by_time_is_told_once_and_in_time_over_three_nodes(world: Worl
 async def test_lock_that_nobody_swept_is_pruned_by_the_next(still: World) -> None:
     [slot] = await slots(still)
     await lock(still, slot)
-    still.clock.forward(minutes=6)  # type: ignore[union-attr]
+    still.forward(minutes=6)
     await lock(still, slot, 2)
     assert await types(still) == ["slot-locked", "slot-unlocked", "slot-locked"]
 
@@ -332,7 +332,7 @@ async def test_page_that_goes_keeps_its_lock_for_a_grace_time(still: World) -> N
         if page:
             locks.leave(page, [held.token])
             await asyncio.gather(*locks._ending)
-        still.clock.forward(seconds=seconds)  # type: ignore[union-attr]
+        still.forward(seconds=seconds)
         assert await locks.holds(held.token, [slot]) is holds
     access.ORIGIN.set(access.NOWHERE)
 
@@ -349,7 +349,7 @@ async def test_page_that_comes_back_has_its_lock_for_its_whole_time(still: World
     # Its old link is found dead only now.
     locks.leave("page-1", [held.token])
     await asyncio.gather(*locks._ending)
-    still.clock.forward(minutes=4)  # type: ignore[union-attr]
+    still.forward(minutes=4)
     assert await locks.holds(held.token, [slot])
     access.ORIGIN.set(access.NOWHERE)
 

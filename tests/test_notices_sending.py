@@ -69,11 +69,10 @@ async def test_what_is_due_is_sent_and_the_rest_waits(still: World) -> None:
 async def test_reminders_are_there_when_their_time_comes_once(still: World) -> None:
     await booked(still)
     recorder, arrived = Recorder(), []
-    assert still.clock
     for _ in range(60):
         await send_due(post_of(still, recorder))
         arrived = [(message.kind, message.channel) for _, message in recorder.sent]
-        still.clock.forward(hours=1)
+        still.forward(hours=1)
     assert sorted(arrived) == [
         ("booking-confirmed", "email"),
         ("reminder", "email"),
@@ -86,8 +85,7 @@ async def test_reminders_are_there_when_their_time_comes_once(still: World) -> N
 async def test_what_was_cancelled_a_moment_before_is_never_sent(still: World) -> None:
     reply = await booked(still)
     await send_due(post_of(still, Recorder()))
-    assert still.clock
-    still.clock.forward(days=1, hours=1)
+    still.forward(days=1, hours=1)
     held = await sending.claim(still.pool, still.store.now(), 10)
     await still.do("cancel-appointment", appointment_id=reply.appointment_id, reason="Ill.")
     assert held and await sending.letters(still.pool, held, still.store.now(), "") == []
@@ -95,8 +93,7 @@ async def test_what_was_cancelled_a_moment_before_is_never_sent(still: World) ->
 
 async def test_a_reminder_after_the_fact_is_dropped(still: World) -> None:
     await booked(still)
-    assert still.clock
-    still.clock.forward(days=4)
+    still.forward(days=4)
     recorder = Recorder()
     await send_due(post_of(still, recorder))
     assert recorder.sent == []
@@ -106,10 +103,9 @@ async def test_a_reminder_after_the_fact_is_dropped(still: World) -> None:
 async def test_a_provider_that_fails_is_asked_again_later(still: World) -> None:
     await booked(still)
     recorder = Recorder(failures=[Later("451 busy"), Later("timeout")])
-    assert still.clock
     for _ in range(4):
         await send_due(post_of(still, recorder))
-        still.clock.forward(minutes=1)
+        still.forward(minutes=1)
     told = (await written(still, kind="booking-confirmed"))[0]
     assert (told["state"], told["attempts"], told["last_error"], len(recorder.sent)) == ("sent", 3, None, 1)
 
@@ -124,10 +120,9 @@ async def test_what_can_never_arrive_is_not_tried_again(still: World) -> None:
 async def test_after_eight_tries_it_counts_as_failed(still: World) -> None:
     await booked(still, after=timedelta(days=9))
     recorder = Recorder(failures=[Later("no")] * 100)
-    assert still.clock
     for _ in range(12):
         await send_due(post_of(still, recorder))
-        still.clock.forward(hours=1)
+        still.forward(hours=1)
     told = (await written(still, kind="booking-confirmed"))[0]
     assert (told["state"], told["attempts"]) == ("failed", rules.RETRIES)
 
@@ -148,8 +143,7 @@ async def test_what_a_dead_worker_held_is_sent_by_another_after_its_lease(still:
     recorder = Recorder()
     await send_due(post_of(still, recorder))
     assert recorder.sent == []
-    assert still.clock
-    still.clock.forward(seconds=rules.LEASE.total_seconds() + 1)
+    still.forward(seconds=rules.LEASE.total_seconds() + 1)
     await send_due(post_of(still, recorder))
     assert recorder.keys == [dead[0].key]
 
@@ -157,8 +151,7 @@ async def test_what_a_dead_worker_held_is_sent_by_another_after_its_lease(still:
 async def test_whoever_comes_too_late_with_a_failure_changes_nothing(still: World) -> None:
     await booked(still)
     (late,) = await sending.claim(still.pool, still.store.now(), 1)
-    assert still.clock
-    still.clock.forward(minutes=1)
+    still.forward(minutes=1)
     await send_due(post_of(still, Recorder()))
     await sending.note_failed(still.pool, late, "late", still.store.now(), for_good=True)
     assert (await written(still, kind="booking-confirmed"))[0]["state"] == "sent"
@@ -256,8 +249,7 @@ async def test_a_mail_server_that_is_away_is_tried_again(still: World, box: Post
     await send_due(by_mail(still, box))
     assert (await written(still, kind="booking-confirmed"))[0]["state"] == "pending"
     box.port = port
-    assert still.clock
-    still.clock.forward(minutes=1)
+    still.forward(minutes=1)
     await send_due(by_mail(still, box))
     assert len(box.mails) == 1
 
@@ -266,8 +258,7 @@ async def test_a_letter_whose_answer_was_lost_is_known_by_its_name(still: World,
     await booked(still, phone=None)
     box.answers = ["accepted-but-lost"]
     await send_due(by_mail(still, box))
-    assert still.clock
-    still.clock.forward(minutes=1)
+    still.forward(minutes=1)
     await send_due(by_mail(still, box))
     assert (len(box.mails), box.repeats) == (1, 1)
     assert (await written(still, kind="booking-confirmed"))[0]["state"] == "sent"

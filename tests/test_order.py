@@ -61,7 +61,7 @@ async def test_urgent_first_is_by_urgency_then_by_arrival(still: World) -> None:
 async def test_scored_sums_urgency_age_and_requirement_against_minutes_waited(still: World) -> None:
     queue = await still.queue(order="scored")
     await still.join(queue, "young", birth_year=1990)
-    still.clock.forward(minutes=12)
+    still.forward(minutes=12)
     old = await still.join(queue, "old", birth_year=1940)
     wheel = await still.join(queue, "wheel", requirements=["wheelchair"])
     child = await still.join(queue, "child", birth_year=2023)
@@ -82,7 +82,7 @@ async def test_a_routine_ticket_wins_in_the_end_however_many_urgent_ones_come(st
     await still.join(queue, "patient one")
     called = []
     while "patient one" not in called:
-        still.clock.forward(minutes=5)
+        still.forward(minutes=5)
         await still.join(queue, f"urgent {len(called)}", urgency="urgent")
         called.append((await still.call_next(queue)).ticket.patient.name)
     assert 10 <= len(called) <= 13
@@ -91,7 +91,7 @@ async def test_a_routine_ticket_wins_in_the_end_however_many_urgent_ones_come(st
 async def test_weights_are_settings(still: World) -> None:
     queue = await still.queue(order="scored", weights={"urgent": 1.0, "requirement": 30.0, "per_minute": 2.0})
     await still.join(queue, "first")
-    still.clock.forward(minutes=10)
+    still.forward(minutes=10)
     await still.join(queue, "urgent", urgency="urgent")
     await still.join(queue, "interpreter", requirements=["Polish"])
     assert await names(still, queue) == ["interpreter", "first", "urgent"]
@@ -227,7 +227,7 @@ async def test_a_transfer_keeps_the_time_waited_or_not(still: World, keep: bool,
     queue, other = await still.queue(), await still.queue("Other")
     joined = await still.join(queue, "moved", reason="Rash")
     arrived = still.clock.now
-    still.clock.forward(minutes=20)
+    still.forward(minutes=20)
     await still.join(other, "there")
     ask = {"ticket_id": joined.ticket_id, "queue_id": other, "keep_wait": keep, "reason": "Skin clinic"}
     async with still.verify(*streams(queue), *streams(other)):
@@ -309,7 +309,7 @@ async def test_every_departure_from_arrival_order_has_its_reason_and_nothing_els
     arrived: list[str] = []
     departures = 0
     for turn in range(30):
-        still.clock.forward(minutes=dice.randrange(1, 15))
+        still.forward(minutes=dice.randrange(1, 15))
         urgency = dice.choice(["routine", "routine", "urgent", "emergency"])
         arrived.append((await still.join(queue, urgency=urgency)).token)
         if turn % 4 == 0:
@@ -428,7 +428,7 @@ async def test_through_a_random_day_rows_and_order_hold(still: World, seed: int)
     for _ in range(12):
         async with still.verify(*everything):
             for _ in range(10):
-                still.clock.forward(seconds=dice.randrange(1, 400))
+                still.forward(seconds=dice.randrange(1, 400))
                 await anything(still, dice, queues)
                 for queue in queues:
                     await holds(still, queue)

@@ -423,7 +423,7 @@ async def test_overview_tells_of_each_queue_of_the_location_and_no_other(still: 
     await still.pool.execute("update queues set department = 'Cardiology' where id = $1", own)
     for urgency in ("routine", "urgent", "emergency", "routine"):
         await still.join(queue, urgency=urgency)
-    still.clock.forward(minutes=10)
+    still.forward(minutes=10)
     await still.call_next(queue)
     await still.do("start", ticket_id=(await still.call_next(queue)).ticket.ticket)
     overview = await still.ask("location-overview", "doctor", location_id=still.location)

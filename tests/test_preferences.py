@@ -373,8 +373,7 @@ async def test_a_visit_that_is_taken_back_is_not_thanked_for(still: World) -> No
 
 async def test_who_did_not_come_is_offered_another_time(still: World) -> None:
     reply = await booked(still, after=timedelta(hours=1))
-    assert still.clock
-    still.clock.forward(hours=3)
+    still.forward(hours=3)
     await still.do("no-show-appointment", appointment_id=reply.appointment_id)
     (told,) = await written(still, kind="no-show")
     assert told["due_at"] - now(still) > timedelta(minutes=29)
@@ -425,9 +424,8 @@ async def test_a_wait_that_has_grown_is_told_once_each_time_it_grows(still: Worl
     for _ in range(3):
         await still.do("set-queue-state", queue_id=queue, state="open", message=f"{_}")
     assert await written(still, kind="wait-grown") == []
-    assert still.clock
     for _ in range(8):
-        still.clock.forward(minutes=10)
+        still.forward(minutes=10)
         await still.do("set-queue-state", queue_id=queue, state="open", message=f"{_}")
     grown = await written(still, kind="wait-grown")
     assert 1 <= len(grown) <= 5 and all(one["facts"]["least"] <= one["facts"]["most"] for one in grown)

@@ -21,7 +21,7 @@ from server.app import COMMANDS, QUERIES
 from server.config import ROOT
 from server.events import BoardTicket, StaffTicket, State, Urgency
 from server.store import Tx
-from tests.clinic import slots_of
+from tests.clinic import day_of, slots_of
 from tests.doors import NUMBERS, STRANGER, House, Peer, Somebody, holder, served
 from tests.letters import code_for
 from workers import tasks as worker
@@ -275,7 +275,7 @@ async def exercise_waitlist(ward: Ward) -> None:
     for number, answer in ((40, "accept-offer"), (41, "decline-offer")):
         person = (await ward.do("register-patient", **patient(number), confirm_new=True))["patient"]["id"]
         (slot,) = await slots_of(home, 1, after=timedelta(days=number))
-        day = str((await home.pool.fetchval("select starts_at from slots where id = $1", slot)).date())
+        day = await day_of(home, slot)
         wish = {"doctor_id": doctor, "first_day": day, "patient_id": person}
         joined = await ward.do("join-waitlist", **wish, priority=7, reason=words)
         await ward.do("prioritize-wait", entry_id=joined["entry_id"], priority=8, reason=words)

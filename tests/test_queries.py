@@ -75,7 +75,7 @@ async def test_stats_count_the_local_day(still: World) -> None:
     stats = await still.ask("queue-stats", queue_id=queue)
     assert (stats.waiting, stats.called, stats.on_hold, stats.no_shows, stats.cancelled) == (1, 0, 1, 1, 1)
     assert (stats.served, str(stats.day)) == (1, "2026-03-02")
-    still.clock.forward(days=1)
+    still.forward(days=1)
     tomorrow = await still.ask("queue-stats", queue_id=queue)
     assert (tomorrow.waiting, tomorrow.served, tomorrow.no_shows) == (1, 0, 0)
 
@@ -94,7 +94,7 @@ async def test_waits_of_the_day_are_from_joining_to_the_call(still: World) -> No
         await still.join(queue)
     for _ in range(11):
         await still.call_next(queue)
-        still.clock.forward(minutes=1)
+        still.forward(minutes=1)
     stats = await still.ask("queue-stats", queue_id=queue)
     assert stats.wait_mean_s == pytest.approx(300, abs=1) and stats.wait_p90_s == pytest.approx(540, abs=1)
     assert (stats.served, stats.called, stats.in_consultation) == (10, 1, 0)

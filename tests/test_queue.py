@@ -126,24 +126,24 @@ async def test_walk_ins_are_counted_by_doctor_and_day(still: World) -> None:
             await still.do("cancel", ticket_id=(await still.join(queue)).ticket_id)
         assert (await refused(errors.WalkInLimit, still.join(queue)))["walk_ins_per_day"] == 2
         assert (await still.join(queue, urgency="emergency")).place == 1
-    still.clock.forward(days=1)
+    still.forward(days=1)
     assert (await still.join(own)).token.endswith("001")
 
 
 async def test_a_queue_takes_people_in_within_its_hours(still: World) -> None:
     queue = await still.queue(hours=[{"weekday": 0, "opens": "08:00", "closes": "12:00"}])
     await still.join(queue)
-    still.clock.forward(hours=3)
+    still.forward(hours=3)
     assert (await refused(errors.QueueClosed, still.join(queue)))["state"] == "open"
     assert (await still.join(queue, urgency="emergency")).place == 1
-    still.clock.forward(days=6, hours=20)
+    still.forward(days=6, hours=20)
     assert (await still.join(queue)).place == 3
 
 
 async def test_a_queue_is_always_open_though_its_location_keeps_hours(still: World) -> None:
     queue, mondays = await still.queue(), [{"weekday": 0, "opens": "08:00", "closes": "12:00"}]
     await still.do("set-location-settings", "admin", location_id=still.location, hours=mondays)
-    still.clock.forward(days=1)
+    still.forward(days=1)
     await refused(errors.QueueClosed, still.join(queue))
     await still.do("set-queue-settings", "admin", queue_id=queue, hours="always")
     assert (await still.join(queue)).place == 1

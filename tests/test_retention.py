@@ -16,11 +16,6 @@ from workers import tasks
 SECRET = "a lump on the left"
 
 
-def forward(world: World, **delta: float) -> None:
-    assert world.clock is not None
-    world.clock.forward(**delta)
-
-
 async def forget(world: World) -> None:
     await tasks.forget({"store": world.store})
 
@@ -45,13 +40,13 @@ async def visited(world: World) -> tuple[int, int]:
     queue = await world.queue(owner=world.doctors[0])
     (slot,) = await slots_of(world, after=timedelta())
     booked = await book(world, [slot], patient_id=patient, reason=SECRET)
-    forward(world, minutes=50)
+    world.forward(minutes=50)
     ticket = await world.do("check-in", appointment_id=booked.appointment_id, queue_id=queue)
     await world.do("prioritize", ticket_id=ticket.ticket_id, urgency="urgent", reason=SECRET)
     await world.call_next(queue)
     await world.do("write-note", "doctor", appointment_id=booked.appointment_id, kind="note", content=SECRET)
     await world.do("complete", "doctor", ticket_id=ticket.ticket_id)
-    forward(world, days=3)
+    world.forward(days=3)
     await tasks.file_appointments({"store": world.store})
     return patient, int(booked.appointment_id)
 
@@ -63,7 +58,7 @@ KEPT = ("audit", "events", "replies")
 async def test_nothing_is_forgotten_where_nothing_is_set(still: World) -> None:
     await visited(still)
     before = await everywhere(still, SECRET)
-    forward(still, days=4000)
+    still.forward(days=4000)
     await forget(still)
     assert await everywhere(still, SECRET) == before >= {"appointments", "appointment_notes", "tickets", "decisions"}
 
@@ -73,7 +68,7 @@ async def test_what_was_written_about_a_visit_goes_and_the_visit_stays(still: Wo
     await still.do("set-retention", "admin", institution_id=still.institution, visits_days=30)
     await forget(still)
     assert await everywhere(still, SECRET, *KEPT) >= {"appointments", "tickets"}, "it is not so old yet"
-    forward(still, days=30)
+    still.forward(days=30)
     await forget(still)
     assert await everywhere(still, SECRET, *KEPT) == set()
     row = await still.pool.fetchrow("select state, doctor_id, starts_at from appointments where id = $1", appointment)
@@ -84,7 +79,7 @@ async def test_forgetting_twice_or_at_once_changes_nothing_more(still: World) ->
     await visited(still)
     settings: dict[str, Any] = {"visits_days": 30, "notices_days": 7, "events_days": 7, "patients_days": 365}
     await still.do("set-retention", "admin", institution_id=still.institution, **settings)
-    forward(still, days=500)
+    still.forward(days=500)
     await asyncio.gather(*(forget(still) for _ in range(3)))
     trail = await still.pool.fetchval("select count(*) from audit")
     touched = await still.pool.fetch("select xmin::text from patients union all select xmin::text from appointments")
@@ -103,7 +98,7 @@ async def test_a_patient_who_has_not_come_for_long_is_nobody(still: World) -> No
     await still.do("set-retention", "admin", institution_id=still.institution, patients_days=365)
     await forget(still)
     assert "patients" in await everywhere(still, "Lindgren")
-    forward(still, days=365)
+    still.forward(days=365)
     await forget(still)
     assert await everywhere(still, "Lindgren", *KEPT) == set() == await everywhere(still, SECRET, *KEPT)
     assert await everywhere(still, "15550001234", *KEPT) == set()
@@ -116,7 +111,7 @@ async def test_a_patient_who_has_not_come_for_long_is_nobody(still: World) -> No
 async def test_whoever_was_seen_since_or_is_awaited_stays(still: World, expected: str) -> None:
     patient, _ = await visited(still)
     await still.do("set-retention", "admin", institution_id=still.institution, patients_days=365)
-    forward(still, days=360)
+    still.forward(days=360)
     if expected == "awaited":
         await book(still, await slots_of(still, after=timedelta(days=20)), patient_id=patient)
     else:
@@ -124,7 +119,7 @@ async def test_whoever_was_seen_since_or_is_awaited_stays(still: World, expected
         ticket = await still.do("join-queue", queue_id=queue, patient_id=patient)
         if expected == "seen":
             await still.do("cancel", ticket_id=ticket.ticket_id)
-    forward(still, days=10)
+    still.forward(days=10)
     await forget(still)
     assert await still.pool.fetchval("select name from patients where id = $1", patient) == "Maya Lindgren"
 
@@ -139,7 +134,7 @@ async def test_messages_lose_their_address_and_what_they_said(still: World) -> N
     )
     count = await still.pool.fetchval("select count(*) from notices")
     await still.do("set-retention", "admin", institution_id=still.institution, notices_days=30)
-    forward(still, days=31)
+    still.forward(days=31)
     await forget(still)
     rows = await still.pool.fetch("select recipient, facts::text as facts, state from notices")
     assert count and len(rows) == count and {tuple(row) for row in rows} == {(None, "{}", "sent")}
@@ -168,7 +163,7 @@ async def test_the_trail_is_kept_whole(still: World) -> None:
     settings: dict[str, Any] = {"visits_days": 30, "notices_days": 7, "events_days": 7, "patients_days": 365}
     await still.do("set-retention", "admin", institution_id=still.institution, **settings)
     before = await still.pool.fetchval("select count(*) from audit")
-    forward(still, days=500)
+    still.forward(days=500)
     await forget(still)
     await audit.seal(still.pool)
     async with still.pool.acquire() as conn:
@@ -198,7 +193,7 @@ async def test_what_was_written_about_a_wait_goes_once_it_is_over(still: World) 
         await still.do("prioritize-wait", entry_id=one.entry_id, priority=8, reason=SECRET)
     await still.do("leave-waitlist", entry_id=ended.entry_id)
     await still.do("set-retention", "admin", institution_id=still.institution, visits_days=30)
-    forward(still, days=31)
+    still.forward(days=31)
     await forget(still)
     rows = await still.pool.fetch("select priority_reason, priority, state from waitlist order by id")
     assert [tuple(row) for row in rows] == [(None, 8, "left"), (SECRET, 8, "offered")]
@@ -213,7 +208,7 @@ async def test_whoever_still_waits_stays_who_they_are(still: World) -> None:
     left = await waiting(still, gone)
     await still.do("leave-waitlist", entry_id=left.entry_id)
     await still.do("set-retention", "admin", institution_id=still.institution, patients_days=365)
-    forward(still, days=370)
+    still.forward(days=370)
     await forget(still)
     names = await still.pool.fetch("select id from patients where anonymised_at is not null")
     assert [row["id"] for row in names] == [gone]

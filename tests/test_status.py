@@ -128,17 +128,16 @@ async def test_build_that_is_no_build_is_refused(house: House) -> None:
 
 
 async def test_signs_of_life_are_told_once_a_minute_and_add_up(still: World) -> None:
-    assert still.clock is not None
     queue = await still.queue()
     (one, _), (other, _) = await still.device("One"), await still.device("Other")
     counts = []
     async with still.verify(f"admin:{still.institution}"):
         for seconds in (0, 5, 30, 26):
-            still.clock.forward(seconds=seconds)
+            still.forward(seconds=seconds)
             signs = [devices.Sign(device_id=id_, build="b1", shown={str(queue): 0}) for id_ in (other, one)]
             counts.append(await note(still, *signs))
         await still.do("revoke-device", "admin", device_id=other)
-        still.clock.forward(minutes=2)
+        still.forward(minutes=2)
         counts.append(await note(still, *signs))
     assert counts == [2, 0, 0, 2, 1]
     assert [type_ for _, type_, _ in await still.events(f"admin:{still.institution}")].count("devices-seen") == 3

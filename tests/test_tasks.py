@@ -13,11 +13,6 @@ from tests.world import World
 from workers import tasks
 
 
-def forward(world: World, **delta: float) -> None:
-    assert world.clock is not None
-    world.clock.forward(**delta)
-
-
 def ctx(world: World) -> dict[str, Any]:
     return {"store": world.store, "publisher": world.publisher}
 
@@ -34,7 +29,7 @@ async def thrice(world: World, task: Any) -> None:
 
 async def test_days_that_have_become_near_get_their_slots_once(still: World) -> None:
     await schedule(still)
-    forward(still, days=4)
+    still.forward(days=4)
     async with still.verify(f"slots:{still.doctors[0]}"):
         await thrice(still, tasks.generate_slots)
     found = await times(still)
@@ -47,14 +42,14 @@ async def test_doctor_who_takes_nobody_and_place_that_is_no_more_get_none(still:
     await still.pool.execute("update doctors set active = false where id = $1", still.doctors[0])
     await still.pool.execute("update locations set retired_at = now()")
     before = await still.pool.fetchval("select count(*) from slots")
-    forward(still, days=20)
+    still.forward(days=20)
     await tasks.generate_slots(ctx(still))
     assert await still.pool.fetchval("select count(*) from slots") == before
 
 
 async def test_slots_of_yesterday_leave_the_sight_of_whoever_books(still: World) -> None:
     await schedule(still)
-    forward(still, days=2)
+    still.forward(days=2)
     async with still.verify(f"slots:{still.doctors[0]}"):
         await thrice(still, tasks.file_slots)
     assert (await times(still))[0] == "03-03T09:00"
@@ -67,10 +62,10 @@ async def test_requests_that_nobody_answers_end_in_time_and_free_their_seats(sti
     account = await account_of(still, patient)
     lock = await still.do("lock-slot", account, slot_id=slot)
     await book(still, [slot], account, token=lock.token)
-    forward(still, hours=3)
+    still.forward(hours=3)
     await tasks.expire_requests(ctx(still))
     assert await still.pool.fetchval("select state from appointments") == "pending"
-    forward(still, hours=2)
+    still.forward(hours=2)
     async with still.verify(f"slots:{still.doctors[0]}", f"doctor:{still.doctors[0]}", f"patient:{patient}"):
         await thrice(still, tasks.expire_requests)
     assert await still.pool.fetchval("select state from appointments") == "rejected"
@@ -80,12 +75,12 @@ async def test_requests_that_nobody_answers_end_in_time_and_free_their_seats(sti
 async def test_appointments_that_are_over_leave_the_streams_after_a_day(still: World) -> None:
     (slot,) = await slots_of(still, after=timedelta())
     booked = await book(still, [slot])
-    forward(still, hours=2)
+    still.forward(hours=2)
     await still.do("complete-appointment", "doctor", appointment_id=booked.appointment_id)
     await tasks.file_appointments(ctx(still))
     stream = f"doctor:{still.doctors[0]}"
     assert len(await still.fresh_rows(stream)) == 1
-    forward(still, hours=25)
+    still.forward(hours=25)
     async with still.verify(stream):
         await thrice(still, tasks.file_appointments)
     assert await still.fresh_rows(stream) == {}

@@ -127,11 +127,11 @@ async def test_while_a_provider_rests_its_notices_keep_their_tries(still: World,
     await booked(still, phone=None)
     recorder = Recorder(failures=[Later("no answer", down=True)] * 100)
     post = careful(still, recorder, redis_url)
-    assert post.throttle and still.clock
+    assert post.throttle
     post.throttle.rates = {}
     for _ in range(20):
         await send_due(post)
-        still.clock.forward(hours=1)
+        still.forward(hours=1)
     assert await still.pool.fetchval("select attempts from notices order by id limit 1") == throttle.FAILURES
 
 

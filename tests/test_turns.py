@@ -37,12 +37,12 @@ async def test_a_gap_is_learnt_from_each_call_but_a_desks_first_of_the_day(still
     queue = await still.queue()
     await several(still, queue, 6)
     for minutes in (0, 7, 11):
-        still.clock.forward(minutes=minutes)
+        still.forward(minutes=minutes)
         await still.call_next(queue)
     assert await gaps(still, queue) == [[7, 11]]
-    still.clock.forward(days=1)
+    still.forward(days=1)
     await still.call_next(queue)
-    still.clock.forward(minutes=9)
+    still.forward(minutes=9)
     await still.call_next(queue)
     assert await gaps(still, queue) == [[7, 11], [9]]
 
@@ -51,7 +51,7 @@ async def test_each_desk_has_its_own_turns(still: World) -> None:
     queue = await still.queue()
     await several(still, queue, 4)
     for desk, minutes in ((0, 0), (1, 4), (0, 6), (1, 10)):
-        still.clock.forward(minutes=minutes)
+        still.forward(minutes=minutes)
         await still.call_next(queue, desk)
     assert await gaps(still, queue) == [[10, 16]]
 
@@ -60,11 +60,11 @@ async def test_time_in_which_nobody_waited_is_left_out(still: World) -> None:
     queue = await still.queue()
     first = await still.join(queue)
     await still.call_next(queue)
-    still.clock.forward(minutes=8)
+    still.forward(minutes=8)
     await still.do("complete", ticket_id=first.ticket_id)
-    still.clock.forward(minutes=30)
+    still.forward(minutes=30)
     await still.join(queue)
-    still.clock.forward(minutes=1)
+    still.forward(minutes=1)
     await still.call_next(queue)
     assert await gaps(still, queue) == [[9]]
 
@@ -76,14 +76,14 @@ async def test_a_break_while_somebody_waits_counts_and_a_pause_of_the_queue_does
         first, _ = await several(still, queue, 2)
         desk = 0 if name == "break" else 1
         await still.call_next(queue, desk)
-        still.clock.forward(minutes=8)
+        still.forward(minutes=8)
         await still.do("complete", ticket_id=first.ticket_id)
         if name == "pause":
             await still.do("set-queue-state", queue_id=queue, state="paused")
-        still.clock.forward(minutes=20)
+        still.forward(minutes=20)
         if name == "pause":
             await still.do("set-queue-state", queue_id=queue, state="open")
-        still.clock.forward(minutes=1)
+        still.forward(minutes=1)
         await still.call_next(queue, desk)
         learnt.append(await gaps(still, queue))
     assert learnt == [[[29]], [[9]]]
@@ -94,13 +94,13 @@ async def test_whatever_ends_a_turn_frees_the_desk_then(still: World, name: str)
     queue, other = await still.queue(), await still.queue("Other")
     first = await still.join(queue)
     await still.call_next(queue)
-    still.clock.forward(minutes=6)
+    still.forward(minutes=6)
     await step(still, name, first.ticket_id, other)
     if name in ("return",):
         await still.do("cancel", ticket_id=first.ticket_id)
-    still.clock.forward(minutes=30)
+    still.forward(minutes=30)
     await still.join(queue)
-    still.clock.forward(minutes=2)
+    still.forward(minutes=2)
     await still.call_next(queue)
     assert await gaps(still, queue) == [[8]]
 
@@ -110,11 +110,11 @@ async def test_a_ticket_that_came_back_counts_as_waiting_since_then(still: World
     first, second = await several(still, queue, 2)
     await still.do("hold", ticket_id=second.ticket_id)
     await still.call_next(queue)
-    still.clock.forward(minutes=5)
+    still.forward(minutes=5)
     await still.do("complete", ticket_id=first.ticket_id)
-    still.clock.forward(minutes=40)
+    still.forward(minutes=40)
     await still.do("return-ticket", ticket_id=second.ticket_id)
-    still.clock.forward(minutes=3)
+    still.forward(minutes=3)
     await still.call_next(queue)
     assert await gaps(still, queue) == [[8]]
 
@@ -158,7 +158,7 @@ async def test_a_consultation_that_overruns_lengthens_the_waits_as_told_anew(sti
     await still.call_next(queue)
     await still.do("start", ticket_id=first.ticket_id)
     begins = (await board(still, queue))["waits"][0]
-    still.clock.forward(minutes=40)
+    still.forward(minutes=40)
     async with still.verify(*streams(queue)):
         await refresh(still, queue)
     overrun = (await board(still, queue))["waits"][0]
@@ -176,7 +176,7 @@ async def test_a_second_desk_shortens_the_waits_until_it_has_been_idle_for_an_ho
     assert (alone["desks"], both["desks"]) == (1, 2)
     assert both["waits"][8][0] < alone["waits"][8][0]
     await still.do("complete", ticket_id=joined[1].ticket_id)
-    still.clock.forward(minutes=61)
+    still.forward(minutes=61)
     async with still.verify(*streams(queue)):
         await refresh(still, queue)
     assert (await board(still, queue))["desks"] == 1
@@ -190,7 +190,7 @@ async def test_a_quick_clinic_is_told_shorter_waits_than_a_slow_one(still: World
         queue = await still.queue(name)
         await several(still, queue, 20)
         for _ in range(15):
-            still.clock.forward(minutes=minutes)
+            still.forward(minutes=minutes)
             await still.call_next(queue, desk)
         told.append((await board(still, queue))["waits"][4][0])
     quick, slow = told

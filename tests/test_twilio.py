@@ -103,10 +103,9 @@ async def test_what_twilio_answers_is_understood(
 async def test_being_asked_to_wait_counts_for_nothing(still: World, provider: Twilio, http: AsyncClient) -> None:
     provider.answers = ["429"] * 12
     await sms(still, after=timedelta(days=9))
-    assert still.clock
     for _ in range(13):
         await send_due(by_twilio(still, provider, http))
-        still.clock.forward(minutes=1)
+        still.forward(minutes=1)
     assert (await one(still))["state"] == "sent"
 
 
@@ -125,11 +124,10 @@ async def test_a_message_whose_answer_was_lost_is_not_sent_twice(
     monkeypatch.setattr("workers.senders.twilio.TIMEOUT", 0.2)
     provider.answers = [failure]
     await sms(still)
-    assert still.clock
     for _ in range(3):
         await send_due(by_twilio(still, provider, http))
         await eventually(lambda: asyncio.sleep(0, provider.accepted or failure == "lost"))
-        still.clock.forward(minutes=1)
+        still.forward(minutes=1)
     assert len(provider.accepted) == 1
     notice = await one(still)
     assert (notice["state"], notice["provider_id"]) == ("sent", provider.accepted[0].sid)
@@ -141,10 +139,9 @@ async def test_another_notice_in_the_same_words_is_another(still: World, provide
     await send_due(post)
     await still.pool.execute(COPY, (await one(still))["id"])
     provider.answers = ["lost"]
-    assert still.clock
     for _ in range(3):
         await send_due(post)
-        still.clock.forward(minutes=1)
+        still.forward(minutes=1)
     assert len(provider.accepted) == 2 and len({said.key for said in provider.accepted}) == 2
 
 
@@ -161,10 +158,9 @@ async def test_no_number_is_logged(still: World, provider: Twilio, http: AsyncCl
     logs.configure(level="debug", stream=log)
     provider.answers = ["lost", "500", "21211"]
     await sms(still)
-    assert still.clock
     for _ in range(4):
         await send_due(by_twilio(still, provider, http))
-        still.clock.forward(minutes=1)
+        still.forward(minutes=1)
     logging.getLogger().handlers.clear()
     assert provider.asked == 3 and PHONE[1:] not in log.getvalue()
 
@@ -176,10 +172,6 @@ async def test_no_number_is_logged(still: World, provider: Twilio, http: AsyncCl
 async def house(database_url: str, redis_url: str, provider: Twilio) -> AsyncIterator[House]:
     settings = {**provider.settings(), "public_url": "https://clinic.test"}
     async with served(database_url, redis_url, **settings) as house:
-        world = house.world
-        # Its clock is the wall's: without this, what can wait would wait for the morning when it is tried by night.
-        awake = {"institution_id": world.institution, "quiet_from": "00:00", "quiet_to": "00:00"}
-        await world.do("set-institution-notices", "admin", **awake)
         yield house
 
 

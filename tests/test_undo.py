@@ -104,11 +104,11 @@ async def test_a_step_is_taken_back_once_and_within_a_quarter_of_an_hour(still: 
     joined = await still.join(queue)
     assert (await refused(errors.NothingToUndo, still.do("undo", ticket_id=joined.ticket_id)))["state"] == "waiting"
     await still.do("hold", ticket_id=joined.ticket_id)
-    still.clock.forward(minutes=14, seconds=59)
+    still.forward(minutes=14, seconds=59)
     await still.do("undo", ticket_id=joined.ticket_id)
     await refused(errors.NothingToUndo, still.do("undo", ticket_id=joined.ticket_id))
     await still.do("hold", ticket_id=joined.ticket_id)
-    still.clock.forward(minutes=15, seconds=1)
+    still.forward(minutes=15, seconds=1)
     assert (await refused(errors.NothingToUndo, still.do("undo", ticket_id=joined.ticket_id)))["state"] == "on_hold"
 
 
@@ -198,10 +198,10 @@ async def test_an_undone_call_leaves_the_pace_and_the_desks_turn_as_they_were(st
     queue = await still.queue()
     _, _, third, *_ = [await still.join(queue) for _ in range(5)]
     await still.call_next(queue)
-    still.clock.forward(minutes=7)
+    still.forward(minutes=7)
     await still.call_next(queue)
     was = await learnt(still, queue)
-    still.clock.forward(minutes=5)
+    still.forward(minutes=5)
     await still.call_next(queue)
     assert await learnt(still, queue) != was
     await still.do("undo", ticket_id=third.ticket_id)
@@ -212,7 +212,7 @@ async def test_an_undone_call_is_forgotten_though_another_desk_called_since(stil
     queue = await still.queue()
     joined = [await still.join(queue) for _ in range(6)]
     for desk, minutes in ((0, 0), (1, 0), (0, 7), (1, 4)):
-        still.clock.forward(minutes=minutes)
+        still.forward(minutes=minutes)
         await still.call_next(queue, desk)
     await still.do("undo", ticket_id=joined[2].ticket_id)
     pace, _ = await learnt(still, queue)
@@ -225,7 +225,7 @@ async def test_undoing_whatever_freed_a_desk_takes_the_desk_again(still: World, 
     joined, _ = await still.join(queue), await still.join(queue)
     await still.call_next(queue)
     was = await learnt(still, queue)
-    still.clock.forward(minutes=3)
+    still.forward(minutes=3)
     await step(still, name, joined.ticket_id, other)
     assert (await learnt(still, queue))[1][0][2] is not None
     await still.do("undo", ticket_id=joined.ticket_id)

@@ -10,7 +10,7 @@ from server import errors
 from server.access import ANONYMOUS, Actor, Role
 from server.appointments.visits import link_of
 from server.queue.line import dumps
-from tests.clinic import account_of, book, patient_of, slots_of
+from tests.clinic import account_of, book, now, patient_of, slot_at
 from tests.test_queue import refused
 from tests.world import World
 
@@ -19,8 +19,7 @@ STATE = "select state, ticket_id, doctor_id, number, kind, source from appointme
 
 async def booked(world: World, minutes: float = 20, doctor: int = 0, **ask: Any) -> Any:
     """An appointment that begins so many minutes from now."""
-    start = (world.store.now() + timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
-    (slot,) = await slots_of(world, doctor, after=world.store.now() + timedelta(minutes=minutes) - start)
+    slot = await slot_at(world, now(world) + timedelta(minutes=minutes), doctor)
     mode = ask.pop("mode", "in_person")
     return await book(world, [slot], mode=mode, **ask)
 
@@ -153,10 +152,10 @@ async def test_on_time_by_the_appointment_late_by_the_arrival(still: World, orde
     on_time, late = await booked(still, 5), await booked(still, 10, doctor=1)
     names = {}
     names[(await check_in(still, early)).token] = "early"
-    still.clock.forward(minutes=14)
+    still.forward(minutes=14)
     names[(await still.join(queue)).token] = "walk-in"
     names[(await check_in(still, on_time)).token] = "on time"
-    still.clock.forward(minutes=20)
+    still.forward(minutes=20)
     names[(await still.join(queue)).token] = "walk-in"
     names[(await check_in(still, late)).token] = "late"
     assert [names[one] for one in await still.order(queue)] == ["on time", "walk-in", "walk-in", "late", "early"]
@@ -166,7 +165,7 @@ async def test_settings_of_appointments_place_everybody_anew(still: World) -> No
     queue = await still.queue()
     later = await booked(still, 60)
     first = await check_in(still, later)
-    still.clock.forward(minutes=5)
+    still.forward(minutes=5)
     second = await still.join(queue)
     assert await still.order(queue) == [second.token, first.token]
     async with still.verify(*streams(still, queue)):
@@ -282,7 +281,7 @@ async def test_the_code_changes_with_the_hour_and_differs_between_places(still: 
     seen = []
     for _ in range(3):
         seen.append((await still.ask("arrival-code", location_id=still.location)).code)
-        still.clock.forward(hours=1)
+        still.forward(hours=1)
     theirs = await still.other()
     seen.append((await theirs.ask("arrival-code", location_id=theirs.location)).code)
     assert len(set(seen)) >= 3
@@ -325,9 +324,9 @@ async def test_a_code_of_a_moment_ago_still_counts_and_a_few_wrong_ones_end_it(s
     patients = [await patient_of(still) for _ in range(2)]
     accounts = [await account_of(still, one) for one in patients]
     one, two = [await booked(still, 90 + 60 * n, patient_id=who) for n, who in enumerate(patients)]
-    still.clock.forward(minutes=59)
+    still.forward(minutes=59)
     code = (await still.ask("arrival-code", location_id=still.location)).code
-    still.clock.forward(minutes=3)
+    still.forward(minutes=3)
     await check_in(still, one, accounts[0], code=code)
     for _ in range(5):
         await refused(errors.WrongPlaceCode, check_in(still, two, accounts[1], code="none"))
@@ -406,7 +405,7 @@ async def test_no_show_from_the_agenda_with_and_without_a_ticket(still: World) -
     assert await still.pool.fetchval("select state from tickets where id = $1", ticket.ticket_id) == "no_show"
     other = await booked(still, 60, doctor=1)
     await refused(errors.StepNotAllowed, still.do("no-show-appointment", appointment_id=other.appointment_id))
-    still.clock.forward(minutes=75)
+    still.forward(minutes=75)
     async with still.verify(*streams(still, queue)):
         moved = await still.do("no-show-appointment", appointment_id=other.appointment_id)
     assert moved.appointment.state == "no_show" and moved.appointment.undo == "no-show"

@@ -85,14 +85,13 @@ async def test_an_offer_expires_to_the_next_and_at_last_the_seat_is_free(still: 
     slots = await slots_of(still)
     one, other = await waiting(still), await waiting(still)
     assert await offer_to(still, one) and not await offer_to(still, other)
-    assert still.clock
-    still.clock.forward(minutes=29)
+    still.forward(minutes=29)
     assert await waitlist.expire_offers(still.store) == 0
-    still.clock.forward(minutes=2)
+    still.forward(minutes=2)
     async with still.verify(*everybody(still)):
         assert await waitlist.expire_offers(still.store) == 1
     assert await offer_to(still, other) and await state_of(still, one) == "waiting"
-    still.clock.forward(minutes=31)
+    still.forward(minutes=31)
     await waitlist.expire_offers(still.store)
     assert await left_of(still, slots[0]) == 1 and await waitlist.look_for_marked(still.store) == 0
     assert (await still.ask("find-slots", doctor_id=[still.doctors[0]])).items
@@ -141,8 +140,7 @@ async def test_accepting_after_the_end_gets_a_plain_answer_and_keeps_the_place(s
     await slots_of(still)
     entry, other = await waiting(still, await someone(still)), await waiting(still)
     secret = await linked(still, entry)
-    assert still.clock
-    still.clock.forward(minutes=31)
+    still.forward(minutes=31)
     for _ in range(2):  # before the worker comes, and after
         with pytest.raises(errors.OfferExpired):
             await still.do("accept-by-link", access.ANONYMOUS, secret=secret)

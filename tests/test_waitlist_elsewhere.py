@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from server import waitlist
-from tests.clinic import account_of, book, left_of, patient_of, slots_of
+from tests.clinic import account_of, book, day_of, left_of, patient_of, slots_of
 from tests.letters import written
 from tests.test_waitlist import offer_to, state_of, waiting
 from tests.test_waitlist_histories import MISCOUNTED
@@ -69,7 +69,7 @@ async def test_booking_races_an_offer_for_the_same_time_and_nobody_holds_both(wo
         (freed,), (other,) = await slots_of(world, after=then), await slots_of(world, 1, after=then)
         held = await book(world, [freed])
         patient = await patient_of(world)
-        day = str((await world.pool.fetchval("select starts_at from slots where id = $1", freed)).date())
+        day = await day_of(world, freed)
         entry = await waiting(world, patient, first_day=day)
         await asyncio.gather(
             world.do("cancel-appointment", appointment_id=held.appointment_id),

@@ -214,8 +214,7 @@ class History:
             await self.world.do("decline-offer", offer_id=one["id"])
 
     async def wait(self, a: int, b: int, c: int) -> None:
-        assert self.world.clock
-        self.world.clock.forward(minutes=(5, 31, 61)[a % 3])
+        self.world.forward(minutes=(5, 31, 61)[a % 3])
         await waitlist.expire_offers(self.world.store)
         await appointments.expire_requests(self.world.store)
 
@@ -246,8 +245,7 @@ class History:
         found = await self.forgotten()
         if step[0] not in MAY_MARK:
             assert not [dict(one) for one in found if not one["marked"]], step
-        assert self.world.clock
-        self.world.clock.forward(seconds=1)
+        self.world.forward(seconds=1)
         await waitlist.look_for_marked(self.world.store)
         assert not [dict(one) for one in await self.forgotten()], step
 

@@ -46,8 +46,7 @@ async def test_a_request_that_is_turned_down_or_expires_is_offered(still: World)
     await still.do("reject-request", appointment_id=turned_down.appointment_id, reason="No.")
     assert (await offer_to(still, entries[0]))["slot_ids"] == [first]
     await still.do("accept-offer", offer_id=(await offer_to(still, entries[0]))["id"])
-    assert still.clock
-    still.clock.forward(minutes=61)
+    still.forward(minutes=61)
     await appointments.expire_requests(still.store)
     assert (await offer_to(still, entries[1])) is not None
 
@@ -159,8 +158,7 @@ async def test_an_offer_near_its_time_is_held_shorter_and_too_near_none_is_made(
     offer = await offer_to(still, entry)
     assert offer["slot_ids"] == [soon]
     assert offer["expires_at"] - offer["offered_at"] == (offer["starts_at"] - offer["offered_at"]) / 4
-    assert still.clock
-    still.clock.forward(minutes=52)
+    still.forward(minutes=52)
     await waitlist.expire_offers(still.store)
     assert (await waiting(still)).state == "waiting"
 
@@ -231,10 +229,9 @@ async def test_a_waitlist_that_is_off_takes_nobody_and_offers_nothing(still: Wor
 
 async def test_a_wait_ends_with_its_days(still: World) -> None:
     entry = await waiting(still, **days(still, 0, 1))
-    assert still.clock
-    still.clock.forward(days=2)
+    still.forward(days=2)
     assert await waitlist.end_waits(still.store) == 0
-    still.clock.forward(days=1)
+    still.forward(days=1)
     async with still.verify(*everybody(still)):
         assert await waitlist.end_waits(still.store) == 1
     assert await state_of(still, entry) == "over"

@@ -37,6 +37,11 @@ class Clock:
         self.now += timedelta(**delta)
 
 
+def noon() -> str:
+    """A zone in which it is noon now: no day and no night begins there while a test runs, and its date is UTC's."""
+    return f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
+
+
 @dataclass
 class World:
     """One institution with a location, desks, two doctors and their staff; `other()` makes a foreign one."""
@@ -57,8 +62,9 @@ class World:
         """PostgreSQL."""
         return self.store.pool
 
-    async def build(self, desks: int = 4, zone: str = "Europe/London") -> "World":
-        """Make the institution and everybody in it."""
+    async def build(self, desks: int = 4, zone: str | None = None) -> "World":
+        """Make the institution and everybody in it; where it lives by the true time, it is noon there."""
+        zone = zone or ("Europe/London" if self.clock else noon())
         async with self.pool.acquire() as conn:
             self.institution = await catalog.add_institution(conn, self.name, zone)
             await self.set_institution(max_length=100_000, walk_ins_per_day=1_000_000)
@@ -73,6 +79,11 @@ class World:
             name = "doctor" if nth == 1 else f"doctor{nth}"
             self.actors[name] = Actor(Role.doctor, number + 10 + nth, self.institution, doctor_id=doctor)
         return self
+
+    def forward(self, **delta: float) -> None:
+        """Let time pass in a clinic whose clock stands still, as `timedelta` says it."""
+        assert self.clock is not None
+        self.clock.forward(**delta)
 
     async def set_institution(self, **settings: Any) -> None:
         """Give the institution settings, which its queues inherit."""
