@@ -21,7 +21,7 @@ from playwright.async_api import Browser, async_playwright, expect
 from server.config import ROOT
 from server.embedded import Running, start_postgres, start_redis
 from tests import outside
-from tests.pages import served
+from tests.pages import Served, served
 from tests.rounds import House, morning
 from tests.world import Clock, World, opened
 
@@ -134,7 +134,7 @@ async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
 
 @pytest_asyncio.fixture
 async def still(database_url: str, redis_url: str) -> AsyncIterator[World]:
-    """A clinic whose time stands still until `world.clock.forward(...)`; it begins on a Monday morning."""
+    """A clinic whose time stands still until `world.forward(...)`; it begins on a Monday morning."""
     clock = Clock(datetime(2026, 3, 2, 9, 0, tzinfo=UTC))
     async with opened(database_url, redis_url, clock) as world:
         yield world
@@ -153,6 +153,15 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=chromium, args=["--disable-dev-shm-usage"])
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def clinic(request: pytest.FixtureRequest, database_url: str, redis_url: str) -> AsyncIterator[Served]:
+    """A served clinic of this test's own, in which its module's `prepare(world)`, if it has one, has been done."""
+    async with served(database_url, redis_url) as clinic:
+        if prepare := getattr(request.module, "prepare", None):
+            await prepare(clinic.world)
+        yield clinic
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -3,11 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, Locator, Page
 
 from server.access import Role
 from tests.clinic import now, patient_of, specialty_of, visit_type_of
-from tests.pages import Served
+from tests.pages import Served, signed_in
 from tests.world import World
 
 SLOT = "[data-testid=slot]"
@@ -51,13 +51,9 @@ async def patient(world: World, name: str = "Maya Lindgren") -> tuple[int, str]:
     return id_, await world.account(Role.patient, f"patient{id_}@clinic.test", name=name, patient_id=id_)
 
 
-async def signed_in(context: BrowserContext, clinic: Served, token: str, path: str) -> Page:
-    """A page, opened by whoever has this session."""
-    session = {"name": "callboard_session", "value": token, "url": clinic.url}
-    await context.add_cookies([session])  # type: ignore[list-item]
-    page = await context.new_page()
-    await page.goto(clinic.url + path)
-    return page
+def slot(page: Page, id_: str) -> Locator:
+    """A time that is shown."""
+    return page.locator(f"{SLOT}[data-slot='{id_}']")
 
 
 async def at_times(context: BrowserContext, clinic: Served, token: str, choice: str) -> Page:

@@ -170,6 +170,19 @@ async def visiting(browser: Browser, size: str = "desktop", **options: Any) -> A
     assert errors == [], errors
 
 
+async def let_in(context: BrowserContext, clinic: Served, token: str) -> None:
+    """Let whoever uses this browser be signed in by this session."""
+    await context.add_cookies([{"name": "callboard_session", "value": token, "url": clinic.url}])
+
+
+async def signed_in(context: BrowserContext, clinic: Served, token: str, path: str) -> Page:
+    """A page, opened by whoever has this session."""
+    await let_in(context, clinic, token)
+    page = await context.new_page()
+    await page.goto(clinic.url + path)
+    return page
+
+
 async def board(context: BrowserContext, clinic: Served, credential: str | None = None) -> Page:
     """An enrolled board, showing."""
     if credential is None:

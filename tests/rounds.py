@@ -16,7 +16,7 @@ from server.slots.scripts import DUE
 from tests.clinic import book as book_slots
 from tests.clinic import now, patient_of, set_booking, slots_of
 from tests.diary import open_books, patient
-from tests.pages import Served
+from tests.pages import Served, let_in
 from tests.world import eventually
 from workers.notices import Post, send_due
 from workers.senders.mailbox import MailboxSender
@@ -45,8 +45,7 @@ class House:
 
     async def sign_in(self, context: BrowserContext, role: str) -> None:
         """Let whoever uses this browser be signed in."""
-        session = {"name": "callboard_session", "value": self.sessions[role], "url": self.clinic.url}
-        await context.add_cookies([session])  # type: ignore[list-item]
+        await let_in(context, self.clinic, self.sessions[role])
 
     async def be_at_a_desk(self, page: Page) -> None:
         """Let this browser remember where its doctor works."""

@@ -2,30 +2,22 @@
 
 import base64
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 
 from server import totp
 from server.access import Role
-from tests.conftest import Postgres, Redis
-from tests.pages import Served, board, console, reception, served, until, visiting
-from tests.world import PASSWORD
+from tests.pages import Served, board, console, reception, until, visiting
+from tests.world import PASSWORD, World
 
 EMAIL = "ada@clinic.test"
 NEW_PASSWORD = "seven herons over brackish estuary"
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    """A served clinic of this test's own, with an admin who can sign in."""
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        await clinic.world.account(Role.admin, EMAIL, name="Ada Lindqvist")
-        yield clinic
-    postgres.drop(url)
+async def prepare(world: World) -> None:
+    """An admin can sign in."""
+    await world.account(Role.admin, EMAIL, name="Ada Lindqvist")
 
 
 async def sign_in(page: Page, url: str, email: str = EMAIL, password: str = PASSWORD) -> None:

@@ -1,15 +1,12 @@
 """What days came to, and what is forgotten, in the back office of a real browser."""
 
-from collections.abc import AsyncIterator
-
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from server.access import Role
-from tests.conftest import Postgres, Redis
-from tests.pages import Served, served, visiting
-from tests.test_admin import EMAIL, office
+from tests.pages import Served, visiting
+from tests.test_admin import office, prepare
 from tests.world import World
+
+__all__ = ["prepare"]
 
 DAYS = """
 insert into daily_figures (institution_id, location_id, doctor_id, day, tickets, completed, no_shows, cancelled,
@@ -23,15 +20,6 @@ from generate_series(1, 12) as n cross join (select null::bigint as id union all
 async def days(world: World) -> None:
     """A dozen ended days of the place, and of a doctor there."""
     await world.pool.execute(DAYS, world.institution, world.location, world.doctors[0])
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        await clinic.world.account(Role.admin, EMAIL, name="Ada Lindqvist")
-        yield clinic
-    postgres.drop(url)
 
 
 async def test_an_admin_reads_what_days_came_to_by_place_and_by_doctor(browser: Browser, clinic: Served) -> None:

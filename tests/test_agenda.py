@@ -1,32 +1,26 @@
 """The agenda in a real browser: a doctor's day as others change it, requests, steps with one tap, notes, help."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from server.access import Role
-from tests.clinic import book, patient_of, set_booking, slots_of, specialty_of
-from tests.pages import Served, reception, served, until, visiting
+from tests.clinic import book, day_of, patient_of, set_booking, slots_of, specialty_of
+from tests.pages import Served, reception, signed_in, until, visiting
 from tests.world import World
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(database_url: str, redis_url: str) -> AsyncIterator[Served]:
-    async with served(database_url, redis_url) as clinic:
-        await clinic.world.queue("Cardiology", owner=clinic.world.doctors[0])
-        yield clinic
+async def prepare(world: World) -> None:
+    """The first doctor has a queue."""
+    await world.queue("Cardiology", owner=world.doctors[0])
 
 
 async def agenda(context: BrowserContext, clinic: Served, path: str = "", nth: int = 0) -> Page:
     """A doctor's agenda, signed in."""
     doctor: dict[str, Any] = {"doctor_id": clinic.world.doctors[nth], "name": ("Dr. Ames", "Dr. Bloch")[nth]}
     token = await clinic.world.account(Role.doctor, f"doctor{nth}@clinic.test", **doctor)
-    await context.add_cookies([{"name": "callboard_session", "value": token, "url": clinic.url}])
-    page = await context.new_page()
-    await page.goto(f"{clinic.url}/agenda{path}")
+    page = await signed_in(context, clinic, token, f"/agenda{path}")
     await page.wait_for_selector("[data-testid=agenda-day], [data-testid=agenda-week]")
     return page
 
@@ -35,10 +29,9 @@ async def test_appointment_of_another_hand_comes_and_goes_without_a_reload(brows
     world = clinic.world
     async with visiting(browser) as room:
         page = await agenda(room, clinic, "#/week")
-        slot = await slots_of(world, 0, 1, after=timedelta(hours=1))
-        booked = await book(world, slot, patient_id=await patient_of(world, "Noor Haddad"))
-        day = await world.pool.fetchval("select (starts_at at time zone 'Europe/London')::date::text from slots")
-        await page.goto(f"{clinic.url}/agenda#/day/{day}")
+        (slot,) = await slots_of(world, after=timedelta(hours=1))
+        booked = await book(world, [slot], patient_id=await patient_of(world, "Noor Haddad"))
+        await page.goto(f"{clinic.url}/agenda#/day/{await day_of(world, slot)}")
         visit = page.get_by_test_id("agenda-visit")
         await expect(visit).to_contain_text("Noor Haddad")
         await world.do("cancel-appointment", appointment_id=booked.appointment_id, reason="Ill")

@@ -2,29 +2,20 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
 
-import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 
 from server import errors
 from server.access import Role
 from tests.clinic import book, now, patient_of, set_booking
-from tests.conftest import Postgres, Redis
-from tests.diary import SLOT, at_times, open_books, patient, signed_in
-from tests.pages import Served, reception, served, until, visiting
-from tests.world import eventually
+from tests.diary import SLOT, at_times, open_books, patient, slot
+from tests.pages import Served, reception, signed_in, until, visiting
+from tests.world import World, eventually
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    """A served clinic whose doctors can be booked."""
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        await open_books(clinic.world)
-        yield clinic
-    postgres.drop(url)
+async def prepare(world: World) -> None:
+    """Both doctors can be booked."""
+    await open_books(world)
 
 
 async def times(context: BrowserContext, clinic: Served, name: str = "Maya Lindgren", nth: int = 0) -> Page:
@@ -36,10 +27,6 @@ async def times(context: BrowserContext, clinic: Served, name: str = "Maya Lindg
 async def first_slot(page: Page, nth: int = 0) -> str:
     """The id of the n-th time shown."""
     return str(await page.locator(SLOT).nth(nth).get_attribute("data-slot"))
-
-
-def slot(page: Page, id_: str) -> Any:
-    return page.locator(f"{SLOT}[data-slot='{id_}']")
 
 
 async def hold(page: Page, id_: str) -> None:

@@ -2,30 +2,20 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
-import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 
 from server.access import Role
 from tests.clinic import book, patient_of, set_booking, slots_of
-from tests.pages import Served, served, visiting
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(database_url: str, redis_url: str) -> AsyncIterator[Served]:
-    async with served(database_url, redis_url) as clinic:
-        yield clinic
+from tests.pages import Served, signed_in, visiting
 
 
 async def bookings(context: BrowserContext, clinic: Served, path: str = "", email: str = "desk@clinic.test") -> Page:
     """The table at the desk, signed in."""
     token = await clinic.world.account(Role.receptionist, email, name="Robin Reyes")
-    await context.add_cookies([{"name": "callboard_session", "value": token, "url": clinic.url}])
-    page = await context.new_page()
-    await page.goto(f"{clinic.url}/bookings{path}")
+    page = await signed_in(context, clinic, token, f"/bookings{path}")
     await page.wait_for_selector("[data-testid=bookings-table], [data-testid=bookings-empty]")
     return page
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from playwright.async_api import Browser, expect
 
-from tests.clinic import book, patient_of, slots_of
+from tests.clinic import book, day_of, patient_of, slots_of
 from tests.pages import Served, visiting
-from tests.test_admin import clinic, office
+from tests.test_admin import office, prepare
 
-__all__ = ["clinic"]
+__all__ = ["prepare"]
 
 
 async def test_doctor_gets_a_specialty_and_a_fee(browser: Browser, clinic: Served) -> None:
@@ -100,9 +100,7 @@ async def test_closing_a_house_asks_what_becomes_of_its_bookings(browser: Browse
     near = await slots_of(world, after=timedelta(days=2))
     await slots_of(world, after=timedelta(days=9))
     booked = await book(world, near, patient_id=await patient_of(world, "Noor Haddad"))
-    day = await world.pool.fetchval(
-        "select (starts_at at time zone 'Europe/London')::date::text from slots order by id"
-    )
+    day = await day_of(world, near[0])
     async with visiting(browser) as room:
         page = await office(room, clinic, "catalogue")
         await page.get_by_role("button", name="Block time").click()

@@ -1,27 +1,19 @@
 """Signing in by a one-time code in a real browser: as oneself, as one of a family, and as somebody new."""
 
-from collections.abc import AsyncIterator
-
-import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.clinic import set_booking
-from tests.conftest import Postgres, Redis
 from tests.diary import SLOT, open_books
 from tests.letters import code_for
-from tests.pages import Served, served, visiting
+from tests.pages import Served, visiting
+from tests.world import World
 
 FAMILY = "family@example.org"
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    """A served clinic whose doctors can be booked."""
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        await open_books(clinic.world)
-        yield clinic
-    postgres.drop(url)
+async def prepare(world: World) -> None:
+    """Both doctors can be booked."""
+    await open_books(world)
 
 
 async def known(clinic: Served, *names: str) -> None:

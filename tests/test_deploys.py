@@ -1,14 +1,10 @@
 """A deploy under open pages: each that nobody is busy with goes on with the new files by itself."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from server.pages import PAGES
-from tests.conftest import Postgres, Redis
-from tests.pages import Served, served, visiting
+from tests.pages import Served, visiting
 from tests.rounds import ROUNDS, House, morning
 
 OPEN_ALL_DAY = {
@@ -27,15 +23,6 @@ OPEN_ALL_DAY = {
 """Each page that stays open, the state in which it does, and what is there again with the new files."""
 PASSING = {"/", "/feedback/{secret}", "/invite/{secret}", "/mailbox", "/offer/{secret}", "/unsubscribe/{secret}"}
 """Pages that hold no link and are left again at once, and the mailbox of whoever tries the clinic out."""
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    """A served clinic of this test's own."""
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        yield clinic
-    postgres.drop(url)
 
 
 def test_every_page_that_stays_open_is_deployed_under():

@@ -1,16 +1,12 @@
 """Names that would do harm: on every page, and on paper, they are text and nothing else."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from server.access import Role
 from tests.clinic import book
-from tests.conftest import Postgres, Redis
-from tests.diary import open_books, patient, signed_in
-from tests.pages import Served, board, console, reception, served, until, visiting
+from tests.diary import open_books, patient
+from tests.pages import Served, board, console, reception, signed_in, until, visiting
 from tests.world import PASSWORD
 from workers.notices import Post, send_due
 from workers.senders.mailbox import MailboxSender
@@ -18,15 +14,6 @@ from workers.senders.mailbox import MailboxSender
 MARKUP = '"><img src=x onerror="window.harmed=1"><script>window.harmed=1</script>'
 FORMULA = '=HYPERLINK("http://example.org";"Click")'
 LONG = "Wolfeschlegelsteinhausenbergerdorff " * 5
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    """A served clinic of this test's own."""
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        yield clinic
-    postgres.drop(url)
 
 
 async def unharmed(page: Page) -> None:

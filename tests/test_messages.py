@@ -1,18 +1,15 @@
 """What patients are told, in real browsers: an institution's words, wishes, news on one's page, links in letters."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from server.access import Role
 from tests.clinic import now
-from tests.conftest import Postgres, Redis
-from tests.diary import open_books, patient, signed_in
-from tests.pages import Served, served, visiting
+from tests.diary import open_books, patient
+from tests.pages import Served, signed_in, visiting
 from tests.test_mine import booked
 from tests.test_notices_sending import Recorder, post_of
 from tests.world import World, eventually
@@ -21,14 +18,9 @@ from workers.senders.app import AppSender
 from workers.senders.mailbox import MailboxSender
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    """A served clinic whose doctors can be booked."""
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        await open_books(clinic.world)
-        yield clinic
-    postgres.drop(url)
+async def prepare(world: World) -> None:
+    """Both doctors can be booked."""
+    await open_books(world)
 
 
 async def pending(world: World, patient_id: int) -> list[str]:

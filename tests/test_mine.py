@@ -1,30 +1,23 @@
 """A patient's own appointments in a real browser: live, moved, called off, and checked in on the day."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from server.access import SYSTEM
 from server.queue import CLOSE_DAY, CloseDay
-from tests.clinic import ADD_SLOT, book, now, patient_of
-from tests.conftest import Postgres, Redis
-from tests.diary import SLOT, open_books, patient, signed_in
-from tests.pages import Served, served, visiting
+from tests.clinic import book, now, patient_of, slot_at
+from tests.diary import SLOT, open_books, patient
+from tests.pages import Served, signed_in, visiting
+from tests.world import World
 
 CARD = "[data-testid=appointment]"
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    """A served clinic whose doctors can be booked."""
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        await open_books(clinic.world)
-        yield clinic
-    postgres.drop(url)
+async def prepare(world: World) -> None:
+    """Both doctors can be booked."""
+    await open_books(world)
 
 
 async def mine(context: BrowserContext, clinic: Served, token: str) -> Page:
@@ -48,9 +41,7 @@ async def today(clinic: Served, patient_id: int) -> int:
     """An appointment of theirs in a moment, with a doctor who has a queue."""
     world = clinic.world
     await world.queue("Dr. Ames", owner=world.doctors[0])
-    start = now(world) + timedelta(minutes=3)
-    where = (world.institution, world.doctors[0], world.location)
-    slot = await world.pool.fetchval(ADD_SLOT, *where, start, start + timedelta(minutes=10), 1, "both", True)
+    slot = await slot_at(world, now(world) + timedelta(minutes=3), minutes=10)
     return int((await book(world, [slot], patient_id=patient_id)).appointment_id)
 
 

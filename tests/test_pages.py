@@ -1,24 +1,12 @@
 """Board, console and ticket in a real browser, against a real server: what a waiting room lives through."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.conftest import Postgres, Redis
-from tests.pages import Served, board, console, served, until, visiting
+from tests.pages import Served, board, console, until, visiting
 
 CALL = "[data-testid=board-call]"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    """A served clinic of this test's own."""
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        yield clinic
-    postgres.drop(url)
 
 
 async def calls(page: Page) -> list[str]:

@@ -1,15 +1,11 @@
 """The telephone of a place: kept as it can be called from anywhere, and shown wherever people are told to call."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from server import errors
-from tests.conftest import Postgres, Redis
-from tests.diary import open_books, patient, signed_in
-from tests.pages import Served, served, visiting
+from tests.diary import open_books, patient
+from tests.pages import Served, signed_in, visiting
 from tests.test_mine import booked
 from tests.test_notices import booked as told_by_mail
 from tests.test_notices_sending import post_of
@@ -47,13 +43,9 @@ async def test_the_catalogue_and_letters_say_whom_to_call(still: World) -> None:
     assert "Telephone: +44 20 7946 0958" in await still.pool.fetchval("select body from mailbox order by id limit 1")
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        await open_books(clinic.world)
-        yield clinic
-    postgres.drop(url)
+async def prepare(world: World) -> None:
+    """Both doctors can be booked."""
+    await open_books(world)
 
 
 async def test_whoever_is_too_late_online_can_tap_to_call(browser: Browser, clinic: Served) -> None:

@@ -1,24 +1,12 @@
 """The pages as others read them: from right to left, in their own digits, called in one language after the other."""
 
 import re
-from collections.abc import AsyncIterator
 
-import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.conftest import Postgres, Redis
-from tests.pages import Served, board, console, served, until, visiting
+from tests.pages import Served, board, console, until, visiting
 
 ARABIC_DIGITS = re.compile("[٠-٩]")
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    """A served clinic of this test's own."""
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        yield clinic
-    postgres.drop(url)
 
 
 async def speaks(clinic: Served, *tags: str) -> None:

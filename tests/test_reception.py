@@ -1,29 +1,17 @@
 """Reception in a real browser: people registered by keys alone, tickets moved by hand, and what the printer gets."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from server.access import Role
 from server.events import Urgency
-from tests.conftest import Postgres, Redis
-from tests.pages import Served, console, reception, served, until, visiting
+from tests.pages import Served, console, reception, until, visiting
 from tests.world import PASSWORD
 
 CARD = "[data-testid=reception-card]"
 SLIP = "reception-slip"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    """A served clinic of this test's own."""
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        yield clinic
-    postgres.drop(url)
 
 
 class Keys:

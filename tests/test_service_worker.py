@@ -34,12 +34,6 @@ SUBSCRIBED = """
 """A browser's subscription where its maker's push service is out of reach; what comes of it is real."""
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(database_url: str, redis_url: str) -> AsyncIterator[Served]:
-    async with pages.served(database_url, redis_url) as clinic:
-        yield clinic
-
-
 @asynccontextmanager
 async def phone(browser: Browser, **options: Any) -> AsyncIterator[BrowserContext]:
     async with pages.visiting(browser, "phone", permissions=["notifications"], **options) as context:

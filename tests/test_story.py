@@ -2,19 +2,16 @@
 
 import asyncio
 import statistics
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from server.access import Role
-from tests.clinic import ADD_SLOT, book, now, patient_of, set_booking
-from tests.conftest import Postgres, Redis
-from tests.diary import SLOT, at_times, open_books, patient
-from tests.pages import Served, served, until, visiting
+from tests.clinic import book, now, patient_of, set_booking, slot_at
+from tests.diary import SLOT, at_times, open_books, patient, slot
+from tests.pages import Served, let_in, until, visiting
 
 BLINK_MS = 400
 """A blink of an eye takes 100 to 400 ms."""
@@ -59,27 +56,16 @@ class House:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def house(postgres: Postgres, redis_server: Redis) -> AsyncIterator[House]:
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        world = clinic.world
-        # It is noon at this clinic, whenever it is tested: today does not end while the story is told.
-        zone = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
-        await world.pool.execute("update institutions set zone = $1", zone)
-        await open_books(world)
-        await set_booking(world, cancellation_deadline_hours=0)
-        yield House(clinic, await world.queue("Dr. Ames", owner=world.doctors[0]))
-    postgres.drop(url)
+async def house(clinic: Served) -> House:
+    await open_books(clinic.world)
+    await set_booking(clinic.world, cancellation_deadline_hours=0)
+    return House(clinic, await clinic.world.queue("Dr. Ames", owner=clinic.world.doctors[0]))
 
 
 async def looking(context: BrowserContext, house: House, name: str) -> Page:
     """Somebody looks at the first doctor's times."""
     _, token = await patient(house.clinic.world, name)
     return await at_times(context, house.clinic, token, f"doctor/{house.clinic.world.doctors[0]}")
-
-
-def slot(page: Page, id_: str) -> Any:
-    return page.locator(f"{SLOT}[data-slot='{id_}']")
 
 
 async def touched(one: Page, other: Page, nth: int) -> float:
@@ -161,7 +147,7 @@ async def doctors_room(context: BrowserContext, house: House) -> tuple[Page, Pag
     await context.grant_permissions(["notifications"], origin=clinic.url)
     doctor = clinic.world.doctors[0]
     token = await clinic.world.account(Role.doctor, "ames@clinic.test", name="Dr. Ames", doctor_id=doctor)
-    await context.add_cookies([{"name": "callboard_session", "value": token, "url": clinic.url}])
+    await let_in(context, clinic, token)
     agenda, console = await context.new_page(), await context.new_page()
     await agenda.add_init_script(BEHIND)
     await agenda.goto(f"{clinic.url}/agenda")
@@ -197,9 +183,7 @@ async def move_to(page: Page, slot_id: int) -> int:
 async def soon(house: House) -> int:
     """A free time of the doctor's in a few minutes."""
     world = house.clinic.world
-    start = now(world) + timedelta(minutes=15)
-    where = (world.institution, world.doctors[0], world.location)
-    return int(await world.pool.fetchval(ADD_SLOT, *where, start, start + timedelta(minutes=30), 1, "both", True))
+    return await slot_at(world, now(world) + timedelta(minutes=15))
 
 
 async def test_an_appointments_whole_life_is_seen_by_all_and_told_by_its_trail(browser: Browser, house: House) -> None:

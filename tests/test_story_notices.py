@@ -21,11 +21,11 @@ from playwright.async_api import Browser, Page, expect
 
 from server import store
 from server.config import ROOT
-from tests.clinic import ADD_SLOT, book, now, patient_of, set_booking
+from tests.clinic import book, day_of, now, patient_of, set_booking, slot_at
 from tests.conftest import Postgres, Redis
 from tests.pages import Served, served, visiting
 from tests.test_waitlist_histories import MISCOUNTED
-from tests.world import Clock, World, eventually
+from tests.world import Clock, World, eventually, noon
 
 # Whatever is on its way stays there for a while: long enough to be seen, and for its worker to be killed.
 SLOWED = """
@@ -138,10 +138,7 @@ class Story:
 
     async def slot(self, **after: float) -> int:
         """A time of the first doctor, so long from now."""
-        world, begins = self.world, now(self.world) + timedelta(**after)
-        where = (world.institution, world.doctors[0], world.location)
-        ends = begins + timedelta(minutes=30)
-        return int(await world.pool.fetchval(ADD_SLOT, *where, begins, ends, 1, "both", True))
+        return await slot_at(self.world, now(self.world) + timedelta(**after))
 
     async def read_by(self, patient: int) -> dict[tuple[str, str], int]:
         """How often each kind reached somebody, by channel."""
@@ -157,7 +154,7 @@ async def story(postgres: Postgres, redis_server: Redis, tmp_path: Path) -> Asyn
         await pool.execute(TRIED_OUT)
         await pool.execute(SLOWED)
         # It is noon at this clinic, whenever it is tested: no night holds anything back.
-        await pool.execute("update institutions set zone = $1", f"Etc/GMT{datetime.now(UTC).hour - 12:+d}")
+        await pool.execute("update institutions set zone = $1", noon())
         await set_booking(clinic.world, cancellation_deadline_hours=0)
         told = Story(clinic, clock, tmp_path)
         told.work()
@@ -228,7 +225,7 @@ async def passed_on(story: Story, page: Page) -> None:
     full = [await story.slot(days=2, minutes=30 * nth) for nth in range(3)]
     made = [await book(world, [slot], patient_id=await patient_of(world)) for slot in full]
     first, second = await story.reader("Nora Blum"), await story.reader("Omar Haddad")
-    day = str(await world.pool.fetchval(LOCAL_DAY, full[1], world.institution))
+    day = await day_of(world, full[1])
     for who in (first, second):
         waits = await world.do("join-waitlist", patient_id=who, doctor_id=world.doctors[0], first_day=day)
         assert waits.state == "waiting"
@@ -252,11 +249,6 @@ async def passed_on(story: Story, page: Page) -> None:
     await expect(omar.get_by_test_id("offer-link")).to_have_attribute("data-state", "open")
     await nora.reload()
     await expect(nora.get_by_test_id("offer-link")).to_have_attribute("data-state", "expired")
-
-
-LOCAL_DAY = """
-select (s.starts_at at time zone i.zone)::date from slots s join institutions i on i.id = $2 where s.id = $1
-"""
 
 
 async def offered(world: World, patient: int) -> bool:

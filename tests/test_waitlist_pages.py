@@ -1,33 +1,25 @@
 """The waitlist in a real browser: waiting in one tap, an offer that counts down and its answers, the live line."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 
 from server import access, waitlist
 from server.access import Role
-from tests.clinic import book, now, patient_of, slots_of
-from tests.conftest import Postgres, Redis
-from tests.diary import open_books, patient, signed_in
-from tests.pages import Served, served, visiting
+from tests.clinic import book, day_of, now, patient_of, slots_of
+from tests.diary import open_books, patient
+from tests.pages import Served, signed_in, visiting
 from tests.test_hostile_pages import MARKUP, unharmed
+from tests.world import World
 
 OFFER = "[data-testid=offer]"
 TOO_LATE = "You stay in line"
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def clinic(postgres: Postgres, redis_server: Redis) -> AsyncIterator[Served]:
-    """A served clinic whose doctors can be booked tomorrow."""
-    url = postgres.fresh()
-    async with served(url, redis_server.fresh()) as clinic:
-        await open_books(clinic.world, days=1)
-        yield clinic
-    postgres.drop(url)
+async def prepare(world: World) -> None:
+    """Both doctors can be booked tomorrow."""
+    await open_books(world, days=1)
 
 
 async def full_day(clinic: Served) -> tuple[str, int]:
@@ -35,8 +27,7 @@ async def full_day(clinic: Served) -> tuple[str, int]:
     (slot,) = await slots_of(clinic.world, after=timedelta(days=3))
     await slots_of(clinic.world, after=timedelta(days=4))
     booked = await book(clinic.world, [slot])
-    zone = ZoneInfo(await clinic.world.pool.fetchval("select zone from institutions"))
-    return booked.starts_at.astimezone(zone).date().isoformat(), booked.appointment_id
+    return await day_of(clinic.world, slot), booked.appointment_id
 
 
 async def waits(context: BrowserContext, clinic: Served, token: str, day: str) -> Page:
