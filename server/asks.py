@@ -168,6 +168,35 @@ def pointer(parts: Sequence[str | int]) -> str:
     return "".join("/" + str(part)[:POINTER_PART].replace("~", "~0").replace("/", "~1") for part in parts)
 
 
+CODES: dict[str, errors.Wrong] = {
+    "date_from_datetime_parsing": "no-date",
+    "date_parsing": "no-date",
+    "date_type": "no-date",
+    "decimal_parsing": "no-number",
+    "enum": "no-choice",
+    "float_parsing": "no-number",
+    "greater_than": "out-of-range",
+    "greater_than_equal": "out-of-range",
+    "int_from_float": "no-number",
+    "int_parsing": "no-number",
+    "less_than": "out-of-range",
+    "less_than_equal": "out-of-range",
+    "literal_error": "no-choice",
+    "missing": "missing",
+    "string_too_long": "too-long",
+    "string_too_short": "too-short",
+    "too_long": "too-long",
+    "too_short": "too-short",
+}
+"""What pages have words for of that which pydantic finds by itself."""
+
+
+def code_of(error: ErrorDetails) -> errors.Wrong | None:
+    """What of a validation error pages have words for."""
+    cause = error.get("ctx", {}).get("error")
+    return cause.code if isinstance(cause, errors.Misfit) else CODES.get(error["type"])
+
+
 PLAIN = {"extra_forbidden": "There is no such field.", "missing": "This field is needed."}
 
 
@@ -187,8 +216,7 @@ def explain(error: ErrorDetails, given: Any) -> tuple[str, str, errors.Wrong | N
             parts.append(part)
     # A validator of our own speaks plainly; pydantic puts words before it.
     detail = PLAIN.get(error["type"]) or error["msg"].removeprefix("Value error, ").rstrip(".") + "."
-    cause = error.get("ctx", {}).get("error")
-    return pointer(parts), detail, cause.code if isinstance(cause, errors.Misfit) else None
+    return pointer(parts), detail, code_of(error)
 
 
 def texts(value: Any, parts: tuple[str | int, ...] = ()) -> list[tuple[str, str]]:

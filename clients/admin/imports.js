@@ -2,11 +2,12 @@
 /**
  * Owns bringing in spreadsheets: a file is tried first, every bad row is told, and only a good file is brought in.
  *
- * @typedef {{trial: boolean, rows: number, added: number, there: number, bad: {line: number, column: string | null, detail: string}[], doubts: {line: number, number: string, name: string}[]}} Imported
+ * @typedef {{line: number, column: string | null, code: string | null, detail: string}} BadRow
+ * @typedef {{trial: boolean, rows: number, added: number, there: number, bad: BadRow[], doubts: {line: number, number: string, name: string}[]}} Imported
  */
 import { useState } from "preact/hooks";
 
-import { Problem, newKey, request } from "../shared/api.js";
+import { Problem, newKey, request, wordFor } from "../shared/api.js";
 import { t } from "../shared/i18n.js";
 import { user } from "../shared/session.js";
 import { html } from "../shared/ui.js";
@@ -68,7 +69,7 @@ export function Import({ kinds }) {
       </div>
       ${told && under === 0 && html`
         <ul class="entries">
-          ${bad.map((one, at) => html`<li key=${at} class="entry" data-testid="import-bad"><strong>${t("admin.import.line", { n: one.line })}</strong><bdi>${one.column ?? ""}</bdi><span dir="auto">${one.detail}</span></li>`)}
+          ${bad.map((one, at) => html`<li key=${at} class="entry" data-testid="import-bad"><strong>${t("admin.import.line", { n: one.line })}</strong><bdi>${one.column ?? ""}</bdi><span dir="auto">${wordFor(one.code, one.detail)}</span></li>`)}
           ${told.doubts.map((one, at) => html`<li key=${`d${at}`} class="entry"><strong>${t("admin.import.line", { n: one.line })}</strong><span>${t("admin.import.doubt", { name: one.name, number: one.number })}</span></li>`)}
         </ul>
         ${bad.length < told.bad.length && html`<button class="button" type="button" onClick=${() => setAll(true)}>${t("admin.import.rest", { n: told.bad.length - bad.length })}</button>`}

@@ -36,6 +36,12 @@ export class Problem extends Error {
 }
 
 /**
+ * What is wrong with one thing that was filled in, in the page's language where it has words for it.
+ * @param {string | null | undefined} code @param {string} detail
+ */
+export const wordFor = (code, detail) => (has(`wrong.${code}`) ? t(`wrong.${code}`) : has(`problem.${code}`) ? t(`problem.${code}`) : detail);
+
+/**
  * What a refusal means, in the page's language.
  * @param {ProblemBody} body
  */

@@ -19,7 +19,7 @@ from server.administration.catalogue import NewSpecialty, NewVisitType, add_spec
 from server.administration.doctors import NewDoctor, add_doctor
 from server.administration.places import OfInstitution
 from server.administration.rows import doctor_rows, hold, location_rows, specialty_rows, visit_type_rows
-from server.asks import Ask, Reply
+from server.asks import Ask, Reply, code_of
 from server.catalog import Practice, Visits
 from server.patients import NewPatient
 from server.patients.spelling import fold
@@ -68,10 +68,14 @@ class Import(OfInstitution):
 
 
 class BadRow(Reply):
-    """A row that cannot be brought in: its line in the file, the column where one is to blame, and why."""
+    """A row that cannot be brought in: its line in the file, the column where one is to blame, and why.
+
+    `code` is a refusal's, or that of a place that is filled in wrongly; None where only `detail` tells.
+    """
 
     line: int
     column: str | None
+    code: str | None
     detail: str
 
 
@@ -108,11 +112,11 @@ class Batch:
 
 
 class Misfit(Exception):
-    """A row that cannot be brought in: the column to blame, if there is one, and why."""
+    """A row that cannot be brought in: the column to blame, and why."""
 
-    def __init__(self, column: str | None, detail: str) -> None:
+    def __init__(self, column: str, code: errors.Wrong, detail: str) -> None:
         super().__init__(detail)
-        self.column, self.detail = column, detail
+        self.column, self.code, self.detail = column, code, detail
 
 
 Row = dict[str, str]
@@ -181,18 +185,19 @@ async def _brought(batch: Batch, kind: Kind, line: int, row: Row) -> bool:
         async with batch.tx.conn.transaction():
             new = await BRING[kind](batch, line, row)
     except Misfit as misfit:
-        batch.bad.append(BadRow(line=line, column=misfit.column, detail=misfit.detail))
+        batch.bad.append(BadRow(line=line, column=misfit.column, code=misfit.code, detail=misfit.detail))
         return False
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False, include_input=False)[:3]:
             column = COLUMN_OF.get(".".join(map(str, error["loc"])), str(error["loc"][0]) if error["loc"] else None)
             detail = error["msg"].removeprefix("Value error, ").rstrip(".") + "."
-            batch.bad.append(BadRow(line=line, column=column, detail=detail))
+            batch.bad.append(BadRow(line=line, column=column, code=code_of(error), detail=detail))
         return False
     except errors.Refusal as refusal:
-        places = refusal.extra.get("errors") or [{"pointer": "", "detail": refusal.detail}]
-        where = places[0]["pointer"].strip("/").replace("/", ".")
-        batch.bad.append(BadRow(line=line, column=COLUMN_OF.get(where, where) or None, detail=places[0]["detail"]))
+        place = next(iter(refusal.extra.get("errors", ())), {"code": refusal.code, "detail": refusal.detail})
+        where = place.get("pointer", "").strip("/").replace("/", ".")
+        column = COLUMN_OF.get(where, where) or None
+        batch.bad.append(BadRow(line=line, column=column, code=place.get("code"), detail=place["detail"]))
         return False
     batch.there += not new
     return new
@@ -211,7 +216,7 @@ def _refuse_formulas(row: Row) -> None:
     """Raise for a text that whoever opens an export of it would carry out; a number may have its sign."""
     for column, value in row.items():
         if value.startswith(FORMULA) and not (column.endswith("phone") and value.startswith("+")):
-            raise Misfit(column, "Should not begin like a formula.")
+            raise Misfit(column, "formula", "Should not begin like a formula.")
 
 
 def _lists(row: Row) -> dict[str, Any]:
@@ -258,7 +263,7 @@ async def _bring_doctor(batch: Batch, _line: int, row: Row) -> bool:
     for there in await doctor_rows(conn, institution_id):
         same = (there.licence or "").lower() == (new.licence or "").lower()
         if new.licence and there.licence and same and fold(there.name) != fold(new.name):
-            raise Misfit("licence", "Another doctor has this licence.")
+            raise Misfit("licence", "licence-taken", "Another doctor has this licence.")
         if fold(there.name) == fold(new.name) and (same or not (new.licence and there.licence)):
             return False
     practice = Practice(new.name, new.specialty_id, new.licence, new.fee, new.languages, new.active)
@@ -270,7 +275,7 @@ def _named(column: str, value: Any, known: dict[str, int]) -> Any:
     """The ids of what is named. Raises `Misfit`."""
     names = value if isinstance(value, list) else [value]
     if missing := [one for one in names if one.lower() not in known]:
-        raise Misfit(column, f"There is nothing here called {missing[0]}.")
+        raise Misfit(column, "no-such-name", f"There is nothing here called {missing[0]}.")
     ids = [known[one.lower()] for one in names]
     return ids if isinstance(value, list) else ids[0]
 
