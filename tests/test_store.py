@@ -8,8 +8,7 @@ import pytest
 from server import errors, events, store
 from server.events import BoardTicket, QueueUpdated, StaffBoard, TicketChanged
 from server.store import Tx
-from tests.test_queue import refused
-from tests.world import World, versions
+from tests.world import World, refused, versions
 
 
 async def kept_replies(world: World) -> int:
@@ -100,7 +99,7 @@ async def test_behind_the_gate_everybody_is_called_once_and_versions_have_no_gap
 async def test_without_the_gate_somebody_is_called_twice_or_a_press_fails(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "TAKE_GATES", store.TAKE_GATES.replace("for update", ""))
+    monkeypatch.setattr(store, "TAKE_GATES", store.TAKE_GATES.replace("for update of s", ""))
     for attempt in range(20):
         called = await press_together(world, await world.queue(f"Queue {attempt}"))
         if len(called) != 12 or len(set(called)) != 12:
@@ -181,6 +180,6 @@ async def test_what_was_committed_is_published_in_order(world: World) -> None:
 async def test_a_lost_database_is_unavailable_and_nothing_unexpected(world: World) -> None:
     queue = await world.queue()
     await world.pool.close()
-    problem = await refused(errors.Unavailable, world.join(queue))
-    assert problem["retryable"] is True
+    refusal = await refused(errors.Unavailable, world.join(queue))
+    assert refusal.retryable is True
     await refused(errors.Unavailable, world.ask("list-queues"))
