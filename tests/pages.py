@@ -5,10 +5,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from re import Pattern
 from typing import Any
 
 import uvicorn
-from playwright.async_api import Browser, BrowserContext, Page, ViewportSize
+from playwright.async_api import Browser, BrowserContext, Error, Page, Route, ViewportSize
 
 from server.access import Role
 from server.app import App, create_app
@@ -227,3 +228,42 @@ async def until(page: Page, truth: str, arg: Any = None, patience: float = 15.0)
     while not await page.evaluate(truth, arg):
         assert asyncio.get_running_loop().time() < deadline, f"it never came true: {truth}"
         await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def answered_late(
+    where: Page | BrowserContext, url: str | Pattern[str], method: str = "GET", times: int | None = None
+) -> AsyncIterator[None]:
+    """What is asked at this address meanwhile (or the first of it) is answered, and the answer arrives at the end."""
+    over = asyncio.Event()
+    waiting: set[Route] = set()
+    arrived = asyncio.Condition()
+
+    async def late(route: Route) -> None:
+        if route.request.method != method:
+            return await route.fallback()
+        waiting.add(route)
+        reply = await route.fetch()
+        await over.wait()
+        async with arrived:
+            with contextlib.suppress(Error):
+                await route.fulfill(response=reply)
+            waiting.discard(route)
+            arrived.notify_all()
+
+    await where.route(url, late, times=times)
+    try:
+        yield
+    finally:
+        over.set()
+        async with arrived:
+            await arrived.wait_for(lambda: not waiting)
+        await where.unroute(url, late)
+
+
+async def sits_down(page: Page, clinic: Served, token: str) -> None:
+    """Somebody signs in at an open page that somebody else has left."""
+    await page.wait_for_selector(".gate-card")
+    await let_in(page.context, clinic, token)
+    await page.evaluate("import('/clients/shared/session.js').then((here) => here.resume())")
+    await page.wait_for_selector(".gate-card", state="detached")

@@ -9,7 +9,7 @@ from server import errors
 from server.access import Role
 from tests.clinic import book, now, patient_of, set_booking
 from tests.diary import SLOT, at_times, open_books, patient, slot
-from tests.pages import Served, reception, signed_in, until, visiting
+from tests.pages import Served, answered_late, reception, signed_in, sits_down, until, visiting
 from tests.world import World, eventually
 
 
@@ -342,3 +342,73 @@ async def test_an_empty_week_leads_to_the_next_free_time(browser: Browser, clini
         await page.get_by_test_id("next-free").click()
         await page.wait_for_selector(SLOT)
         await until(page, "document.querySelector('.day[aria-pressed=true]').dataset.free !== '0'")
+
+
+async def test_what_one_has_booked_is_not_shown_to_the_next(browser: Browser, clinic: Served) -> None:
+    _, next_token = await patient(clinic.world, "Noor Haddad")
+    async with visiting(browser, "phone") as pocket:
+        page = await times(pocket, clinic)
+        await hold(page, await first_slot(page))
+        async with answered_late(page, "**/api/v1/appointments", "POST"):
+            await page.get_by_test_id("book").click()
+            await page.get_by_role("button", name="Sign out").click()
+            await page.wait_for_selector(".gate-card")
+        await sits_down(page, clinic, next_token)
+        await page.wait_for_selector(f"{SLOT}, [data-testid=choose-doctor]")
+        await expect(page.get_by_test_id("booked")).to_have_count(0)
+
+
+async def test_the_desk_is_told_for_whom_it_booked_though_it_looks_at_the_next_already(
+    browser: Browser, clinic: Served
+) -> None:
+    world = clinic.world
+    who = await patient_of(world, "Ingrid Olsen")
+    token = await world.account(Role.receptionist, "desk@clinic.test", name="Robin Reyes")
+    async with visiting(browser) as office:
+        page = await at_times(office, clinic, token, f"doctor/{world.doctors[0]}")
+        await page.fill("#who", "Ingrid")
+        await page.locator(f"[data-testid=who-found][data-patient='{who}']").click()
+        await hold(page, await first_slot(page))
+        async with answered_late(page, "**/api/v1/appointments", "POST"):
+            await page.get_by_test_id("book").click()
+            await page.get_by_role("button", name="Somebody else").click()
+        await expect(page.get_by_test_id("booked")).to_contain_text("Ingrid Olsen")
+
+
+async def test_enter_chooses_nobody_whom_an_older_search_has_found(browser: Browser, clinic: Served) -> None:
+    world = clinic.world
+    who, wanted = await patient_of(world, "Ingrid Olsen"), await patient_of(world, "Noor Haddad")
+    token = await world.account(Role.receptionist, "desk@clinic.test", name="Robin Reyes")
+    async with visiting(browser) as office:
+        page = await at_times(office, clinic, token, f"doctor/{world.doctors[0]}")
+        await page.fill("#who", "Ingrid")
+        await page.wait_for_selector(f"[data-testid=who-found][data-patient='{who}']")
+        async with answered_late(page, "**/patients/search", "POST"):
+            await page.fill("#who", "Noo")
+            await page.press("#who", "Enter")
+            await page.fill("#who", "Noor")
+        await page.wait_for_selector(f"[data-testid=who-found][data-patient='{wanted}']")
+        await expect(page.get_by_test_id("for-whom")).to_have_count(0)
+        await page.press("#who", "Enter")
+        await expect(page.get_by_test_id("for-whom")).to_contain_text("Noor Haddad")
+
+
+async def test_a_week_is_not_said_to_be_full_before_it_is_read(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser, "phone") as pocket:
+        page = await times(pocket, clinic)
+        async with answered_late(page, "**/api/v1/slots?*"):
+            await page.get_by_test_id("week-after").click()
+            await page.wait_for_selector("[data-testid=picker][data-state=reading]")
+            await expect(page.get_by_test_id("picker")).not_to_contain_text("Nothing is free")
+            await expect(page.get_by_test_id("wait")).to_have_count(0)
+        await page.wait_for_selector(SLOT)
+
+
+async def test_times_of_another_kind_of_visit_cannot_be_taken_for_this_one(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser, "phone") as pocket:
+        page = await times(pocket, clinic)
+        async with answered_late(page, "**/api/v1/slots?*"):
+            await page.get_by_test_id("visit-type").select_option(index=1)
+            await page.wait_for_selector("[data-testid=picker][data-state=reading]")
+            await expect(page.locator(SLOT)).to_have_count(0)
+        await page.wait_for_selector(SLOT)

@@ -9,7 +9,7 @@ from server.access import SYSTEM
 from server.queue import CLOSE_DAY, CloseDay
 from tests.clinic import book, now, patient_of, slot_at
 from tests.diary import SLOT, open_books, patient
-from tests.pages import Served, signed_in, visiting
+from tests.pages import Served, answered_late, signed_in, sits_down, visiting
 from tests.world import World
 
 CARD = "[data-testid=appointment]"
@@ -212,3 +212,65 @@ async def test_whoever_signs_out_leaves_nothing_behind(browser: Browser, clinic:
         await expect(page.locator(CARD)).to_have_count(0)
         await page.reload()
         await page.wait_for_selector(".gate-card")
+
+
+async def test_what_is_answered_after_somebody_has_left_is_not_shown_to_the_next(
+    browser: Browser, clinic: Served
+) -> None:
+    who, token = await patient(clinic.world)
+    _, next_token = await patient(clinic.world, "Noor Haddad")
+    await clinic.world.pool.execute(LONG_AGO, await booked(clinic, who), timedelta(days=200))
+    async with visiting(browser, "phone") as pocket:
+        async with answered_late(pocket, "**/appointments/mine?when=past*"):
+            page = await mine(pocket, clinic, token)
+            await page.get_by_role("button", name="Sign out").click()
+            await page.wait_for_selector(".gate-card")
+        await sits_down(page, clinic, next_token)
+        await expect(page.locator(".nothing")).to_be_visible()
+        await expect(page.get_by_test_id("old")).to_have_count(0)
+
+
+async def test_what_was_said_to_one_is_not_said_to_the_next(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    _, next_token = await patient(clinic.world, "Noor Haddad")
+    await booked(clinic, who)
+    async with visiting(browser, "phone") as pocket:
+        page = await mine(pocket, clinic, token)
+        await page.get_by_test_id("cancel").click()
+        await page.get_by_role("button", name="Cancel the appointment").click()
+        await expect(page.get_by_test_id("said")).to_have_text("It is cancelled.")
+        await page.get_by_role("button", name="Sign out").click()
+        await sits_down(page, clinic, next_token)
+        await expect(page.locator(".nothing")).to_be_visible()
+        await expect(page.get_by_test_id("said")).to_have_text("")
+
+
+async def test_a_late_answer_closes_no_sheet_but_its_own(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    first, second = await booked(clinic, who), await booked(clinic, who, 5)
+    async with visiting(browser, "phone") as pocket:
+        page = await mine(pocket, clinic, token)
+        async with answered_late(page, f"**/appointments/{first}/cancel", "POST"):
+            await page.locator(f"{CARD}[data-appointment='{first}'] [data-testid=cancel]").click()
+            await page.get_by_role("button", name="Cancel the appointment").click()
+            await page.keyboard.press("Escape")
+            await page.locator(f"{CARD}[data-appointment='{second}'] [data-testid=cancel]").click()
+            await page.get_by_label("Why?").fill("Away")
+        await expect(page.get_by_test_id("said")).to_have_text("It is cancelled.")
+        await expect(page.get_by_label("Why?")).to_have_value("Away")
+
+
+async def test_wishes_said_in_haste_all_stay(browser: Browser, clinic: Served) -> None:
+    who, token = await patient(clinic.world)
+    await clinic.world.pool.execute("update patients set email = 'maya@home.test' where id = $1", who)
+    async with visiting(browser, "phone") as pocket:
+        page = await mine(pocket, clinic, token)
+        await page.get_by_text("What we tell you").click()
+        await page.get_by_test_id("add-reminder").wait_for()
+        reminders = page.locator(".wishes-list li")
+        before = await reminders.count()
+        async with answered_late(page, "**/preferences", "POST"):
+            await page.get_by_test_id("add-reminder").click()
+            await page.get_by_test_id("add-reminder").click()
+        await expect(page.get_by_test_id("wishes-said")).not_to_have_text("")
+        await expect(reminders).to_have_count(before + 2)

@@ -24,7 +24,7 @@ import { catalogue, doctorsOf, locationBy, modesOf, typeBy, typesOf, zoneAt } fr
 import { local } from "./days.js";
 import * as holding from "./hold.js";
 import { connect } from "./link.js";
-import { asked, leave, load, moving } from "./moving.js";
+import { asked, immovable, leave, load, moving, reading } from "./moving.js";
 import { go, place } from "./route.js";
 import { Times } from "./times.js";
 
@@ -89,6 +89,8 @@ export function end() {
   times.value = null;
   catalogue.value = null;
   done.value = answer.value = patient.value = moving.value = null;
+  working.value = reading.value = insistable.value = false;
+  problem.value = immovable.value = "";
   form.value = EMPTY;
   brief.set(KEY, null);
 }
@@ -256,18 +258,21 @@ export async function book({ insist = false } = {}) {
   const { path, body } = one ? move(held, one, insist) : anAppointment(held, insist);
   const what = JSON.stringify([path, body]);
   if (trying?.what !== what) trying = { what, key: newKey() };
+  // As it was asked for: whoever waits for the answer may choose on, or leave.
+  const [asking, way, whom] = [link, mode.peek(), one?.patient || (patient.peek()?.name ?? user.peek()?.name ?? "")];
   working.value = true;
   problem.value = "";
   try {
     const reply = /** @type {Booked} */ (await act(path, body, trying.key));
     trying = null;
-    became({ ...reply, time: held.time, mode: mode.peek(), moved: one !== null, stays: one !== null && reply.state === "pending" && one.stands && (held.time.end <= one.start || held.time.start >= one.end), patient: one?.patient || (patient.peek()?.name ?? user.peek()?.name ?? "") });
+    if (asking !== link) return;
+    became({ ...reply, time: held.time, mode: way, moved: one !== null, stays: one !== null && reply.state === "pending" && one.stands && (held.time.end <= one.start || held.time.start >= one.end), patient: whom });
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (!error.retryable) trying = null;
-    refused(error);
+    if (asking === link) refused(error);
   } finally {
-    working.value = false;
+    if (asking === link) working.value = false;
   }
 }
 

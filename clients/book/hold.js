@@ -89,6 +89,7 @@ export async function extend() {
     if (hold.peek()?.token === held.token) put({ until: Date.parse(lock.until), extended: true });
   } catch (error) {
     const problem = problemOf(error);
+    if (hold.peek()?.token !== held.token) return;
     if (problem.code === "lock-lost") put({ state: "over" });
     else put({ extended: true });
   }

@@ -26,15 +26,19 @@ export const asked = () => Number(new URLSearchParams(location.search).get("move
 export async function load(id) {
   immovable.value = "";
   reading.value = true;
+  const who = user.peek();
   try {
-    moving.value = user.peek()?.role === "patient" ? await ofPatient(id) : await ofStaff(id);
-    if (!moving.value) immovable.value = t("book.move.gone");
+    const found = who?.role === "patient" ? await ofPatient(id) : await ofStaff(id);
+    if (user.peek()?.id !== who?.id) return;
+    moving.value = found;
+    if (!found) immovable.value = t("book.move.gone");
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
+    if (user.peek()?.id !== who?.id) return;
     if (error.code === "not-authenticated") user.value = null;
     immovable.value = error.code === "not-found" ? t("book.move.gone") : error.message;
   } finally {
-    reading.value = false;
+    if (user.peek()?.id === who?.id) reading.value = false;
   }
 }
 

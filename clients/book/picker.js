@@ -21,7 +21,7 @@ export function Picker({ times, day, chosen = null, several = false, onDay, onWe
   void locale.value;
   const days = times.days.value;
   const list = days.get(day) ?? [];
-  const reading = times.state.value === "reading" && times.items.value.length === 0;
+  const reading = times.state.value === "reading" && list.length === 0;
   const empty = [...days.values()].every((one) => one.length === 0);
   const full = !reading && times.state.value !== "failed" && chosen === null && list.every((one) => one.free <= 0);
   return html`

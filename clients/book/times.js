@@ -56,12 +56,14 @@ export class Times {
   seek(wish, day) {
     const same = this.wish !== null && JSON.stringify(wish.doctors) === JSON.stringify(this.wish.doctors);
     const from = day ?? (same ? this.from.peek() : this.today);
+    // Times that were read for another visit are none of this one's; another week's are kept while it is read.
+    const alike = JSON.stringify(wish) === JSON.stringify(this.wish);
     this.wish = wish;
     if (!same) this.stop();
     batch(() => {
       this.from.value = from;
       this.state.value = "reading";
-      if (!same) this.items.value = [];
+      if (!alike) this.items.value = [];
     });
     return this.read();
   }

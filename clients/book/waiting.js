@@ -78,11 +78,14 @@ async function join(which, day, from) {
   }
 }
 
-/** Read where they stand; the desk, of the one place that it made. @param {number} [entry] */
+let asked = 0;
+
+/** Read where they stand; the desk, of the one place that it made. The last question's answer counts. @param {number} [entry] */
 async function look(entry) {
+  const turn = ++asked;
   try {
-    if (!staff.peek()) places.value = (await get("/waitlist/mine")).items;
-    else if (entry) places.value = [await get(`/waitlist/${entry}`)];
+    const found = staff.peek() ? entry && [await get(`/waitlist/${entry}`)] : (await get("/waitlist/mine")).items;
+    if (found && turn === asked) places.value = found;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (error.code === "not-authenticated") user.value = null;
@@ -118,6 +121,7 @@ export function Waiting({ day, from, empty }) {
     /** @type {Feed | undefined} */
     let feed;
     places.value = [];
+    asked += 1;
     if (user.peek()?.patient_id) feed = shown?.link.follow(`patient:${user.peek()?.patient_id}`, (events, how) => (how === "snapshot" || events.some((one) => "entry" in one.data)) && void look());
     return () => feed?.stop();
   }, [here, shown]);

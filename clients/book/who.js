@@ -4,7 +4,7 @@
  *
  * @import {FoundPatient} from "../shared/wire.js"
  */
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 
 import { Problem, act, newKey, request } from "../shared/api.js";
@@ -53,6 +53,8 @@ async function search() {
     if (mine !== turn) return;
     if (error.code === "not-authenticated") user.value = null;
     problem.value = error.message;
+    results.value = [];
+    return;
   }
   asked.value = q;
   active.value = 0;
@@ -69,6 +71,8 @@ function take(found) {
 async function enter() {
   if (!text.peek().trim()) return;
   if (asked.peek() !== text.peek().trim()) await search();
+  // Typed on meanwhile, or not answered: what stands there still are others.
+  if (!text.peek().trim() || asked.peek() !== text.peek().trim().slice(0, 200)) return;
   const found = results.peek()[active.peek()];
   if (found) take(found);
   else begin();
@@ -80,20 +84,32 @@ const begin = () => void (fresh.value = { name: text.peek().trim(), phone: "", k
 async function register(confirmed = false) {
   const who = fresh.peek();
   if (!who?.name.trim() || working.peek()) return;
+  const desk = user.peek()?.id;
   working.value = true;
   problem.value = "";
   try {
     const body = { name: who.name.trim(), ...(who.phone.trim() ? { phone: who.phone.trim() } : {}), ...(confirmed ? { confirm_new: true } : {}) };
-    take((await act("/patients", body, `${who.key}${confirmed ? "-new" : ""}`)).patient);
+    const made = await act("/patients", body, `${who.key}${confirmed ? "-new" : ""}`);
+    if (user.peek()?.id === desk) take(made.patient);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
+    if (user.peek()?.id !== desk) return;
     if (error.code === "possible-duplicate") twins.value = error.body.candidates ?? [];
     else problem.value = error.message;
-    if (!error.retryable) fresh.value = { ...who, key: newKey() };
+    if (!error.retryable) fresh.value = fresh.peek() && { .../** @type {typeof who} */ (fresh.peek()), key: newKey() };
   } finally {
     working.value = false;
   }
 }
+
+// Nobody whom one person looked for is shown to the next.
+effect(() => {
+  if (user.value) return;
+  type("");
+  fresh.value = null;
+  twins.value = [];
+  problem.value = "";
+});
 
 export function Who() {
   const chosen = patient.value;

@@ -98,7 +98,8 @@ export function end() {
   disconnect();
   link = null;
   feed.value = times.value = null;
-  past.value = null;
+  past.value = help.value = null;
+  said.value = pastProblem.value = "";
   catalogue.value = null;
 }
 
@@ -117,6 +118,9 @@ export function close() {
   doing.value = null;
   problem.value = "";
 }
+
+/** Close this sheet, unless another one was opened before its answer came. @param {Doing | null} open */
+const closeIf = (open) => void (doing.peek() === open && close());
 
 /** The times that an appointment could be moved to: of its doctor, as long as it is, done the same way. @param {PatientAppointment} one */
 function lookForTimes(one) {
@@ -137,9 +141,10 @@ let trying = null;
 /**
  * @param {string} path
  * @param {Record<string, any>} body
- * @returns {Promise<any>} the answer; undefined where it was refused, and `problem` says why
+ * @returns {Promise<any>} the answer; undefined where it was refused, and `problem` says why, or where they have gone
  */
 async function step(path, body) {
+  const asking = link;
   const what = `${path} ${JSON.stringify(body)}`;
   if (trying?.what !== what) trying = { what, key: newKey() };
   working.value = true;
@@ -147,10 +152,11 @@ async function step(path, body) {
   try {
     const reply = await act(path, body, trying.key);
     trying = null;
-    return reply ?? {};
+    return asking === link ? (reply ?? {}) : undefined;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (!error.retryable) trying = null;
+    if (asking !== link) return undefined;
     if (error.code === "not-authenticated") user.value = null;
     if (doing.peek()?.kind === "move" && OF_THE_TIME.has(error.code)) holding.took(error.body);
     else problem.value = error.message;
@@ -164,31 +170,34 @@ const OF_THE_TIME = new Set(["slot-full", "slot-past", "slot-blocked", "slot-clo
 
 /** @param {PatientAppointment} one @param {string} reason */
 export async function cancel(one, reason) {
+  const open = doing.peek();
   if (!(await step(`/appointments/${one.appointment}/cancel`, reason.trim() ? { reason: reason.trim() } : {}))) return;
-  close();
+  closeIf(open);
   said.value = t("mine.cancelled.said");
 }
 
 /** @param {PatientAppointment} one */
 export async function move(one) {
   const held = holding.hold.peek();
+  const open = doing.peek();
   if (!held || !holding.ready()) return;
   const moved = /** @type {Booked | undefined} */ (await step(`/appointments/${one.appointment}/reschedule`, { slot_ids: held.time.slots, ...(held.token ? { token: held.token } : {}) }));
   if (!moved) return;
-  holding.forget();
-  close();
+  if (holding.hold.peek()?.time.key === held.time.key) holding.forget();
+  closeIf(open);
   said.value = moved.state === "pending" ? t("mine.moved.asked") : t("mine.moved.said");
 }
 
 /** @param {PatientAppointment} one @param {string} code */
 export async function checkIn(one, code) {
+  const open = doing.peek();
   const reply = await step(`/appointments/${one.appointment}/check-in`, { code: code.trim() });
   if (!reply) return;
   if (typeof reply.link === "string") {
     kept.set(`callboard.ticket.${reply.token}.${one.appointment}`, reply.link);
     keeping.value += 1;
   }
-  close();
+  closeIf(open);
   said.value = t("mine.checkedin.said", { token: reply.token ?? "" });
 }
 
@@ -202,10 +211,11 @@ export function ticketLink(one) {
 
 /** @param {PatientAppointment} one @param {string} reason */
 export async function callForHelp(one, reason) {
+  const open = doing.peek();
   const reply = await step("/emergencies", { reason: reason.trim() || t("mine.help.default"), location_id: one.location });
   if (!reply) return;
   help.value = { emergency: reply.emergency_id, by: reply.acknowledged_by, ended: reply.ended };
-  close();
+  closeIf(open);
 }
 
 // While help is on its way, the page asks who is coming: a patient has no stream of emergencies.
@@ -220,7 +230,7 @@ effect(() => {
 async function lookAtHelp(emergency) {
   try {
     const reply = await get(`/emergencies/${emergency}`);
-    help.value = { emergency, by: reply.acknowledged_by, ended: reply.ended };
+    if (help.peek()?.emergency === emergency) help.value = { emergency, by: reply.acknowledged_by, ended: reply.ended };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
   }
@@ -229,14 +239,17 @@ async function lookAtHelp(emergency) {
 /** Read the next page of what has been. */
 export async function readPast() {
   if (working.peek()) return;
+  const asking = link;
   const before = past.peek();
   const cursor = before?.next ? `&cursor=${encodeURIComponent(before.next)}` : "";
   try {
     const page = await get(`/appointments/mine?when=past&limit=${PAST}${cursor}`);
+    if (asking !== link) return;
     past.value = { items: [...(before?.items ?? []), ...page.items], next: page.next };
     pastProblem.value = "";
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
+    if (asking !== link) return;
     if (error.code === "not-authenticated") user.value = null;
     pastProblem.value = error.message;
   }

@@ -67,15 +67,17 @@ let trying = null;
 async function answer(path) {
   if (busy.peek()) return undefined;
   if (trying?.what !== path) trying = { what: path, key: newKey() };
+  const who = user.peek()?.id;
   busy.value = path;
   problem.value = said.value = "";
   try {
     const reply = await act(path, {}, trying.key);
     trying = null;
-    return reply;
+    return user.peek()?.id === who ? reply : undefined;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (!error.retryable) trying = null;
+    if (user.peek()?.id !== who) return undefined;
     if (error.code === "not-authenticated") user.value = null;
     problem.value = error.message;
     return undefined;
@@ -100,7 +102,7 @@ async function decline(offer) {
 /** @param {PatientWait} one */
 async function leave(one) {
   if (!(await answer(`/waitlist/${one.entry}/leave`))) return;
-  leaving.value = null;
+  if (leaving.peek() === one) leaving.value = null;
   said.value = t("mine.wait.left");
 }
 

@@ -35,19 +35,29 @@ export function Wishes({ path, onGone = () => undefined }) {
     return error.retryable;
   };
   const [wishes, setWishes] = useAnswer(() => /** @type {Promise<Wishes>} */ (get(path)), [path], refused);
+  // One after the other, and the last one's answer is shown: an older one doesn't know of what was said since.
+  const last = useRef({ turn: 0, sent: /** @type {Promise<unknown>} */ (Promise.resolve()), known: /** @type {Wishes | null} */ (null) });
   /** @param {Record<string, any>} change */
   const say = async (change) => {
+    const turn = (last.current.turn += 1);
+    last.current.known ??= wishes;
     setKept(false);
     setProblem("");
+    // What is said next goes on from these.
+    if (change.reminders) setWishes((was) => was && { ...was, reminders: change.reminders });
+    const sent = last.current.sent.then(() => act(path, change));
+    last.current.sent = sent.catch(() => undefined);
     try {
-      setWishes(await act(path, change));
+      const kept = (last.current.known = await sent);
+      if (turn !== last.current.turn) return;
+      setWishes(kept);
       setKept(true);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       if (error.code === "not-authenticated") onGone();
       setProblem(error.message);
       // What was pressed and not taken shows again as it is.
-      setWishes((was) => was && { ...was });
+      if (turn === last.current.turn) setWishes(last.current.known && { ...last.current.known });
     }
   };
   if (!wishes) return html`<p class="soft" role="status">${problem || t("link.connecting")}</p>`;
