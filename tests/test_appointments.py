@@ -1,11 +1,7 @@
 """Booking: what can be had, what is refused and why, and what everybody is told."""
 
 from datetime import timedelta
-from typing import Any
 
-import pytest
-
-from server import errors
 from server.access import Actor
 from tests.clinic import (
     account_of,
@@ -18,15 +14,7 @@ from tests.clinic import (
     streams,
     visit_type_of,
 )
-from tests.world import World, eventually
-
-
-async def refused(code: str, doing: Any) -> errors.Refusal:
-    """Hold that this is refused with this code; answers the refusal."""
-    with pytest.raises(errors.Refusal) as caught:
-        await doing
-    assert caught.value.code == code, caught.value
-    return caught.value
+from tests.world import World, eventually, refused
 
 
 async def test_a_booking_with_a_doctor_stands_at_once(still: World) -> None:

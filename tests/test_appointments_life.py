@@ -18,8 +18,7 @@ from tests.clinic import (
     streams,
     visit_type_of,
 )
-from tests.test_appointments import refused
-from tests.world import World
+from tests.world import World, refused
 
 
 async def asked(world: World, *doctors: int, **more: Any) -> tuple[Any, list[list[int]]]:

@@ -7,8 +7,7 @@ from typing import Any
 
 from server.access import Actor, Role
 from tests.clinic import account_of, book, now, patient_of, set_booking, slots_of, visit_type_of
-from tests.test_appointments import refused
-from tests.world import World
+from tests.world import World, refused
 
 
 async def numbers(world: World, actor: Any = "receptionist", **ask: Any) -> list[str]:

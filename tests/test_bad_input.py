@@ -8,8 +8,7 @@ import pytest
 from server import errors
 from server.access import Actor
 from tests.clinic import account_of, book, left_of, now, patient_of, set_booking, slots_of
-from tests.test_appointments import refused
-from tests.world import World
+from tests.world import World, refused
 
 NOWHERE = 2**40
 STEPS: dict[str, dict[str, Any]] = {

@@ -8,9 +8,8 @@ import pytest
 
 from server import errors
 from tests.clinic import book, left_of, patient_of, slots_of, streams
-from tests.test_queue import refused
 from tests.test_visits import at, booked, check_in
-from tests.world import World
+from tests.world import World, refused
 
 
 async def morning(world: World, count: int = 3, **more: Any) -> tuple[list[int], list[Any]]:
@@ -34,9 +33,9 @@ async def block(world: World, slots: list[int], who: str = "receptionist", **ask
 
 async def test_bookings_in_a_block_are_listed_and_asked_about(still: World) -> None:
     slots, made = await morning(still)
-    problem = await refused(errors.BlockHasBookings, block(still, slots[:3]))
-    assert [one["number"] for one in problem["bookings"]] == [one.number for one in made]
-    assert {one["state"] for one in problem["bookings"]} == {"confirmed"}
+    refusal = await refused(errors.BlockHasBookings, block(still, slots[:3]))
+    assert [one["number"] for one in refusal.extra["bookings"]] == [one.number for one in made]
+    assert {one["state"] for one in refusal.extra["bookings"]} == {"confirmed"}
     assert await still.pool.fetchval("select count(*) from blocks") == 0
 
 

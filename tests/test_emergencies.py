@@ -9,8 +9,7 @@ import pytest
 from server import access, catalog, emergencies, errors
 from server.access import Actor, Role
 from tests.clinic import account_of, patient_of, set_booking, slots_of, specialty_of
-from tests.test_queue import refused
-from tests.world import World
+from tests.world import World, refused
 
 
 async def cry(world: World, who: Actor | str = "receptionist", **ask: Any) -> Any:
@@ -183,8 +182,8 @@ async def test_a_patient_with_a_ticket_need_not_say_where(still: World) -> None:
 async def test_a_patient_without_a_ticket_says_where_and_sees_no_others(still: World) -> None:
     patient = await account_of(still, await patient_of(still))
     other = await account_of(still, await patient_of(still))
-    problem = await refused(errors.InvalidRequest, still.do("emergency-request", patient, reason="Help"))
-    assert problem["errors"][0]["pointer"] == "/location_id"
+    refusal = await refused(errors.InvalidRequest, still.do("emergency-request", patient, reason="Help"))
+    assert refusal.extra["errors"][0]["pointer"] == "/location_id"
     raised = await cry(still, patient)
     for attempt in (
         still.do("end-emergency", other, emergency_id=raised.emergency_id),

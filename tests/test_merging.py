@@ -7,8 +7,7 @@ from server import access, errors
 from server.access import Actor
 from tests.clinic import account_of, book, patient_of, slots_of
 from tests.test_emergencies import cry
-from tests.test_queue import refused
-from tests.world import World
+from tests.world import World, refused
 
 
 async def merge(world: World, gone: int, into: int, who: Actor | str = "receptionist") -> Any:
@@ -61,7 +60,7 @@ async def test_the_record_that_went_says_where(still: World) -> None:
         still.do("join-queue", queue_id=queue, patient_id=gone),
         merge(still, gone, into),
     ):
-        assert (await refused(errors.PatientMerged, attempt))["patient_id"] == into
+        assert (await refused(errors.PatientMerged, attempt)).extra["patient_id"] == into
 
 
 async def test_what_only_the_other_record_knew_is_kept(still: World) -> None:
@@ -93,8 +92,8 @@ async def test_both_in_one_queue_or_at_one_time_is_settled_first(still: World) -
     tickets = [await still.do("join-queue", queue_id=queue, patient_id=one) for one in (gone, into)]
     slots = [(await slots_of(still, doctor))[0] for doctor in (0, 1)]
     first, _ = [await book(still, [slot], patient_id=who) for slot, who in zip(slots, (gone, into), strict=True)]
-    problem = await refused(errors.MergeCollides, merge(still, gone, into))
-    assert [one.get("queue") or one["number"] for one in problem["collisions"]] == ["Walk-in", first.number]
+    refusal = await refused(errors.MergeCollides, merge(still, gone, into))
+    assert [one.get("queue") or one["number"] for one in refusal.extra["collisions"]] == ["Walk-in", first.number]
     await still.do("cancel", ticket_id=tickets[0].ticket_id)
     await still.do("cancel-appointment", appointment_id=first.appointment_id)
     await merge(still, gone, into)

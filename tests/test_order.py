@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from server import errors
-from tests.test_queue import known_patient, refused, streams
+from tests.test_queue import known_patient, streams
 from tests.test_undo import holder_of
-from tests.world import World
+from tests.world import World, refused
 
 
 async def names(world: World, queue: int) -> list[str]:
@@ -282,8 +282,8 @@ async def test_a_transfer_is_kept_out_by_what_keeps_a_patient_out(still: World) 
         there: errors.AlreadyWaiting,
     }
     for target, refusal in refusals.items():
-        problem = await refused(refusal, still.do("transfer", ticket_id=joined.ticket_id, queue_id=target))
-    assert problem["ticket_id"] == again.ticket_id
+        told = await refused(refusal, still.do("transfer", ticket_id=joined.ticket_id, queue_id=target))
+    assert told.extra["ticket_id"] == again.ticket_id
     await still.do("prioritize", ticket_id=joined.ticket_id, urgency="emergency", reason="Collapsed")
     assert (await still.do("transfer", ticket_id=joined.ticket_id, queue_id=closed)).ticket.state == "waiting"
 

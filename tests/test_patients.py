@@ -13,8 +13,7 @@ from server import access, errors
 from server.access import Role
 from server.patients import spelling
 from tests.doors import Closed, Somebody, holder, served
-from tests.test_queue import refused
-from tests.world import BY_NAME, World
+from tests.world import BY_NAME, World, refused
 
 
 async def register(world: World, name: str, **ask: Any) -> Any:
@@ -226,9 +225,9 @@ async def test_hostile_names_are_kept_as_written_and_do_nothing(world: World) ->
     "name", ["\u0301\u0302", "\u200b\u200f", "\u202e", " \u2029 ", "", "a" * 201, "a" * 10_000, "a\x07"]
 )
 async def test_name_that_shows_nothing_or_too_much_is_refused(world: World, name: str) -> None:
-    problem = await refused(errors.InvalidRequest, world.do("register-patient", name=name))
-    assert problem["errors"][0]["pointer"] == "/name"
-    assert not name or name not in str(problem)
+    refusal = await refused(errors.InvalidRequest, world.do("register-patient", name=name))
+    assert refusal.extra["errors"][0]["pointer"] == "/name"
+    assert not name or name not in str(errors.problem(refusal))
 
 
 async def test_marks_that_turn_text_around_are_left_out(world: World) -> None:
@@ -258,8 +257,8 @@ async def test_search_for_nothing_finds_nobody(world: World, q: str) -> None:
 )
 async def test_whoever_may_be_there_already_is_proposed(world: World, again: dict[str, Any]) -> None:
     there = await register(world, "Ada Byron", phone="020 7946 0958", birth_date="1990-01-02")
-    problem = await refused(errors.PossibleDuplicate, world.do("register-patient", **again))
-    assert [one["id"] for one in problem["candidates"]] == [there.id]
+    refusal = await refused(errors.PossibleDuplicate, world.do("register-patient", **again))
+    assert [one["id"] for one in refusal.extra["candidates"]] == [there.id]
     anyway = await world.do("register-patient", **again, confirm_new=True)
     assert [one.id for one in anyway.duplicates] == [there.id] and anyway.patient.id != there.id
 
@@ -406,8 +405,8 @@ async def test_link_is_renewed_after_a_transfer_and_never_for_a_ticket_that_is_o
     queue, target = await world.queue(), await world.queue("Other")
     joined = await world.join(queue)
     moved = await world.do("transfer", ticket_id=joined.ticket_id, queue_id=target)
-    problem = await refused(errors.WrongState, world.do("renew-link", ticket_id=joined.ticket_id))
-    assert problem["state"] == "transferred"
+    refusal = await refused(errors.WrongState, world.do("renew-link", ticket_id=joined.ticket_id))
+    assert refusal.extra["state"] == "transferred"
     secrets = [joined.link, (await world.do("renew-link", ticket_id=moved.ticket.ticket)).link]
     found = [await access.by_ticket(world.pool, link.rpartition("/")[2]) for link in secrets]
     assert [one and one.id for one in found] == [None, moved.ticket.ticket]

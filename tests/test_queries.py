@@ -3,8 +3,8 @@
 import pytest
 
 from server import errors
-from tests.test_queue import refused, step
-from tests.world import World
+from tests.test_queue import step
+from tests.world import World, refused
 
 
 async def test_staff_see_the_queues_of_their_institution_page_by_page(world: World) -> None:

@@ -1,7 +1,6 @@
 """The life of tickets in a queue: joining, being called, and every step after."""
 
 import asyncio
-from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -9,15 +8,7 @@ import pytest
 from server import errors
 from server.access import Actor, Role
 from server.patients import NewPatient, add_patient
-from tests.world import World
-
-
-async def refused(kind: type[errors.Refusal], attempt: Awaitable[Any]) -> dict[str, Any]:
-    """The problem with which this attempt is refused."""
-    with pytest.raises(errors.Refusal) as refusal:
-        await attempt
-    assert type(refusal.value) is kind, refusal.value
-    return errors.problem(refusal.value)
+from tests.world import World, refused
 
 
 def streams(queue: int) -> tuple[str, str]:
@@ -76,8 +67,8 @@ async def test_quick_registration_keeps_name_phone_and_birth_year(world: World) 
 async def test_a_patient_stands_in_a_queue_once(world: World) -> None:
     queue, patient = await world.queue(), await known_patient(world)
     joined = await world.do("join-queue", queue_id=queue, patient_id=patient)
-    problem = await refused(errors.AlreadyWaiting, world.do("join-queue", queue_id=queue, patient_id=patient))
-    assert (problem["ticket_id"], problem["state"]) == (joined.ticket_id, "waiting")
+    refusal = await refused(errors.AlreadyWaiting, world.do("join-queue", queue_id=queue, patient_id=patient))
+    assert (refusal.extra["ticket_id"], refusal.extra["state"]) == (joined.ticket_id, "waiting")
     await world.do("cancel", ticket_id=joined.ticket_id)
     assert (await world.do("join-queue", queue_id=queue, patient_id=patient)).token == "A002"
 
@@ -109,7 +100,7 @@ async def test_a_second_queue_of_a_location_gets_another_letter(world: World) ->
 async def test_a_full_queue_takes_nobody_but_an_emergency(world: World) -> None:
     queue = await world.queue(max_length=2)
     await world.join(queue), await world.join(queue)
-    assert (await refused(errors.QueueFull, world.join(queue)))["max_length"] == 2
+    assert (await refused(errors.QueueFull, world.join(queue))).extra["max_length"] == 2
     emergency = await world.join(queue, urgency="emergency")
     assert emergency.place == 1
     await world.call_next(queue)
@@ -124,7 +115,7 @@ async def test_walk_ins_are_counted_by_doctor_and_day(still: World) -> None:
     for queue, doctors in ((pool, 2), (own, 1)):
         for _ in range(2 * doctors):
             await still.do("cancel", ticket_id=(await still.join(queue)).ticket_id)
-        assert (await refused(errors.WalkInLimit, still.join(queue)))["walk_ins_per_day"] == 2
+        assert (await refused(errors.WalkInLimit, still.join(queue))).extra["walk_ins_per_day"] == 2
         assert (await still.join(queue, urgency="emergency")).place == 1
     still.forward(days=1)
     assert (await still.join(own)).token.endswith("001")
@@ -134,7 +125,7 @@ async def test_a_queue_takes_people_in_within_its_hours(still: World) -> None:
     queue = await still.queue(hours=[{"weekday": 0, "opens": "08:00", "closes": "12:00"}])
     await still.join(queue)
     still.forward(hours=3)
-    assert (await refused(errors.QueueClosed, still.join(queue)))["state"] == "open"
+    assert (await refused(errors.QueueClosed, still.join(queue))).extra["state"] == "open"
     assert (await still.join(queue, urgency="emergency")).place == 1
     still.forward(days=6, hours=20)
     assert (await still.join(queue)).place == 3
@@ -158,8 +149,8 @@ async def test_a_closed_queue_says_its_message_and_still_calls(world: World) -> 
     await world.join(queue)
     async with world.verify(*streams(queue)):
         await world.do("set-queue-state", queue_id=queue, state="closed", message="Back on Monday")
-    problem = await refused(errors.QueueClosed, world.join(queue))
-    assert (problem["state"], problem["message"]) == ("closed", "Back on Monday")
+    refusal = await refused(errors.QueueClosed, world.join(queue))
+    assert (refusal.extra["state"], refusal.extra["message"]) == ("closed", "Back on Monday")
     assert (await world.fresh_rows(f"board:{queue}"))["queue"]["message"] == "Back on Monday"
     assert (await world.call_next(queue)).ticket.token == "A001"
 
@@ -168,8 +159,8 @@ async def test_a_paused_queue_calls_nobody_and_takes_people_in(world: World) -> 
     queue = await world.queue()
     joined = await world.join(queue)
     await world.do("set-queue-state", "doctor", queue_id=queue, state="paused", message="Ward round")
-    problem = await refused(errors.QueuePaused, world.call_next(queue))
-    assert (problem["state"], problem["message"]) == ("paused", "Ward round")
+    refusal = await refused(errors.QueuePaused, world.call_next(queue))
+    assert (refusal.extra["state"], refusal.extra["message"]) == ("paused", "Ward round")
     one = {"ticket_id": joined.ticket_id, "desk_id": world.desks[0], "reason": "x"}
     await refused(errors.QueuePaused, world.do("call-ticket", **one))
     await world.join(queue)
@@ -209,8 +200,8 @@ async def test_where_calling_does_not_complete_a_called_patient_is_settled_first
     queue = await world.queue(call_next_completes=False)
     first, _, _ = await world.join(queue), await world.join(queue), await world.join(queue)
     await world.call_next(queue)
-    problem = await refused(errors.DeskBusy, world.call_next(queue))
-    assert (problem["ticket_id"], problem["token"]) == (first.ticket_id, "A001")
+    refusal = await refused(errors.DeskBusy, world.call_next(queue))
+    assert (refusal.extra["ticket_id"], refusal.extra["token"]) == (first.ticket_id, "A001")
     await world.do("start", ticket_id=first.ticket_id)
     assert (await world.call_next(queue)).ticket.token == "A002"
 
@@ -408,8 +399,8 @@ async def test_every_step_is_allowed_or_names_the_state_that_it_found(world: Wor
             async with world.verify(*streams(queue), *streams(other)):
                 await step(world, name, joined.ticket_id, other)
         else:
-            problem = await refused(errors.WrongState, step(world, name, joined.ticket_id, other))
-            assert (problem["state"], problem["step"]) == (state, name)
+            refusal = await refused(errors.WrongState, step(world, name, joined.ticket_id, other))
+            assert (refusal.extra["state"], refusal.extra["step"]) == (state, name)
 
 
 async def test_a_transferred_ticket_takes_no_step_more(world: World) -> None:
@@ -417,15 +408,15 @@ async def test_a_transferred_ticket_takes_no_step_more(world: World) -> None:
     joined = await world.join(queue)
     await world.do("transfer", ticket_id=joined.ticket_id, queue_id=other)
     for name in STEPS:
-        problem = await refused(errors.WrongState, step(world, name, joined.ticket_id, other))
-        assert problem["state"] == "transferred"
+        refusal = await refused(errors.WrongState, step(world, name, joined.ticket_id, other))
+        assert refusal.extra["state"] == "transferred"
 
 
 async def test_only_a_waiting_ticket_is_given_a_place(world: World) -> None:
     joined = await world.join(await world.queue())
     await world.do("hold", ticket_id=joined.ticket_id)
     ask = world.do("prioritize", ticket_id=joined.ticket_id, place=1, reason="First")
-    assert (await refused(errors.WrongState, ask))["state"] == "on_hold"
+    assert (await refused(errors.WrongState, ask)).extra["state"] == "on_hold"
 
 
 # Who may
@@ -487,9 +478,9 @@ async def test_a_desk_has_one_patient_whichever_queues_it_serves(world: World) -
     mine, _ = await world.join(own), await world.join(pool)
     await world.call_next(own)
     for settle in ("start", "complete"):
-        problem = await refused(errors.DeskBusy, world.call_next(pool))
-        assert (problem["ticket_id"], problem["token"]) == (mine.ticket_id, mine.token)
-        assert "Own" in problem["detail"]
+        refusal = await refused(errors.DeskBusy, world.call_next(pool))
+        assert (refusal.extra["ticket_id"], refusal.extra["token"]) == (mine.ticket_id, mine.token)
+        assert "Own" in refusal.detail
         await world.do(settle, ticket_id=mine.ticket_id)
     assert (await world.call_next(pool)).ticket.token == "B001"
 

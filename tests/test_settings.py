@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from server import errors
 from server.settings import Partial, QueueSettings, changed, effective
-from tests.test_queue import refused
-from tests.world import World
+from tests.world import World, refused
 
 PARTIALS = st.fixed_dictionaries(
     {},
@@ -73,8 +72,8 @@ def test_a_change_touches_what_it_names_and_null_takes_it_away(before: dict[str,
 )
 async def test_a_setting_out_of_bounds_is_refused_and_changes_nothing(world: World, wrong: dict[str, Any]) -> None:
     queue = await world.queue()
-    problem = await refused(errors.InvalidRequest, world.do("set-queue-settings", "admin", queue_id=queue, **wrong))
-    assert problem["errors"][0]["pointer"].startswith(f"/{next(iter(wrong))}")
+    refusal = await refused(errors.InvalidRequest, world.do("set-queue-settings", "admin", queue_id=queue, **wrong))
+    assert refusal.extra["errors"][0]["pointer"].startswith(f"/{next(iter(wrong))}")
     assert await world.events(f"board:{queue}") == []
 
 

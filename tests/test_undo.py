@@ -6,8 +6,8 @@ import pytest
 
 from server import errors
 from server.access import digest
-from tests.test_queue import known_patient, refused, state_of, step, streams
-from tests.world import World
+from tests.test_queue import known_patient, state_of, step, streams
+from tests.world import World, refused
 
 
 async def shown(world: World, queue: int) -> dict[str, Any]:
@@ -102,14 +102,16 @@ async def test_a_fresh_ticket_of_the_patient_forbids_the_undo_of_the_cancelled_o
 async def test_a_step_is_taken_back_once_and_within_a_quarter_of_an_hour(still: World) -> None:
     queue = await still.queue()
     joined = await still.join(queue)
-    assert (await refused(errors.NothingToUndo, still.do("undo", ticket_id=joined.ticket_id)))["state"] == "waiting"
+    refusal = await refused(errors.NothingToUndo, still.do("undo", ticket_id=joined.ticket_id))
+    assert refusal.extra["state"] == "waiting"
     await still.do("hold", ticket_id=joined.ticket_id)
     still.forward(minutes=14, seconds=59)
     await still.do("undo", ticket_id=joined.ticket_id)
     await refused(errors.NothingToUndo, still.do("undo", ticket_id=joined.ticket_id))
     await still.do("hold", ticket_id=joined.ticket_id)
     still.forward(minutes=15, seconds=1)
-    assert (await refused(errors.NothingToUndo, still.do("undo", ticket_id=joined.ticket_id)))["state"] == "on_hold"
+    refusal = await refused(errors.NothingToUndo, still.do("undo", ticket_id=joined.ticket_id))
+    assert refusal.extra["state"] == "on_hold"
 
 
 async def test_a_place_by_hand_is_found_again_after_a_mistaken_call(still: World) -> None:

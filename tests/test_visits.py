@@ -11,8 +11,7 @@ from server.access import ANONYMOUS, Actor, Role
 from server.appointments.visits import link_of
 from server.queue.line import dumps
 from tests.clinic import account_of, book, now, patient_of, slot_at
-from tests.test_queue import refused
-from tests.world import World
+from tests.world import World, refused
 
 STATE = "select state, ticket_id, doctor_id, number, kind, source from appointments where id = $1"
 
@@ -178,16 +177,16 @@ async def test_settings_of_appointments_place_everybody_anew(still: World) -> No
 async def test_who_cannot_be_checked_in_is_told_why(still: World) -> None:
     queue = await still.queue()
     tomorrow, online = await booked(still, 24 * 60), await booked(still, 90, mode="online")
-    problem = await refused(errors.NotToday, check_in(still, tomorrow))
-    assert problem["starts_at"] == tomorrow.starts_at.isoformat()
+    refusal = await refused(errors.NotToday, check_in(still, tomorrow))
+    assert refusal.extra["starts_at"] == tomorrow.starts_at.isoformat()
     await refused(errors.SeenOnline, check_in(still, online))
     today = await booked(still, 60, doctor=1)
     await still.do("set-queue-state", queue_id=queue, state="closed")
     await refused(errors.QueueClosed, check_in(still, today))
     await still.do("set-queue-state", queue_id=queue, state="open")
     ticket = await check_in(still, today)
-    problem = await refused(errors.AlreadyCheckedIn, check_in(still, today))
-    assert problem["token"] == ticket.token
+    refusal = await refused(errors.AlreadyCheckedIn, check_in(still, today))
+    assert refusal.extra["token"] == ticket.token
     await still.do("cancel-appointment", appointment_id=tomorrow.appointment_id)
     await refused(errors.StepNotAllowed, check_in(still, tomorrow))
 
@@ -390,8 +389,8 @@ async def test_who_still_waits_is_called_first_or_to_the_desk_that_is_named(stil
     ticket = await check_in(still, appointment)
     id_ = appointment.appointment_id
     for step in ("start", "complete", "no-show"):
-        problem = await refused(errors.CallFirst, still.do(f"{step}-appointment", appointment_id=id_))
-        assert problem["token"] == ticket.token
+        refusal = await refused(errors.CallFirst, still.do(f"{step}-appointment", appointment_id=id_))
+        assert refusal.extra["token"] == ticket.token
     async with still.verify(*streams(still, queue)):
         moved = await still.do("start-appointment", "doctor", appointment_id=id_, desk_id=still.desks[0])
     assert moved.appointment.state == "in_progress"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from server import access, catalog, publish, queue, slots, store
+from server import access, catalog, errors, publish, queue, slots, store
 from server.access import Actor, Role
 from server.app import COMMANDS, QUERIES, REACTIONS, ROWS
 from server.asks import validate
@@ -200,6 +200,16 @@ class World:
                 rows = reduce(rows, data)
             fresh = await self.fresh_rows(stream)
             assert rows == fresh, f"{stream}: events do not add up to its rows"
+
+
+async def refused(kind: type[errors.Refusal] | str, attempt: Awaitable[object]) -> errors.Refusal:
+    """The refusal with which this attempt ends, which is of this kind or has this code."""
+    try:
+        await attempt
+    except errors.Refusal as refusal:
+        assert kind in (type(refusal), refusal.code), refusal
+        return refusal
+    raise AssertionError(f"it was not refused: {kind}")
 
 
 async def eventually(fact: Callable[[], Awaitable[object]], patience: float = 10.0) -> None:
