@@ -233,9 +233,9 @@ async def until(page: Page, truth: str, arg: Any = None, patience: float = 15.0)
 @asynccontextmanager
 async def answered_late(
     where: Page | BrowserContext, url: str | Pattern[str], method: str = "GET", times: int | None = None
-) -> AsyncIterator[None]:
-    """What is asked at this address meanwhile (or the first of it) is answered, and the answer arrives at the end."""
-    over = asyncio.Event()
+) -> AsyncIterator[asyncio.Event]:
+    """What is asked at this address meanwhile (or the first of it) is answered, and that arrives only at the end."""
+    over, answered = asyncio.Event(), asyncio.Event()
     waiting: set[Route] = set()
     arrived = asyncio.Condition()
 
@@ -244,6 +244,7 @@ async def answered_late(
             return await route.fallback()
         waiting.add(route)
         reply = await route.fetch()
+        answered.set()
         await over.wait()
         async with arrived:
             with contextlib.suppress(Error):
@@ -253,11 +254,13 @@ async def answered_late(
 
     await where.route(url, late, times=times)
     try:
-        yield
+        yield answered
     finally:
         over.set()
         async with arrived:
             await arrived.wait_for(lambda: not waiting)
+        # What comes of it is drawn by then, if anything is.
+        await asyncio.sleep(0.3)
         await where.unroute(url, late)
 
 

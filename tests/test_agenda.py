@@ -7,7 +7,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from server.access import Role
 from tests.clinic import book, day_of, patient_of, set_booking, slots_of, specialty_of
-from tests.pages import Served, reception, signed_in, until, visiting
+from tests.pages import Served, answered_late, reception, signed_in, until, visiting
 from tests.world import World
 
 
@@ -190,3 +190,45 @@ BEHIND = """
 }
 """
 """The page lies behind another, and what the browser would show is noted."""
+
+
+async def test_a_day_that_is_over_is_not_said_to_be_free_before_it_is_read(browser: Browser, clinic: Served) -> None:
+    world = clinic.world
+    (slot,) = await slots_of(world)
+    await book(world, [slot], patient_id=await patient_of(world, "Noor Haddad"))
+    await world.pool.execute(FIVE_DAYS_AGO)
+    day = await world.pool.fetchval("select (starts_at at time zone 'UTC')::date::text from appointments")
+    async with visiting(browser) as room:
+        async with answered_late(room, "**/doctors/*/day?*"):
+            page = await agenda(room, clinic, f"#/day/{day}")
+            await expect(page.get_by_test_id("agenda-day")).to_contain_text("Connecting")
+            await expect(page.get_by_test_id("agenda-day")).not_to_contain_text("Nobody is booked")
+        await expect(page.get_by_test_id("agenda-visit")).to_contain_text("Noor Haddad")
+
+
+async def test_a_day_that_could_not_be_read_is_asked_for_again(browser: Browser, clinic: Served) -> None:
+    world = clinic.world
+    (slot,) = await slots_of(world)
+    await book(world, [slot], patient_id=await patient_of(world, "Noor Haddad"))
+    await world.pool.execute(FIVE_DAYS_AGO)
+    day = await world.pool.fetchval("select (starts_at at time zone 'UTC')::date::text from appointments")
+    async with visiting(browser) as room:
+        await room.route("**/doctors/*/day?*", lambda route: route.abort(), times=1)
+        page = await agenda(room, clinic, f"#/day/{day}")
+        await expect(page.get_by_test_id("agenda-visit")).to_contain_text("Noor Haddad")
+
+
+FIVE_DAYS_AGO = """
+update appointments set starts_at = starts_at - interval '7 days', ends_at = ends_at - interval '7 days',
+    state = 'completed', filed_at = now()
+"""
+
+
+async def test_none_is_said_to_be_accepted_before_that_is_known(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser) as room:
+        page = await agenda(room, clinic)
+        async with answered_late(page, "**/appointments/search", "POST"):
+            await page.get_by_role("button", name="Accepted", exact=True).click()
+            await expect(page.locator(".requests")).to_contain_text("Connecting")
+            await expect(page.locator(".requests")).not_to_contain_text("None has been accepted")
+        await expect(page.locator(".requests")).to_contain_text("None has been accepted")

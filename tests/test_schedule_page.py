@@ -8,7 +8,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from server.access import Role
 from tests.clinic import book, day_of, now, patient_of
-from tests.pages import Served, signed_in, until, visiting
+from tests.pages import Served, answered_late, signed_in, until, visiting
 from tests.world import World
 
 WEEK = [{"weekday": day, "starts": "09:00", "ends": "12:00", "slot_minutes": 30} for day in (0, 2)]
@@ -149,3 +149,25 @@ WEEKS = """
 select distinct date_trunc('week', s.starts_at at time zone i.zone) as week
 from slots s join institutions i on i.id = s.institution_id order by week
 """
+
+
+async def test_week_is_not_said_to_be_empty_before_it_is_read(browser: Browser, clinic: Served) -> None:
+    await scheduled(clinic.world)
+    async with visiting(browser) as context:
+        page = await opened(context, clinic)
+        await page.get_by_label("The week before").click()
+        await page.get_by_label("The week before").click()
+        await page.get_by_text("No slots this week").wait_for()
+        async with answered_late(page, "**/calendar?*"):
+            await page.get_by_label("The week after").click()
+            await page.get_by_label("The week after").click()
+            await expect(page.locator(".plan-main")).not_to_contain_text("No slots this week")
+        await page.wait_for_selector("[data-testid=slot]")
+
+
+async def test_page_whose_first_answers_are_lost_asks_again(browser: Browser, clinic: Served) -> None:
+    await scheduled(clinic.world)
+    async with visiting(browser) as context:
+        for lost in ("**/catalogue", "**/calendar?*"):
+            await context.route(lost, lambda route: route.abort(), times=1)
+        await opened(context, clinic)

@@ -18,7 +18,7 @@ import { html } from "../shared/ui.js";
 import { Word } from "../shared/word.js";
 import { DeskSheet, Detail, Reject } from "./detail.js";
 import { FILTERS, go, href, route } from "./route.js";
-import { allowNotices, catalogue, day, days, doctor, emergencies, entries, isDoctor, loaded, locationName, mayNotify, pending, requests, shut, take, today, undo, waiting } from "./work.js";
+import { allowNotices, catalogue, day, days, doctor, emergencies, entries, isDoctor, loaded, locationName, mayNotify, pending, requests, requestsTold, shut, take, today, told, undo, waiting } from "./work.js";
 
 export function Agenda() {
   if (user.value === undefined) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
@@ -116,7 +116,7 @@ function Day() {
   return html`
     <section class="day" aria-label=${t("agenda.span.day")} data-testid="agenda-day">
       <${Sum} list=${list} />
-      ${list.length === 0 && html`<p class="list-empty">${t("agenda.free")}</p>`}
+      ${list.length === 0 && html`<p class="list-empty">${told(day.value) ? t("agenda.free") : t("link.connecting")}</p>`}
       <ol class="visits">
         ${list.map((one, nth) => html`${nth === upcoming && html`<li key="now" class="now-line"><span>${clockTime(at)}</span></li>`}<${Visit} key=${one.appointment} one=${one} />`)}
       </ol>
@@ -161,7 +161,7 @@ function Week() {
         const list = entries.value.get(one) ?? [];
         return html`
           <section key=${one} class=${`week-day ${one === today.value ? "is-today" : ""}`} aria-label=${dayTitle(one)}>
-            <a class="week-head" href=${href({ span: "day", day: one })}><span>${dayName(one)}</span> <span class="count">${number(list.filter((each) => each.state !== "cancelled" && each.state !== "rescheduled").length)}</span></a>
+            <a class="week-head" href=${href({ span: "day", day: one })}><span>${dayName(one)}</span> <span class="count">${told(one) ? number(list.filter((each) => each.state !== "cancelled" && each.state !== "rescheduled").length) : "…"}</span></a>
             <ol>${list.map((each) => html`<li key=${each.appointment}><button class=${`week-visit is-${each.state}`} type="button" style=${{ borderInlineStartColor: each.visit_type?.colour ?? null }} onClick=${() => ask(() => html`<${Detail} id=${each.appointment} />`)}><time>${clockTime(Date.parse(each.starts_at))}</time> <span dir="auto">${each.patient.name}</span><span class="aside"> ${t(`stands.${each.state}`)}</span></button></li>`)}</ol>
           </section>
         `;
@@ -178,7 +178,7 @@ function Requests() {
       <div class="requests-filters" role="group" aria-label=${t("agenda.requests.show")}>
         ${FILTERS.map((one) => html`<button key=${one} class="button" type="button" aria-pressed=${route.value.requests === one} onClick=${() => go({ requests: one })}>${t(`agenda.requests.${one}`)}</button>`)}
       </div>
-      ${list.length === 0 && html`<p class="list-empty">${t(`agenda.requests.none.${route.value.requests}`)}</p>`}
+      ${list.length === 0 && html`<p class="list-empty">${requestsTold.value ? t(`agenda.requests.none.${route.value.requests}`) : t("link.connecting")}</p>`}
       <ol class="requests-list">${list.map((one) => html`<${Request} key=${one.appointment} one=${one} />`)}</ol>
     </aside>
   `;

@@ -14,6 +14,7 @@
 import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, act, get, request } from "../shared/api.js";
+import { close } from "../shared/asked.js";
 import { coarse } from "../shared/clock.js";
 import { connect, disconnect, refused } from "../shared/connection.js";
 import { clockTime, t, zone } from "../shared/i18n.js";
@@ -34,8 +35,10 @@ export const shut = signal(false);
 const feed = signal(/** @type {Feed | null} */ (null));
 /** Days before yesterday, as they were asked for: by day. */
 const past = signal(/** @type {Map<string, DoctorAppointment[]>} */ (new Map()));
-/** Requests that were answered, as they were asked for. */
-const answered = signal(/** @type {DoctorAppointment[]} */ ([]));
+/** Of which days it is being asked. */
+const asking = signal(/** @type {ReadonlySet<string>} */ (new Set()));
+/** Requests that were answered, as they were asked for; null until they are. */
+const answered = signal(/** @type {DoctorAppointment[] | null} */ (null));
 
 const rows = computed(() => feed.value?.rows.value ?? NONE);
 
@@ -76,13 +79,18 @@ export const waiting = computed(() => known.value.filter(isRequest).sort(byTime)
 export const requests = computed(() => {
   const filter = route.value.requests;
   if (filter === "pending") return waiting.value;
-  const all = new Map(answered.value.map((one) => [one.appointment, one]));
+  const all = new Map((answered.value ?? []).map((one) => [one.appointment, one]));
   for (const one of known.value) if (wasRequest(one)) all.set(one.appointment, one);
   return [...all.values()].filter((one) => filter === "all" || (filter === "rejected") === (one.state === "rejected")).filter((one) => filter === "all" || !isRequest(one)).sort((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at));
 });
 
+/** Whether it is known what a day holds. @param {string} one */
+export const told = (one) => !asking.value.has(one);
+/** Whether all requests that the filter lets through are known. */
+export const requestsTold = computed(() => route.value.requests === "pending" || answered.value !== null);
+
 /** @param {number} id */
-export const appointment = (id) => /** @type {DoctorAppointment | null} */ (rows.value.get(`a:${id}`) ?? [...past.value.values(), answered.value].flat().find((one) => one.appointment === id) ?? null);
+export const appointment = (id) => /** @type {DoctorAppointment | null} */ (rows.value.get(`a:${id}`) ?? [...past.value.values(), answered.value ?? []].flat().find((one) => one.appointment === id) ?? null);
 
 /** @param {number} id */
 export const locationName = (id) => catalogue.value?.locations.find((one) => one.id === id)?.name ?? "";
@@ -107,10 +115,13 @@ export async function begin() {
 export function end() {
   disconnect();
   hush();
+  close();
   followed = 0;
-  feed.value = catalogue.value = null;
+  feed.value = catalogue.value = deskFor.value = null;
+  whose = 0;
   past.value = new Map();
-  answered.value = [];
+  asking.value = new Set();
+  answered.value = null;
   shut.value = false;
   pending.value = "";
 }
@@ -120,8 +131,6 @@ function follow() {
   if (!id || id === followed || !user.peek()) return;
   followed = id;
   shut.value = false;
-  past.value = new Map();
-  answered.value = [];
   feed.peek()?.stop();
   const link = connect(() => pending.peek() === "");
   feed.value = link.follow(`doctor:${id}`, happened, (problem) => refused(problem, () => (shut.value = true)));
@@ -176,21 +185,29 @@ effect(() => {
   const id = who.value;
   const from = plusDays(today.value, -1);
   if (!id || !catalogue.value) return;
-  for (const one of days.value) if (one <= from && !past.peek().has(one)) void loadDay(id, one);
+  forgetOther(id);
+  for (const one of days.value) if (one <= from && !past.peek().has(one) && !asking.peek().has(one)) void loadDay(id, one);
 });
+
+/** Whose days and requests these are. */
+let whose = 0;
+
+/** Of another doctor than before nothing is known yet. @param {number} id */
+function forgetOther(id) {
+  if (whose === id) return;
+  whose = id;
+  past.value = new Map();
+  asking.value = new Set();
+  answered.value = null;
+}
 
 /** @param {number} id @param {string} one */
 async function loadDay(id, one) {
-  past.value = new Map(past.peek()).set(one, past.peek().get(one) ?? []);
-  try {
-    const found = await get(`/doctors/${id}/day?date=${one}`);
-    if (who.peek() === id) past.value = new Map(past.peek()).set(one, found.appointments.map((/** @type {{appointment: DoctorAppointment}} */ each) => each.appointment));
-  } catch (error) {
-    mayRetry(error);
-    const rest = new Map(past.peek());
-    rest.delete(one);
-    if (who.peek() === id) setTimeout(() => (past.value = rest), 4_000);
-  }
+  asking.value = new Set(asking.peek()).add(one);
+  const found = await whileHere(() => get(`/doctors/${id}/day?date=${one}`), (refusal) => say({ text: refusal.message, kind: "problem", undo: null }));
+  if (!found || who.peek() !== id) return;
+  past.value = new Map(past.peek()).set(one, found.appointments.map((/** @type {{appointment: DoctorAppointment}} */ each) => each.appointment));
+  asking.value = new Set([...asking.peek()].filter((each) => each !== one));
 }
 
 let answeredTimer = 0;
@@ -199,25 +216,23 @@ const answeredSoon = () => {
   answeredTimer = setTimeout(loadAnswered, AGAIN_MS);
 };
 
+let turn = 0;
+
+/** The last question's answer counts. */
 async function loadAnswered() {
   const id = who.peek();
   if (!id || route.peek().requests === "pending") return;
-  try {
-    const found = await request("POST", "/appointments/search", { body: { doctor_ids: [id], requested: true, order: "latest", limit: 100 } });
-    if (who.peek() === id) answered.value = found.items.map((/** @type {{appointment: DoctorAppointment}} */ each) => each.appointment);
-  } catch (error) {
-    mayRetry(error);
-  }
+  const mine = (turn += 1);
+  const found = await whileHere(() => request("POST", "/appointments/search", { body: { doctor_ids: [id], requested: true, order: "latest", limit: 100 } }));
+  if (found && mine === turn && who.peek() === id) answered.value = found.items.map((/** @type {{appointment: DoctorAppointment}} */ each) => each.appointment);
 }
 
-effect(() => void (who.value && catalogue.value && route.value.requests !== "pending" && loadAnswered()));
-
-/** @param {unknown} error */
-function mayRetry(error) {
-  if (!(error instanceof Problem)) throw error;
-  if (error.code === "not-authenticated") user.value = null;
-  return error.retryable;
-}
+effect(() => {
+  const id = who.value;
+  if (!id || !catalogue.value || route.value.requests === "pending") return;
+  forgetOther(id);
+  void loadAnswered();
+});
 
 // Steps
 

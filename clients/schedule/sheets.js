@@ -14,7 +14,7 @@ import { Sheet } from "../shared/sheet.js";
 import { instant, plusDays } from "../shared/times.js";
 import { html } from "../shared/ui.js";
 import { say, toast } from "../shared/word.js";
-import { arranged, busy, closeSheet, draft, redraw, replace, spot, step, today, who } from "./work.js";
+import { arranged, busy, closeAfter, closeSheet, draft, redraw, replace, spot, step, today, who } from "./work.js";
 
 const MODES = ["both", "in_person", "online"];
 const WEEKDAYS = [0, 1, 2, 3, 4, 5, 6];
@@ -50,8 +50,8 @@ export function SessionSheet({ session, nth }) {
 /** @param {{slot: Slot}} props */
 export function SlotSheet({ slot }) {
   const [own, setOwn] = useState({ open: slot.open, capacity: slot.capacity, mode: slot.mode });
-  const submit = async () => (await step(`/slots/${slot.id}`, own, "schedule.slot.saved")) && closeSheet();
-  const remove = async () => (await step("/slots/remove", { slot_ids: [slot.id] }, "schedule.slot.removed")) && closeSheet();
+  const submit = () => closeAfter(step(`/slots/${slot.id}`, own, "schedule.slot.saved"));
+  const remove = () => closeAfter(step("/slots/remove", { slot_ids: [slot.id] }, "schedule.slot.removed"));
   return html`
     <${Sheet} title=${`${dayTitle(slot.starts_at)} ${clockTime(Date.parse(slot.starts_at))}–${clockTime(Date.parse(slot.ends_at))}`} action=${t("schedule.save")} busy=${busy.value} problem=${problem()} onClose=${closeSheet} onSubmit=${submit}>
       <p class="soft">${t("schedule.seats", { taken: slot.taken, capacity: slot.capacity })}</p>
@@ -66,7 +66,7 @@ export function SlotSheet({ slot }) {
 export function BulkSheet() {
   const [own, setOwn] = useState({ location_id: arranged.peek()?.locations[0]?.id ?? 0, first_day: plusDays(today.peek(), 1), last_day: plusDays(today.peek(), 1), weekdays: WEEKDAYS, starts: "09:00", ends: "12:00", slot_minutes: 15, between_minutes: 0, capacity: 1, mode: "both" });
   const set = (/** @type {Partial<typeof own>} */ some) => setOwn({ ...own, ...some });
-  const submit = async () => (await step(`/doctors/${who.peek()}/slots/bulk`, own, "schedule.bulk.done")) && closeSheet();
+  const submit = () => closeAfter(step(`/doctors/${who.peek()}/slots/bulk`, own, "schedule.bulk.done"));
   return html`
     <${Sheet} title=${t("schedule.bulk")} action=${t("schedule.bulk.go")} busy=${busy.value} disabled=${own.weekdays.length === 0} problem=${problem()} onClose=${closeSheet} onSubmit=${submit}>
       <${Choice} label=${t("schedule.location")} value=${String(own.location_id)} options=${places()} onChange=${(/** @type {string} */ text) => set({ location_id: Number(text) })} />
@@ -89,7 +89,7 @@ export function OneSheet({ day }) {
   const submit = async () => {
     const { day: on, starts, ...rest } = own;
     const at = instant(`${on}T${starts}`, spot(own.location_id)?.zone ?? zone.peek());
-    return at !== null && (await step(`/doctors/${who.peek()}/slots`, { ...rest, starts_at: new Date(at).toISOString() }, "schedule.one.done")) && closeSheet();
+    if (at !== null) await closeAfter(step(`/doctors/${who.peek()}/slots`, { ...rest, starts_at: new Date(at).toISOString() }, "schedule.one.done"));
   };
   return html`
     <${Sheet} title=${t("schedule.one")} action=${t("schedule.bulk.go")} busy=${busy.value} problem=${problem()} onClose=${closeSheet} onSubmit=${submit}>
@@ -101,11 +101,11 @@ export function OneSheet({ day }) {
 }
 
 /** @param {{block: Blocked}} props */
-export const OverSheet = ({ block }) => html`<${Sheet} title=${t("schedule.unblock")} action=${t("schedule.unblock")} busy=${busy.value} problem=${problem()} onClose=${closeSheet} onSubmit=${async () => (await step(`/blocks/${block.id}/end`, {}, "schedule.unblocked")) && closeSheet()}><p class="sheet-note">${t("schedule.unblock.text")}</p><//>`;
+export const OverSheet = ({ block }) => html`<${Sheet} title=${t("schedule.unblock")} action=${t("schedule.unblock")} busy=${busy.value} problem=${problem()} onClose=${closeSheet} onSubmit=${() => closeAfter(step(`/blocks/${block.id}/end`, {}, "schedule.unblocked"))}><p class="sheet-note">${t("schedule.unblock.text")}</p><//>`;
 
 /** @param {{weekly: Weekly}} props */
 export function EndSheet({ weekly }) {
   const [last, setLast] = useState(today.peek());
-  const submit = async () => (await step(`/schedules/${weekly.id}/end`, { last_day: last }, "schedule.ended")) && closeSheet();
+  const submit = () => closeAfter(step(`/schedules/${weekly.id}/end`, { last_day: last }, "schedule.ended"));
   return html`<${Sheet} title=${t("schedule.end")} action=${t("schedule.end")} danger busy=${busy.value} problem=${problem()} onClose=${closeSheet} onSubmit=${submit}><p class="sheet-note">${t("schedule.end.text")}</p><${Field} label=${t("schedule.last_day")} type="date" value=${last} onChange=${setLast} /><//>`;
 }

@@ -80,6 +80,7 @@ function AsItIs() {
       ${(!isDoctor.value || one.doctor_id === who.value) && html`<button class="button" type="button" onClick=${() => (sheet.value = () => html`<${OverSheet} block=${one} />`)}>${t("schedule.unblock")}</button>`}</p>`)}
     <${Grid} range=${rangeOf((all?.slots ?? []).flatMap((one) => [minuteOf(one.starts_at), minuteOf(one.ends_at) || DAY]))} heads=${shown.map((one) => ({ text: dayName(one), today: one === today.value, add: one >= today.value && html`<button class="button quiet" type="button" aria-label=${t("schedule.one.on", { day: dayName(one) })} onClick=${() => (sheet.value = () => html`<${OneSheet} day=${one} />`)}>+</button>` }))}
       columns=${shown.map((one) => html`${all?.slots.filter((slot) => dayOf(Date.parse(slot.starts_at), zone.value) === one).map((slot) => html`<${SlotTile} key=${slot.id} slot=${slot} />`)}`)} />
+    ${!all && html`<p class="plan-empty">${t("link.connecting")}</p>`}
     ${all?.slots.length === 0 && html`<p class="plan-empty">${t("schedule.noslots")}</p>`}
   `;
 }

@@ -19,10 +19,11 @@
 import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, act, get, request } from "../shared/api.js";
+import { readCatalogue } from "../shared/catalogue.js";
 import { coarse } from "../shared/clock.js";
 import { connect, disconnect } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
-import { user } from "../shared/session.js";
+import { user, whileHere } from "../shared/session.js";
 import { dayOf, plusDays, weekOf } from "../shared/times.js";
 import { hush, say } from "../shared/word.js";
 
@@ -36,6 +37,11 @@ export const shut = signal(false);
 /** The sheet that is open, as a function that draws it. */
 export const sheet = signal(/** @type {(() => any) | null} */ (null));
 export const closeSheet = () => void (sheet.value = null);
+/** Close the sheet whose step this is once it is done, unless another one was opened before. @param {Promise<boolean>} done */
+export async function closeAfter(done) {
+  const mine = sheet.peek();
+  if ((await done) && sheet.peek() === mine) closeSheet();
+}
 
 const asked = signal(Number(/\/doctor\/(\d+)/.exec(location.hash)?.[1] ?? 0));
 addEventListener("hashchange", () => (asked.value = Number(/\/doctor\/(\d+)/.exec(location.hash)?.[1] ?? 0)));
@@ -57,18 +63,18 @@ let followed = 0;
 
 /** Begin for the one who has signed in. */
 export async function begin() {
-  await attempt(async () => {
-    const found = await get("/catalogue");
-    zone.value = found.institution.zone;
-    doctors.value = found.doctors;
-    ready.value = true;
-  });
+  const found = await readCatalogue((why) => say({ text: why, kind: "problem" }));
+  if (!found) return;
+  doctors.value = found.doctors;
+  ready.value = true;
 }
 
 /** End: somebody else may sit down here. */
 export function end() {
   disconnect();
   hush();
+  clearTimeout(timer);
+  turn += 1;
   feed = null;
   followed = 0;
   ready.value = false;
@@ -111,16 +117,29 @@ function soon() {
   timer = setTimeout(() => void load(), 80);
 }
 
-effect(() => void (days.value && who.value && ready.value && soon()));
+// Of another week nothing is known until it is read.
+const monday = computed(() => days.value[0]);
+effect(() => {
+  if (!monday.value || !who.value || !ready.value) return;
+  calendar.value = null;
+  soon();
+});
 
+let turn = 0;
+
+/** Read anew; the last question's answer counts. */
 async function load() {
+  const mine = (turn += 1);
   const id = who.peek();
   const [first, last] = [days.peek()[0], days.peek()[6]];
   await attempt(async () => {
-    const [schedules, shown] = await Promise.all([get(`/doctors/${id}/schedules`), get(`/doctors/${id}/calendar?first_day=${first}&last_day=${last}`)]);
-    if (id !== who.peek()) return;
-    arranged.value = schedules;
-    if (first === days.peek()[0]) calendar.value = shown;
+    const read = () => (mine === turn ? Promise.all([get(`/doctors/${id}/schedules`), get(`/doctors/${id}/calendar?first_day=${first}&last_day=${last}`)]) : Promise.resolve(null));
+    const refused = (/** @type {Problem} */ refusal) => {
+      if (mine === turn) throw refusal;
+    };
+    const found = await whileHere(read, refused);
+    if (!found || mine !== turn) return;
+    [arranged.value, calendar.value] = found;
   });
 }
 
