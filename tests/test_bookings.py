@@ -9,7 +9,8 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 
 from server.access import Role
 from tests.clinic import book, patient_of, set_booking, slots_of
-from tests.pages import Served, signed_in, visiting
+from tests.pages import Served, answered_late, signed_in, sits_down, visiting
+from tests.world import PASSWORD
 
 
 async def bookings(context: BrowserContext, clinic: Served, path: str = "", email: str = "desk@clinic.test") -> Page:
@@ -132,3 +133,34 @@ async def test_days_are_chosen_by_a_press(browser: Browser, clinic: Served) -> N
         await page.get_by_role("button", name="Seven days").click()
         await expect(row(page, far)).to_have_count(0)
         await expect(row(page, near)).to_be_visible()
+
+
+async def test_list_that_is_answered_late_is_not_shown_to_the_next(browser: Browser, clinic: Served) -> None:
+    await booked(clinic, "Noor Haddad")
+    token = await clinic.world.account(Role.receptionist, "other@clinic.test", name="Alex Moreau")
+    async with visiting(browser) as front:
+        page = await bookings(front, clinic)
+        async with answered_late(page, "**/catalogue"):
+            async with answered_late(page, "**/appointments/search", "POST"):
+                async with page.expect_request("**/appointments/search"):
+                    await page.get_by_test_id("bookings-find").fill("Noor")
+                await page.get_by_role("button", name="Sign out").click()
+                await sits_down(page, clinic, token)
+            await expect(page.locator(".bookings-main")).to_be_visible()
+            await expect(page.get_by_test_id("bookings-row")).to_have_count(0)
+        await expect(page.get_by_test_id("bookings-row")).to_have_count(1)
+
+
+async def test_late_word_on_who_was_here_says_nothing_of_who_is(browser: Browser, clinic: Served) -> None:
+    await clinic.world.account(Role.receptionist, "other@clinic.test", name="Alex Moreau")
+    async with visiting(browser) as front:
+        page = await bookings(front, clinic)
+        async with answered_late(page, "**/api/v1/session", times=1):
+            await page.evaluate("import('/clients/shared/session.js').then((here) => void here.resume())")
+            await page.get_by_role("button", name="Sign out").click()
+            await page.fill("input[type=email]", "other@clinic.test")
+            await page.fill("input[type=password]", PASSWORD)
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_test_id("account")).to_contain_text("Alex Moreau")
+        await page.get_by_test_id("account").click()
+        await expect(page.get_by_role("dialog")).to_contain_text("Alex Moreau")

@@ -4,7 +4,8 @@ from typing import Any
 
 from playwright.async_api import Browser, Page, expect
 
-from tests.pages import Served, board, console, until, visiting
+from server.access import Role
+from tests.pages import Served, answered_late, board, console, sits_down, until, visiting
 
 CALL = "[data-testid=board-call]"
 
@@ -164,3 +165,35 @@ async def test_a_transferred_patient_is_followed_to_the_new_queue(browser: Brows
             "call-ticket", "doctor", ticket_id=moved.ticket.ticket, desk_id=clinic.world.desks[0], reason="Next"
         )
         await expect(phone.get_by_test_id("ticket-turn")).to_contain_text("Room 1")
+
+
+async def test_a_late_answer_leaves_the_next_question_open(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue()
+    await join(clinic, queue, 1)
+    async with visiting(browser) as office:
+        desk = await console(office, clinic, await clinic.doctor(), queue, 0)
+        async with answered_late(desk, "**/queues/*/state", "POST"):
+            await desk.locator(".top-state").click()
+            await desk.get_by_role("button", name="Save").click()
+            await desk.keyboard.press("Escape")
+            await desk.locator(".top-state").click()
+            await desk.get_by_role("dialog").get_by_role("textbox").fill("Back at noon")
+        await desk.wait_for_selector("[data-testid=toast]")
+        await expect(desk.get_by_role("dialog").get_by_role("textbox")).to_have_value("Back at noon")
+
+
+async def test_what_one_asked_for_over_a_cut_cable_is_not_done_by_the_next(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue()
+    await join(clinic, queue, 2)
+    token = await clinic.world.account(Role.doctor, "next@clinic.test", doctor_id=clinic.world.doctors[1])
+    async with visiting(browser) as office:
+        desk = await console(office, clinic, await clinic.doctor(), queue, 0)
+        clinic.wire.cut()
+        await desk.keyboard.press("Space")
+        await desk.get_by_role("button", name="Sign out").click()
+        await desk.wait_for_selector(".gate-card")
+        clinic.wire.join()
+        await sits_down(desk, clinic, token)
+        await desk.wait_for_selector("[data-testid=console-call-next][aria-disabled=false]")
+        await desk.wait_for_timeout(5_000)
+    assert await clinic.world.pool.fetchval("select count(*) from tickets where state <> 'waiting'") == 0

@@ -7,7 +7,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from server.access import Role
 from server.events import Urgency
-from tests.pages import Served, console, reception, until, visiting
+from tests.pages import Served, answered_late, console, reception, sits_down, until, visiting
 from tests.world import PASSWORD
 
 CARD = "[data-testid=reception-card]"
@@ -541,3 +541,64 @@ async def test_whoever_stands_above_the_institutions_registers_at_the_chosen_loc
         await expect(page.get_by_test_id("reception-slip")).to_be_visible()
     placed = await clinic.world.pool.fetchval("select institution_id from tickets")
     assert placed == other.institution
+
+
+async def test_a_press_takes_whom_it_is_on_though_more_was_typed(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue()
+    names = {"Ana Adams", "Ana Zorrilla"}
+    for name in names:
+        await clinic.world.join(queue, name, birth_year=1992)
+    async with visiting(browser) as office:
+        page = await reception(office, clinic)
+        await page.keyboard.type("Ana")
+        await expect(page.get_by_test_id("reception-found")).to_have_count(2)
+        first = await page.get_by_test_id("reception-found").first.locator("strong").inner_text()
+        async with answered_late(page, "**/patients/search", "POST"):
+            await page.keyboard.type((names - {first}).pop().removeprefix("Ana"))
+            await page.get_by_test_id("reception-found").first.click()
+        await expect(page.get_by_test_id("reception-patient")).to_contain_text(first)
+
+
+async def test_a_search_that_was_given_up_begins_nobody_new(browser: Browser, clinic: Served) -> None:
+    await clinic.world.queue()
+    async with visiting(browser) as office:
+        page = await reception(office, clinic)
+        async with answered_late(page, "**/patients/search", "POST"):
+            await page.keyboard.type("Ana Sousa")
+            await page.keyboard.press("Enter")
+            await page.keyboard.press("Escape")
+        await page.keyboard.type("Noor")
+        await searched(page, "Noor")
+
+
+async def test_a_late_correction_leaves_the_next_record_open(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue()
+    first, second = await clinic.world.join(queue, "Jon Smyth"), await clinic.world.join(queue, "Noor Haddad")
+    async with visiting(browser) as office:
+        page = await reception(office, clinic)
+        async with answered_late(page, re.compile(r"/patients/\d+$"), "POST"):
+            for ticket, name in ((first, "John Smith"), (second, "Nour")):
+                await card(page, ticket.token).locator(".card-main").focus()
+                await page.keyboard.press("e")
+                await page.fill("#correct-name", name)
+                if ticket is first:
+                    await page.keyboard.press("Enter")
+                    await page.keyboard.press("Escape")
+        await expect(card(page, first.token)).to_contain_text("John Smith")
+        await expect(page.locator("#correct-name")).to_have_value("Nour")
+
+
+async def test_no_record_that_one_had_open_is_shown_to_the_next(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue()
+    ticket = await clinic.world.join(queue, "Jon Smyth")
+    async with visiting(browser) as office:
+        page = await reception(office, clinic)
+        await card(page, ticket.token).locator(".card-main").focus()
+        await page.keyboard.press("e")
+        await expect(page.locator("#correct-name")).to_have_value("Jon Smyth")
+        await clinic.world.pool.execute("delete from sessions")
+        await page.evaluate("import('/clients/shared/session.js').then((here) => here.resume())")
+        token = await clinic.world.account(Role.receptionist, "other@clinic.test", name="Alex Moreau")
+        await sits_down(page, clinic, token)
+        await expect(card(page, ticket.token)).to_be_visible()
+        await expect(page.get_by_role("dialog")).to_have_count(0)

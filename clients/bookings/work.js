@@ -15,6 +15,7 @@
 import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, act, request } from "../shared/api.js";
+import { close } from "../shared/asked.js";
 import { readCatalogue } from "../shared/catalogue.js";
 import { serverNow } from "../shared/clock.js";
 import { connect, disconnect } from "../shared/connection.js";
@@ -87,7 +88,7 @@ function question() {
 }
 
 const search = (/** @type {{limit: number, cursor?: string}} */ page) => /** @type {Promise<{items: Listed[], next: string | null}>} */ (request("POST", "/appointments/search", { body: { ...question(), order: filters.peek().order, ...page } }));
-export const { listed, next, busy, problem, load, loadSoon } = paged(search, SOON_MS);
+export const { listed, next, busy, problem, load, loadSoon, forget } = paged(search, SOON_MS);
 
 effect(() => void (filters.value && catalogue.value && ((chosen.value = new Set()), (results.value = new Map()), (listed.value = null), load())));
 
@@ -126,11 +127,13 @@ export async function begin() {
 export function end() {
   disconnect();
   hush();
+  close();
+  forget();
   feeds.clear();
-  catalogue.value = listed.value = null;
+  catalogue.value = null;
   chosen.value = new Set();
   results.value = new Map();
-  text.value = problem.value = pending.value = "";
+  text.value = pending.value = "";
 }
 
 function follow() {

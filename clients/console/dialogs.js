@@ -25,7 +25,7 @@ export function open(kind, ticket = null) {
   if (toast.peek()?.kind === "problem") hush();
   dialog.value = { kind, ticket };
 }
-const close = () => void (dialog.value = null);
+export const close = () => void (dialog.value = null);
 
 export function Dialogs() {
   const shown = dialog.value;
@@ -40,7 +40,11 @@ export function Dialogs() {
 
 /** @param {{title: string, action?: string, danger?: boolean, children?: any, onSubmit?: () => Promise<boolean> | boolean}} props */
 function Asked({ onSubmit, ...rest }) {
-  const submit = async () => void ((await onSubmit?.()) && close());
+  const submit = async () => {
+    const mine = dialog.peek();
+    // Who has not waited for the answer may have opened the next one.
+    if ((await onSubmit?.()) && dialog.peek() === mine) close();
+  };
   const problem = toast.value?.kind === "problem" ? toast.value.text : "";
   return html`<${Sheet} ...${rest} busy=${pending.value !== null} problem=${problem} beside onClose=${close} onSubmit=${submit} />`;
 }

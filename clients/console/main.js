@@ -3,7 +3,7 @@
 import { letter } from "../shared/keys.js";
 import { user } from "../shared/session.js";
 import { start } from "../shared/start.js";
-import { open } from "./dialogs.js";
+import { close, open } from "./dialogs.js";
 import { Console } from "./view.js";
 import { begin, callNext, choosing, end, mine, place, ticketStep, undo } from "./work.js";
 
@@ -40,11 +40,17 @@ function onPressed(/** @type {MouseEvent} */ event) {
   if (event.detail > 0 && button && !button.closest("dialog, form")) button.blur();
 }
 
+/** Nothing that was asked of one person is left for whoever sits down next. */
+const leave = () => {
+  end();
+  close();
+};
+
 void start({
   view: Console,
   title: "console.title",
   begin,
-  end,
+  end: leave,
   drawn: () => {
     addEventListener("keydown", onKey);
     addEventListener("click", onPressed);

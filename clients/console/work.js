@@ -92,7 +92,7 @@ export const shown = computed(() => {
 /** Begin for the one who has signed in: their queues, the remembered place, the link. */
 export async function begin() {
   queues.value = null;
-  await loadQueues();
+  if (!(await loadQueues())) return;
   const remembered = recall();
   if (remembered) take(remembered);
   else {
@@ -111,9 +111,11 @@ export function end() {
   choosing.value = false;
 }
 
+/** Answers whether whoever asked is still here. */
 async function loadQueues() {
   const found = await readQueues();
   if (found) queues.value = found;
+  return found !== undefined;
 }
 
 /** @returns {Place | null} the remembered place, if it is still there */
@@ -141,7 +143,7 @@ export function take(where) {
   staffFeed.peek()?.stop();
   shownFeed.peek()?.stop();
   stats.value = null;
-  staffFeed.value = link.follow(`staff:${where.queue}`, (events) => events.length > 0 && statsSoon(), (problem) => refused(problem, () => void loadQueues().then(() => (choosing.value = true))));
+  staffFeed.value = link.follow(`staff:${where.queue}`, (events) => events.length > 0 && statsSoon(), (problem) => refused(problem, () => void loadQueues().then((here) => here && (choosing.value = true))));
   shownFeed.value = link.follow(`shown:${where.queue}`);
   void loadStats();
 }

@@ -109,7 +109,7 @@ export function find(ticket) {
 
 /** Begin for the one who has signed in: their queues, the remembered location, the link. */
 export async function begin() {
-  await loadQueues();
+  if (!(await loadQueues())) return;
   const remembered = Number(kept.get("callboard.location"));
   const where = locations.peek().find((one) => one.id === remembered) ?? locations.peek()[0];
   if (where) settle(where.id);
@@ -123,9 +123,11 @@ export function end() {
   moves.value = [];
 }
 
+/** Answers whether whoever asked is still here. */
 async function loadQueues() {
   const found = await readQueues();
   if (found) queues.value = found;
+  return found !== undefined;
 }
 
 /** Work at this location. @param {number} id */
@@ -145,7 +147,7 @@ function follow() {
   const before = feeds.peek();
   const wanted = new Set(here.peek().map((one) => one.id));
   for (const [id, feed] of before) if (!wanted.has(id)) feed.stop();
-  feeds.value = new Map([...wanted].map((id) => [id, before.get(id) ?? link.follow(`staff:${id}`, (events) => events.length > 0 && soon(), (problem) => refused(problem, () => void loadQueues().then(follow)))]));
+  feeds.value = new Map([...wanted].map((id) => [id, before.get(id) ?? link.follow(`staff:${id}`, (events) => events.length > 0 && soon(), (problem) => refused(problem, () => void loadQueues().then((here) => here && follow())))]));
 }
 
 let overviewTimer = 0;
@@ -170,7 +172,7 @@ async function loadOverview() {
     // A queue that was opened or closed for good since: its column comes or goes.
     const known = new Set(here.peek().map((one) => one.id));
     const now = found.queues.filter((one) => one.serves).map((one) => one.queue_id);
-    if (now.length !== known.size || now.some((id) => !known.has(id))) void loadQueues().then(follow);
+    if (now.length !== known.size || now.some((id) => !known.has(id))) void loadQueues().then((here) => here && follow());
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
   }

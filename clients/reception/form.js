@@ -63,7 +63,7 @@ function Find() {
       </label>
       ${shown &&
       html`<ul id="found" class="options" role="listbox" aria-label=${t("reception.found")}>
-        ${results.value.map((one, at) => html`<${Found} key=${one.id} id=${`found-${at}`} found=${one} selected=${active.value === at} onPick=${() => void take(at)} />`)}
+        ${results.value.map((one, at) => html`<${Found} key=${one.id} id=${`found-${at}`} found=${one} selected=${active.value === at} onPick=${() => known(one)} />`)}
         <li id=${`found-${count}`} class="option is-new" role="option" aria-selected=${active.value === count} data-testid="reception-new" onClick=${() => fresh()}>
           <span class="option-plus" aria-hidden="true">+</span><span><strong>${t("reception.new")}</strong><small><bdi>${text.value.trim()}</bdi></small></span>
         </li>

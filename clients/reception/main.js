@@ -5,13 +5,13 @@ import { effect } from "@preact/signals";
 import { letter } from "../shared/keys.js";
 import { user } from "../shared/session.js";
 import { start } from "../shared/start.js";
-import { carry, carryKey, pickUp } from "./carry.js";
+import { asking, carry, carryKey, pickUp } from "./carry.js";
 import { begin, end, find } from "./desk.js";
 import { walk } from "./lines.js";
 import { correcting, deciding } from "./record.js";
-import { back, fill, phase, restart } from "./registration.js";
-import { help } from "./sheets.js";
-import { undo } from "./steps.js";
+import { abandon, back, fill, phase, restart } from "./registration.js";
+import { help, urgency } from "./sheets.js";
+import { said, undo } from "./steps.js";
 import { Reception, tab } from "./view.js";
 
 const URGENCIES = /** @type {const} */ (["routine", "urgent", "emergency"]);
@@ -22,10 +22,10 @@ function onKey(event) {
   if (document.querySelector("dialog[open]")) return;
   if (carry.peek()) return void (carryKey(event.key) && event.preventDefault());
   const target = /** @type {HTMLElement | null} */ (event.target);
-  const urgency = /^Digit([123])$/.exec(event.code)?.[1] ?? /^Numpad([123])$/.exec(event.code)?.[1];
+  const level = /^Digit([123])$/.exec(event.code)?.[1] ?? /^Numpad([123])$/.exec(event.code)?.[1];
   const typing = target?.closest("input:not([type=radio]):not([type=checkbox]), select, textarea, [contenteditable]");
-  if (urgency && phase.peek() === "details" && (event.altKey || !typing)) {
-    fill({ urgency: URGENCIES[Number(urgency) - 1] ?? "routine" });
+  if (level && phase.peek() === "details" && (event.altKey || !typing)) {
+    fill({ urgency: URGENCIES[Number(level) - 1] ?? "routine" });
     return event.preventDefault();
   }
   if (event.key === "Escape" && phase.peek() !== "find" && !target?.closest(".house")) {
@@ -101,10 +101,13 @@ function reach(half, selector) {
   requestAnimationFrame(focus);
 }
 
-/** Nothing of a registration is left for whoever sits down next. */
+/** Nothing of a registration, and nothing that was asked, is left for whoever sits down next. */
 const leave = () => {
   end();
-  restart();
+  abandon();
+  asking.value = carry.value = urgency.value = correcting.value = deciding.value = null;
+  help.value = false;
+  said.value = "";
 };
 
 void start({

@@ -57,7 +57,8 @@ export function Correct({ record }) {
   const [now, setNow] = useState(before);
   const [problem, setProblem] = useState("");
   const { busy, send } = useStep(setProblem);
-  const close = () => void (correcting.value = null);
+  // An answer that comes when another record is open leaves that one alone.
+  const close = () => void (correcting.peek() === record && (correcting.value = null));
   const born = birthIn(now.birth, serverNow());
   const submit = () => {
     if (!now.name.trim()) return setProblem(t("reception.wrong.name"));
@@ -96,7 +97,7 @@ export function Decide({ queue }) {
   const [message, setMessage] = useState(column?.queue?.message ?? "");
   const [problem, setProblem] = useState("");
   const { busy, send } = useStep(setProblem);
-  const close = () => void (deciding.value = null);
+  const close = () => void (deciding.peek() === queue && (deciding.value = null));
   const submit = () =>
     send(`/queues/${queue}/state`, { state, message: state === "open" ? null : message.trim() || null }, () => {
       close();

@@ -117,11 +117,11 @@ async function search() {
 export const choose = (by) => void (active.value = (active.peek() + by + options.peek()) % Math.max(1, options.peek()));
 
 /** Take what is chosen; what has not been looked for yet is looked for first, so that nobody is registered twice in haste. */
-export async function take(index = -1) {
+export async function take() {
   if (!text.peek().trim()) return;
   if (asked.peek() !== text.peek().trim()) await search();
-  if (asked.peek() !== text.peek().trim()) return;
-  const found = results.peek()[index < 0 ? active.peek() : index];
+  if (!asked.peek() || asked.peek() !== text.peek().trim()) return;
+  const found = results.peek()[active.peek()];
   if (found) known(found);
   else fresh();
 }
@@ -173,8 +173,17 @@ export function restart() {
   form.value = empty();
 }
 
+/** Nothing is left for whoever sits down next, nor comes of what is still to be answered. */
+export function abandon() {
+  sitting += 1;
+  working.value = false;
+  restart();
+}
+
 // Registering
 
+/** Counts those who sat down here: an answer belongs to the one who asked. */
+let sitting = 0;
 /** @type {Map<string, string>} */
 const keys = new Map();
 
@@ -203,19 +212,21 @@ export async function submit(confirmed = false) {
   const wrong = patient.peek() ? null : fault();
   problem.value = wrong;
   if (wrong || form.peek().queue === null) return;
+  const mine = sitting;
   working.value = true;
   try {
     if (!patient.peek()) await enrol(confirmed);
-    await join();
+    if (mine === sitting) await join();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
+    if (mine !== sitting) return;
     if (error.code === "not-authenticated") user.value = null;
     else if (error.code === "possible-duplicate") {
       twins.value = error.body.candidates ?? [];
       phase.value = "twins";
     } else tell(error);
   } finally {
-    working.value = false;
+    if (mine === sitting) working.value = false;
   }
 }
 
@@ -246,7 +257,9 @@ function tell(error) {
 async function enrol(confirmed) {
   const { name, phone, birth } = form.peek();
   const body = { name: name.trim(), ...(phone.trim() ? { phone: phone.trim() } : {}), ...birthIn(birth, serverNow()), ...(confirmed ? { confirm_new: true } : {}), ...house() };
+  const mine = sitting;
   const reply = await once("/patients", body);
+  if (mine !== sitting) return;
   // From here on they are known: if the queue refuses them, they are not registered once more.
   patient.value = reply.patient;
 }
@@ -256,7 +269,9 @@ async function join() {
   const { urgency, needs, reason, queue } = form.peek();
   if (!who || queue === null) return;
   const body = { patient_id: who.id, urgency, requirements: [...needs], ...(reason.trim() ? { reason: reason.trim() } : {}) };
+  const mine = sitting;
   const joined = await once(`/queues/${queue}/tickets`, body);
+  if (mine !== sitting) return;
   kept.set(`callboard.joined.${location.peek()}`, String(queue));
   const item = here.peek().find((one) => one.id === queue);
   const [title, doctor] = titled(item?.name ?? "", item?.doctor ?? null);
@@ -268,7 +283,9 @@ async function join() {
 /** Give a ticket a new link, and show it as when it was given. @param {number} ticket */
 export async function renew(ticket) {
   const found = find(ticket);
+  const mine = sitting;
   const made = /** @type {Slip} */ (await act(`/tickets/${ticket}/link`));
+  if (mine !== sitting) return;
   const item = columns.peek().find((one) => one.id === found?.column.id)?.item;
   const [title, doctor] = titled(made.queue, item?.doctor ?? null);
   slip.value = { ...made, queue: title, doctor, name: found?.ticket.patient.name ?? "" };

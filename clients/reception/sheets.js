@@ -22,7 +22,7 @@ const kept = store();
 /** Reasons that are one key away; the last one used stands ready. */
 const QUICK = ["unwell", "frail", "child", "appointment", "agreed"];
 
-const urgency = signal(/** @type {{ticket: StaffTicket, queue: number} | null} */ (null));
+export const urgency = signal(/** @type {{ticket: StaffTicket, queue: number} | null} */ (null));
 export const help = signal(false);
 
 /**

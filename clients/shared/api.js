@@ -131,12 +131,15 @@ export function newKey() {
  */
 export async function act(path, body = {}, key = newKey()) {
   const until = Date.now() + PATIENCE_MS;
+  const asking = csrf;
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await request("POST", path, { body, key });
     } catch (error) {
       if (!(error instanceof Problem) || !error.retryable || Date.now() > until) throw error;
       await new Promise((done) => setTimeout(done, Math.min(4_000, 250 * 2 ** attempt) * (0.75 + Math.random() / 2)));
+      // Whoever has signed in meanwhile did not ask for it.
+      if (csrf !== asking) throw error;
     }
   }
 }

@@ -61,8 +61,9 @@ export function paged(ask, soonMs, shown) {
       shown?.(page);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      if (mine !== turn) return;
       if (error.code === "not-authenticated") user.value = null;
-      if (mine === turn) problem.value = error.message;
+      problem.value = error.message;
     } finally {
       if (mine === turn) busy.value = false;
     }
@@ -71,7 +72,15 @@ export function paged(ask, soonMs, shown) {
     clearTimeout(soon);
     soon = setTimeout(load, soonMs);
   };
-  return { listed, next, busy, problem, load, loadSoon };
+  /** Somebody else may sit down here: no answer to what was asked before them is shown. */
+  const forget = () => {
+    clearTimeout(soon);
+    turn += 1;
+    listed.value = null;
+    next.value = problem.value = "";
+    busy.value = false;
+  };
+  return { listed, next, busy, problem, load, loadSoon, forget };
 }
 
 /** One more of several that are chosen, or one less. @param {readonly string[]} all @param {string} one */

@@ -13,12 +13,19 @@ export const user = signal(/** @type {User | null | undefined} */ (undefined));
 /** Who has signed in but owes a second factor: until it is set up, they are nobody to the page. */
 export const owing = signal(/** @type {User | null} */ (null));
 
+/** Counts who came and went: an answer on who is here that was asked for before says nothing any more. */
+let turn = 0;
+
 /** Find out who is signed in; waits for the server as long as it takes. */
 export async function resume() {
-  for (let attempt = 0; ; attempt += 1) {
+  const mine = (turn += 1);
+  for (let attempt = 0; mine === turn; attempt += 1) {
     try {
-      return become(await get("/session"));
+      const reply = await get("/session");
+      if (mine === turn) become(reply);
+      return;
     } catch (error) {
+      if (mine !== turn) return;
       if (error instanceof Problem && !error.retryable) return nobody();
       await pause(attempt);
     }
@@ -34,11 +41,15 @@ export async function resume() {
  * @returns {Promise<T | undefined>}
  */
 export async function whileHere(ask, refused) {
-  for (let attempt = 0; user.peek(); attempt += 1) {
+  const id = user.peek()?.id;
+  const gone = () => id === undefined || user.peek()?.id !== id;
+  for (let attempt = 0; !gone(); attempt += 1) {
     try {
-      return await ask();
+      const found = await ask();
+      return gone() ? undefined : found;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      if (gone()) return undefined;
       if (error.code === "not-authenticated") return void (user.value = null);
       if (!error.retryable) return void refused?.(error);
       await pause(attempt);
@@ -73,12 +84,14 @@ export async function signOut() {
 }
 
 function nobody() {
+  turn += 1;
   owing.value = null;
   user.value = null;
 }
 
 /** @param {{csrf?: string, user: User}} reply */
 function become(reply) {
+  turn += 1;
   setCsrf(reply.csrf ?? "");
   owing.value = reply.user.owes_second_factor ? reply.user : null;
   user.value = owing.value ? null : reply.user;
