@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.async_api import Browser, expect
 
 from tests.clinic import book, day_of, patient_of, slots_of
-from tests.pages import Served, visiting
+from tests.pages import Served, answered_late, visiting
 from tests.test_admin import office, prepare
 
 __all__ = ["prepare"]
@@ -140,3 +140,19 @@ async def test_file_of_two_thousand_rows_is_waited_for(browser: Browser, clinic:
         await page.locator("input[type=file]").set_input_files(file)
         await expect(page.locator(".import-under")).to_contain_text("2,000 rows")
         await expect(page.get_by_role("button", name="Bring in 2,000")).to_be_visible(timeout=90_000)
+
+
+async def test_somebody_new_is_registered_once_however_often_it_is_pressed(browser: Browser, clinic: Served) -> None:
+    await patient_of(clinic.world, "Ada Byron")
+    async with visiting(browser) as room:
+        page = await office(room, clinic, "patients")
+        await page.get_by_role("button", name="New patient").click()
+        name = page.get_by_role("dialog").get_by_label("Name")
+        await name.fill("Ada Byron")
+        await name.press("Enter")
+        await page.get_by_role("button", name="It is somebody new").wait_for()
+        async with answered_late(page, "**/api/v1/patients", "POST"):
+            await name.press("Enter")
+            await name.press("Enter")
+        await expect(page.locator(".pane-head")).to_contain_text("Ada Byron")
+    assert await clinic.world.pool.fetchval("select count(*) from patients") == 2

@@ -9,7 +9,7 @@ from server import access, waitlist
 from server.access import Role
 from tests.clinic import book, day_of, now, patient_of, slots_of
 from tests.diary import open_books, patient
-from tests.pages import Served, signed_in, visiting
+from tests.pages import Served, answered_late, signed_in, visiting
 from tests.test_hostile_pages import MARKUP, unharmed
 from tests.world import World
 
@@ -338,3 +338,13 @@ async def test_hostile_names_are_text_wherever_somebody_waits(browser: Browser, 
         await page.goto(clinic.url + path)
         await expect(page.get_by_test_id("offer-link")).to_contain_text("<img src=x")
         await unharmed(page)
+
+
+async def test_nobody_is_said_to_wait_before_that_is_known(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser) as front:
+        token = await clinic.world.account(Role.receptionist, "desk@clinic.test", name="Robin Reyes")
+        async with answered_late(front, "**/waitlist/demand?*"):
+            page = await signed_in(front, clinic, token, "/waitlist")
+            await expect(page.locator(".demand")).to_be_visible()
+            await expect(page.locator(".demand")).not_to_contain_text("Nobody waits")
+        await expect(page.locator(".demand")).to_contain_text("Nobody waits")

@@ -15,14 +15,14 @@ import { html } from "../shared/ui.js";
 import { say } from "../shared/word.js";
 import { Card, Sheet, Text, ask } from "./parts.js";
 import { go } from "./route.js";
-import { chosen, retry } from "./work.js";
+import { chosen, pending, retry } from "./work.js";
 
 /** The fields of a record that are compared, with the texts that name them. */
 const FIELDS = [["name", "admin.name"], ["number", "agenda.number"], ["phone", "admin.patients.phone"], ["birth", "admin.patients.born"], ["gender", "admin.patients.gender"], ["email", "console.email"], ["address", "admin.patients.address"], ["language", "admin.patients.language"], ["contact", "admin.patients.contact"], ["insurance", "admin.patients.insurer"], ["requirements", "agenda.needs"]];
 
 /** Who may be the same person as this one. @param {{record: Kept}} props */
 export function Others({ record }) {
-  const [found, setFound] = useState(/** @type {FoundPatient[]} */ ([]));
+  const [found, setFound] = useState(/** @type {FoundPatient[] | null} */ (null));
   const [q, setQ] = useState("");
   const [typed, setTyped] = useState(/** @type {FoundPatient[]} */ ([]));
   useEffect(() => {
@@ -39,14 +39,14 @@ export function Others({ record }) {
       clearTimeout(timer);
     };
   }, [q]);
-  const likely = new Set(found.map((one) => one.id));
-  const list = [...found, ...typed.filter((one) => !likely.has(one.id) && one.id !== record.id)];
+  const likely = new Set((found ?? []).map((one) => one.id));
+  const list = [...(found ?? []), ...typed.filter((one) => !likely.has(one.id) && one.id !== record.id)];
   return html`
     <${Card} title=${t("admin.merge")} note=${t("admin.merge.text")}>
       <ul class="entries">
         ${list.map((one) => html`<li key=${one.id} class="entry is-link" data-testid="admin-duplicate"><div class="entry-main"><strong><bdi>${one.name}</bdi></strong><bdi class="soft">${one.number}</bdi></div><div class="entry-main soft"><bdi dir="ltr">${one.phone ?? ""}</bdi><span>${one.birth_date ? fullDate(one.birth_date) : (one.birth_year ?? "")}</span></div><div class="entry-steps"><button class="button" type="button" onClick=${() => ask(() => html`<${Compare} record=${record} id=${one.id} />`)}>${t("admin.merge.compare")}</button></div></li>`)}
       </ul>
-      ${found.length === 0 && html`<p class="list-empty">${t("admin.merge.none")}</p>`}
+      ${found?.length === 0 && html`<p class="list-empty">${t("admin.merge.none")}</p>`}
       <${Text} label=${t("admin.merge.other")} type="search" value=${q} required=${false} max=${200} onChange=${setQ} />
     <//>
   `;
@@ -81,6 +81,8 @@ function Compare({ record, id }) {
   if (!other) return html`<${Sheet} title=${t("admin.merge.title")}><p class="soft">${t("link.connecting")}</p><//>`;
   const [kept, gone] = stays === record.id ? [record, other] : [other, record];
   const submit = async () => {
+    if (pending.peek()) return false;
+    pending.value = "merge";
     try {
       const reply = await act(`/patients/${gone.id}/merge`, { into: kept.id });
       say({ text: t("admin.merge.done", { tickets: reply.tickets, appointments: reply.appointments }), kind: "done" });
@@ -92,6 +94,8 @@ function Compare({ record, id }) {
       setCollisions(problem.body.collisions ?? []);
       say({ text: problem.message, kind: "problem" });
       return false;
+    } finally {
+      pending.value = "";
     }
   };
   return html`

@@ -14,7 +14,7 @@ import { Import } from "./imports.js";
 import { Card, Pane, Sheet, Text, ask, close } from "./parts.js";
 import { Patient } from "./patientrecord.js";
 import { go, route } from "./route.js";
-import { chosen, retry } from "./work.js";
+import { chosen, pending, retry } from "./work.js";
 
 /** After so long without a further key, what is typed is looked for. */
 const PAUSE_MS = 120;
@@ -28,7 +28,9 @@ function Search() {
   const [q, setQ] = useState("");
   const [found, setFound] = useState(/** @type {FoundPatient[] | null} */ (null));
   useEffect(() => {
-    if (!q.trim()) return setFound(null);
+    // That nobody was found said so of another text.
+    setFound((was) => (q.trim() && was?.length ? was : null));
+    if (!q.trim()) return undefined;
     let current = true;
     const timer = setTimeout(async () => {
       try {
@@ -66,6 +68,8 @@ function Register() {
   const [twins, setTwins] = useState(/** @type {FoundPatient[]} */ ([]));
   const submit = async () => {
     const body = { name: name.trim(), phone: phone.trim() || null, birth_date: born || null, institution_id: chosen.peek(), ...(twins.length > 0 && { confirm_new: true }) };
+    if (pending.peek()) return false;
+    pending.value = "patient";
     try {
       const reply = await act("/patients", body);
       say({ text: t("admin.done.doctor", { name: name.trim() }), kind: "done" });
@@ -77,6 +81,8 @@ function Register() {
       if (problem.code === "possible-duplicate") setTwins(problem.body.candidates ?? []);
       else say({ text: problem.message, kind: "problem" });
       return false;
+    } finally {
+      pending.value = "";
     }
   };
   /** @param {(text: string) => void} set */

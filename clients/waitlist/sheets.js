@@ -132,15 +132,18 @@ function Find({ onFound, chosen }) {
   const type = (q) => {
     clearTimeout(late.current.timer);
     const mine = (late.current.turn += 1);
-    if (!q.trim()) return setResults(null);
+    // That nobody was found said so of another text.
+    setResults((was) => (q.trim() && was?.length ? was : null));
+    if (!q.trim()) return;
     late.current.timer = setTimeout(async () => {
       try {
         const found = await request("POST", "/patients/search", { body: { q: q.trim(), limit: RESULTS, ...(user.peek()?.institution_id === null ? { institution_id: catalogue.peek()?.institution.id } : {}) } });
-        if (mine === late.current.turn) setResults(found.items);
+        if (mine !== late.current.turn) return;
+        setResults(found.items);
         setProblem("");
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
-        setProblem(error.message);
+        if (mine === late.current.turn) setProblem(error.message);
       }
     }, PAUSE_MS);
   };

@@ -157,7 +157,7 @@ function Demand() {
   return html`
     <section class="demand" aria-labelledby="demand-title">
       <h2 id="demand-title">${t("waitlist.demand")}</h2>
-      <p class="soft">${doctors.length > 0 ? t("waitlist.demand.text") : t("waitlist.demand.none", { n: DAYS })}</p>
+      <p class="soft">${doctors.length > 0 ? t("waitlist.demand.text") : listed.value === null ? t("link.connecting") : t("waitlist.demand.none", { n: DAYS })}</p>
       ${doctors.length > 0 &&
       html`<div class="table-frame" role="region" aria-label=${t("waitlist.demand")} tabindex="0">
         <table class="heat" data-testid="waitlist-demand">

@@ -14,6 +14,7 @@
 import { effect, signal } from "@preact/signals";
 
 import { Problem, act, get, newKey, request } from "../shared/api.js";
+import { close } from "../shared/asked.js";
 import { readCatalogue } from "../shared/catalogue.js";
 import { serverNow } from "../shared/clock.js";
 import { connect, disconnect } from "../shared/connection.js";
@@ -91,7 +92,7 @@ async function search(page) {
   return { items: /** @type {readonly Listed[]} */ (found.items), next: /** @type {string | null} */ (found.next), open, days };
 }
 
-export const { listed, next, busy, problem, load, loadSoon } = paged(search, SOON_MS, ({ open, days }) => {
+export const { listed, next, busy, problem, load, loadSoon, forget } = paged(search, SOON_MS, ({ open, days }) => {
   if (open) offers.value = open.items;
   if (days) wanted.value = days.items;
   moved.value += 1;
@@ -120,9 +121,11 @@ export async function begin() {
 export function end() {
   disconnect();
   hush();
-  catalogue.value = listed.value = null;
+  close();
+  forget();
+  catalogue.value = null;
   offers.value = wanted.value = [];
-  text.value = problem.value = pending.value = "";
+  text.value = pending.value = "";
 }
 
 function follow() {
