@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from playwright.async_api import Browser, expect
 
 from server import errors
 from server.access import Role
@@ -17,6 +18,7 @@ from server.notices.rules import Quiet, Reach
 from tests import letters
 from tests.clinic import account_of, book, now, slots_of
 from tests.doors import served
+from tests.pages import Served, answered_late, visiting
 from tests.test_notices import EMAIL, PHONE, booked, sam
 from tests.test_notices_sending import Recorder, post_of
 from tests.world import World
@@ -440,3 +442,19 @@ async def test_doctors_on_duty_are_told_of_an_emergency_until_somebody_answers(s
     assert "Chest" not in str(told["facts"])
     await still.do("acknowledge-emergency", emergency_id=raised.emergency_id)
     assert await written(still, kind="emergency-alert", state="pending") == []
+
+
+async def test_the_answer_given_last_stays_though_the_one_before_is_late(browser: Browser, clinic: Served) -> None:
+    await visited(clinic.world)
+    async with visiting(browser, "phone") as pocket:
+        page = await pocket.new_page()
+        await page.goto(f"{clinic.url}/feedback/{await linked(clinic.world, 'thank-you')}")
+        async with answered_late(page, "**/api/v1/feedback", "POST", times=1) as answered:
+            await page.locator(".score").nth(0).click()
+            await answered.wait()
+            await page.locator(".score").nth(4).click()
+            # Long enough for an answer to overtake the one that is late.
+            await page.wait_for_timeout(1_000)
+        await page.wait_for_selector("[data-testid=feedback-said]:not(:empty)")
+        await expect(page.locator(".score input").nth(4)).to_be_checked()
+    assert await clinic.world.pool.fetchval("select score from feedback") == 5

@@ -26,18 +26,32 @@ async function load() {
   unknown.value = visit.peek() === null;
 }
 
+/** What was chosen last, and what the server has taken; one is sent after the other, so that the last one stays. */
+let wanted = 0;
+let sending = false;
+
 /** @param {number} score */
 async function answer(score) {
-  const before = visit.peek();
-  if (before) visit.value = { ...before, score };
+  const shown = visit.peek();
+  wanted = score;
+  if (shown) visit.value = { ...shown, score };
   problem.value = said.value = "";
+  if (sending) return;
+  sending = true;
+  let kept = shown;
   try {
-    visit.value = await request("POST", "/feedback", { body: { token: secret, score } });
+    for (let sent = 0; sent !== wanted; ) {
+      sent = wanted;
+      kept = await request("POST", "/feedback", { body: { token: secret, score: sent } });
+    }
+    visit.value = kept;
     said.value = t("feedback.thanks");
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    visit.value = before;
+    visit.value = kept;
     problem.value = error.message;
+  } finally {
+    sending = false;
   }
 }
 
