@@ -59,7 +59,7 @@ async def test_session_is_dragged_by_the_pointer(browser: Browser, clinic: Serve
         await page.mouse.down()
         await page.mouse.move(box["x"] + 20, box["y"] + 20 + box["height"] / 3, steps=4)
         await page.mouse.up()
-        await until(page, "document.querySelector('[data-testid=session]').textContent.includes('10:00–13:00')")
+        await until(page, "document.querySelector('[data-testid=session]').textContent.includes('10:00 AM–01:00 PM')")
         assert await page.locator("dialog[open]").count() == 0
 
 

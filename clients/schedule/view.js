@@ -7,7 +7,7 @@
  */
 import { AccountButton, AccountSheet } from "../shared/account.js";
 import { Stale } from "../shared/connection.js";
-import { clockTime, datePart, dayName, fullDate, number, t, zone } from "../shared/i18n.js";
+import { clockTime, datePart, dayName, fullDate, number, t, wallTime, zone } from "../shared/i18n.js";
 import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
@@ -90,7 +90,7 @@ const Card = ({ one }) => html`
   <article class=${`plan-card ${one.holds ? "is-now" : ""}`}>
     <h3 dir="auto">${spot(one.location_id)?.name}</h3>
     <p>${one.holds ? t("schedule.holds") : t("schedule.from", { day: fullDate(one.starts_on) })} ${one.ends_on && t("schedule.until", { day: fullDate(one.ends_on) })} ${one.every_weeks > 1 && t("schedule.every", { n: one.every_weeks })}</p>
-    <ul class="plan-sum soft">${one.week.map((each, nth) => html`<li key=${nth}>${weekdayName(each.weekday, true)} <bdi dir="ltr">${each.starts.slice(0, 5)}–${each.ends.slice(0, 5)}</bdi></li>`)}</ul>
+    <ul class="plan-sum soft">${one.week.map((each, nth) => html`<li key=${nth}>${weekdayName(each.weekday, true)} <bdi>${wallTime(each.starts)}–${wallTime(each.ends)}</bdi></li>`)}</ul>
     <div class="plan-card-foot">
       <button class="button" type="button" onClick=${() => edit(one)}>${t("schedule.change")}</button>
       <button class="button quiet" type="button" onClick=${() => (sheet.value = () => html`<${EndSheet} weekly=${one} />`)}>${t("schedule.end")}</button>
@@ -126,7 +126,7 @@ function Grid({ range, heads, columns, onPress }) {
   const hours = Array.from({ length: (range.to - range.from) / 60 }, (_, nth) => range.from / 60 + nth);
   return html`
     <div class="grid" style=${{ "--begin": range.from, "--span": range.to - range.from }}>
-      <div class="grid-hours" aria-hidden="true">${hours.map((hour) => html`<span key=${hour}>${`${String(hour).padStart(2, "0")}:00`}</span>`)}</div>
+      <div class="grid-hours" aria-hidden="true">${hours.map((hour) => html`<span key=${hour}>${datePart(hour * 3_600_000, { hour: "numeric", timeZone: "UTC" })}</span>`)}</div>
       ${columns.map((column, weekday) => html`
         <section class=${`grid-day ${heads[weekday]?.today ? "is-today" : ""}`} key=${weekday} aria-label=${heads[weekday]?.text}>
           <header><h3>${heads[weekday]?.text}</h3>${heads[weekday]?.add}</header>
@@ -200,8 +200,7 @@ function Effect() {
 /** @param {{session: Session, nth: number}} props */
 function SessionTile({ session, nth }) {
   const open = () => (sheet.value = () => html`<${SessionSheet} session=${session} nth=${nth} />`);
-  // Isolated: from the left in every language, as the numbers in it are.
-  const times = `\u2066${session.starts.slice(0, 5)}–${session.ends.slice(0, 5)}\u2069`;
+  const times = `${wallTime(session.starts)}–${wallTime(session.ends)}`;
   const onKey = (/** @type {KeyboardEvent} */ event) => {
     const onward = (document.documentElement.dir === "rtl" ? -1 : 1) * (event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0);
     const down = event.key === "ArrowDown" ? STEP : event.key === "ArrowUp" ? -STEP : 0;
@@ -217,7 +216,7 @@ function SessionTile({ session, nth }) {
     <div class="tile is-session" data-testid="session" style=${{ "--from": minutes(session.starts), "--for": Math.min(length(session), DAY - minutes(session.starts)) }}>
       <button type="button" class="tile-body" data-nth=${nth} onKeyDown=${onKey} onPointerDown=${(/** @type {any} */ event) => drag(event, nth, false)} onClick=${(/** @type {any} */ event) => (event.currentTarget.dataset.dragged ? delete event.currentTarget.dataset.dragged : open())}>
         <span class="aside">${weekdayName(session.weekday)} </span><strong>${times}</strong> <small>${t("schedule.slots", { n: slotsOf(session), m: session.slot_minutes })}</small>
-        ${session.breaks.map((pause) => html`<small key=${pause.starts}>${t("schedule.break", { from: pause.starts.slice(0, 5), to: pause.ends.slice(0, 5) })}</small>`)}
+        ${session.breaks.map((pause) => html`<small key=${pause.starts}>${t("schedule.break", { from: wallTime(pause.starts), to: wallTime(pause.ends) })}</small>`)}
       </button>
       <span class="tile-grip" aria-hidden="true" onPointerDown=${(/** @type {any} */ event) => drag(event, nth, true)}></span>
     </div>

@@ -161,6 +161,8 @@ function dated(at, options) {
 
 /** @param {number} at @param {string} [timeZone] another place's than the institution's */
 export const clockTime = (at, timeZone) => dated(at, { hour: "2-digit", minute: "2-digit", ...(timeZone && { timeZone }) });
+/** A time of day on whatever wall it hangs: "09:00 AM" of "09:00:00". @param {string} time */
+export const wallTime = (time) => clockTime(Date.parse(`1970-01-01T${time.slice(0, 5)}Z`), "UTC");
 /** @param {number} at @param {string} [timeZone] */
 export const longDate = (at, timeZone) => dated(at, { weekday: "long", day: "numeric", month: "long", ...(timeZone && { timeZone }) });
 /** A part of a date, as this language writes it: "Sat", "21", "November". @param {number} at @param {Intl.DateTimeFormatOptions} part */
