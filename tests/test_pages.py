@@ -1,8 +1,9 @@
 """Board, console and ticket in a real browser, against a real server: what a waiting room lives through."""
 
+import asyncio
 from typing import Any
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, WebSocketRoute, expect
 
 from server.access import Role
 from tests.pages import Served, answered_late, board, console, sits_down, until, visiting
@@ -164,6 +165,28 @@ async def test_a_transferred_patient_is_followed_to_the_new_queue(browser: Brows
         await clinic.world.do(
             "call-ticket", "doctor", ticket_id=moved.ticket.ticket, desk_id=clinic.world.desks[0], reason="Next"
         )
+        await expect(phone.get_by_test_id("ticket-turn")).to_contain_text("Room 1")
+
+
+async def test_whoever_is_called_before_the_room_is_known_is_sent_nowhere_until_then(
+    browser: Browser, clinic: Served
+) -> None:
+    queue = await clinic.world.queue()
+    mine = await clinic.world.join(queue)
+    await clinic.world.call_next(queue)
+    known = asyncio.Event()
+
+    async def late(link: WebSocketRoute) -> None:
+        await known.wait()
+        link.connect_to_server()
+
+    async with visiting(browser, "phone") as pocket:
+        await pocket.route_web_socket("**/socket.io/**", late)
+        phone = await pocket.new_page()
+        await phone.goto(mine.link)
+        await expect(phone.locator(".is-called")).to_contain_text("Connecting")
+        await expect(phone.locator(".is-called")).not_to_contain_text("Please go to")
+        known.set()
         await expect(phone.get_by_test_id("ticket-turn")).to_contain_text("Room 1")
 
 

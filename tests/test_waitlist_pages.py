@@ -202,6 +202,22 @@ async def test_the_link_pressed_too_late_says_plainly_that_they_stay_in_line(bro
         assert await state_of(clinic, entry.offer_id) == "expired"
 
 
+async def test_an_offer_that_was_taken_is_not_shown_as_open_again_by_an_older_look(
+    browser: Browser, clinic: Served
+) -> None:
+    _, path = await offered(clinic)
+    async with visiting(browser, "phone") as pocket:
+        page = await pocket.new_page()
+        await page.goto(clinic.url + path)
+        await page.wait_for_selector("[data-testid=accept]")
+        async with answered_late(page, "**/offers/by-link", "POST", times=1) as answered:
+            await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+            await answered.wait()
+            await page.get_by_test_id("accept").click()
+            await expect(page.get_by_test_id("offer-link")).to_have_attribute("data-state", "accepted")
+        assert await page.get_by_test_id("offer-link").get_attribute("data-state") == "accepted"
+
+
 # The desk
 
 

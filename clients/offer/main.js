@@ -34,14 +34,22 @@ const state = computed(() => {
   return one && one.state === "open" && secondsLeft(one) <= 0 ? "expired" : (one?.state ?? "");
 });
 
+/** Looks and answers are counted: what was asked for before what is shown says nothing of it any more. */
+let turn = 0;
+let shownTurn = 0;
+
 /** @returns {Promise<boolean>} whether there is anything to ask for again */
 async function look() {
   const sent = Date.now();
+  const mine = (turn += 1);
   try {
     const shown = /** @type {Offered} */ (await request("POST", "/offers/by-link", { body: { secret } }));
     setServerTime(shown.at, sent);
-    told.value = shown;
-    return shown.state === "open";
+    if (mine > shownTurn) {
+      shownTurn = mine;
+      told.value = shown;
+    }
+    return told.peek()?.state === "open";
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (!error.retryable) unknown.value = told.peek() === null;
@@ -62,6 +70,9 @@ async function answer(how) {
   try {
     const reply = await act(`/offers/by-link/${how}`, { secret }, keys[how]);
     if (how === "accept") booked.value = reply;
+    shownTurn = turn += 1;
+    const before = told.peek();
+    if (before) told.value = { ...before, state: how === "accept" ? "accepted" : "declined" };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (!error.retryable) keys[how] = newKey();

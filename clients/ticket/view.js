@@ -108,14 +108,16 @@ function Waiting({ model, info }) {
   `;
 }
 
-/** @param {{model: Model}} props */
-const Called = ({ model }) => html`
-  <section class="card is-called">
-    <h2>${t("ticket.called")}</h2>
-    <p>${t("ticket.turn.to")}</p>
-    <p class="called-desk"><bdi>${unbroken(model.own.value?.desk ?? "")}</bdi></p>
-  </section>
-`;
+/** Where to go stands in the queue's rows alone, which come after the ticket. @param {{model: Model}} props */
+function Called({ model }) {
+  const desk = model.own.value?.desk;
+  return html`
+    <section class="card is-called">
+      <h2>${t("ticket.called")}</h2>
+      ${desk ? html`<p>${t("ticket.turn.to")}</p><p class="called-desk"><bdi>${unbroken(desk)}</bdi></p>` : html`<p role="status">${t("link.connecting")}</p>`}
+    </section>
+  `;
+}
 
 /** @param {{state: TicketState, dayEnded: boolean}} props */
 function Said({ state, dayEnded }) {
