@@ -571,6 +571,61 @@ async def test_a_search_that_was_given_up_begins_nobody_new(browser: Browser, cl
         await searched(page, "Noor")
 
 
+async def test_whom_the_arrows_stand_on_is_taken_whoever_else_is_found(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue()
+    for name in ("Ana Adams", "Ana Zorrilla"):
+        await clinic.world.join(queue, name, birth_year=1992)
+    async with visiting(browser) as office:
+        page = await reception(office, clinic)
+        await page.keyboard.type("Ana")
+        found = page.get_by_test_id("reception-found")
+        await expect(found).to_have_count(2)
+        first, second = [await found.nth(at).locator("strong").inner_text() for at in (0, 1)]
+        async with answered_late(page, "**/patients/search", "POST"):
+            await page.keyboard.type(first.removeprefix("Ana"))
+            await page.keyboard.press("ArrowDown")
+            await expect(found.nth(1)).to_have_attribute("aria-selected", "true")
+            await page.keyboard.press("Enter")
+        await expect(page.get_by_test_id("reception-patient")).to_contain_text(second)
+
+
+async def test_a_press_counts_though_enter_was_pressed_before_it(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue()
+    for name in ("Ana Adams", "Ana Zorrilla"):
+        await clinic.world.join(queue, name, birth_year=1992)
+    async with visiting(browser) as office:
+        page = await reception(office, clinic)
+        await page.keyboard.type("Ana")
+        found = page.get_by_test_id("reception-found")
+        await expect(found).to_have_count(2)
+        first, second = [await found.nth(at).locator("strong").inner_text() for at in (0, 1)]
+        async with answered_late(page, "**/patients/search", "POST"):
+            await page.keyboard.type(first.removeprefix("Ana"))
+            await page.keyboard.press("Enter")
+            await found.nth(1).click()
+        await expect(page.get_by_test_id("reception-patient")).to_contain_text(second)
+
+
+async def test_a_new_link_that_comes_late_waits_until_it_is_looked_at(browser: Browser, clinic: Served) -> None:
+    queue = await clinic.world.queue()
+    ticket = await clinic.world.join(queue, "Jon Smyth")
+    async with visiting(browser) as office:
+        page = await reception(office, clinic)
+        await card(page, ticket.token).locator(".card-main").click()
+        async with answered_late(page, "**/tickets/*/link", "POST"):
+            await page.locator("[data-step=link]").click()
+            await page.keyboard.press("n")
+            await page.fill("#find", "Noor Haddad")
+            await page.keyboard.press("Enter")
+            await page.fill("#field-reason", "Cough")
+        await expect(page.get_by_test_id(SLIP)).to_have_count(0)
+        await page.get_by_test_id("reception-ready").click()
+        await expect(page.get_by_test_id("reception-renewed")).to_have_attribute("data-token", ticket.token)
+        await expect(page.get_by_test_id("reception-paper")).to_contain_text(ticket.token)
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#field-reason")).to_have_value("Cough")
+
+
 async def test_a_late_correction_leaves_the_next_record_open(browser: Browser, clinic: Served) -> None:
     queue = await clinic.world.queue()
     first, second = await clinic.world.join(queue, "Jon Smyth"), await clinic.world.join(queue, "Noor Haddad")

@@ -13,7 +13,7 @@ import { html, titled } from "../shared/ui.js";
 import { birthIn } from "./birth.js";
 import { here } from "./desk.js";
 import { correcting } from "./record.js";
-import { NEEDS, PAPERS, active, asked, back, choose, fill, form, fresh, holding, known, paper, patient, phase, problem, restart, results, searchFailed, slip, submit, take, text, toggle, twins, type, usePaper, working } from "./registration.js";
+import { NEEDS, PAPERS, active, asked, back, choose, fill, form, fresh, holding, known, looked, paper, patient, phase, problem, restart, results, searchFailed, slip, submit, take, text, toggle, twins, type, usePaper, working } from "./registration.js";
 
 /** @typedef {{currentTarget: HTMLInputElement}} Typed */
 
@@ -225,7 +225,7 @@ function Twins() {
 }
 
 /** An SVG as an image: whatever were in it, an image runs nothing and shows only itself. @param {string} svg */
-const picture = (svg) => `data:image/svg+xml,${encodeURIComponent(svg.includes("xmlns=") ? svg : svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"'))}`;
+export const picture = (svg) => `data:image/svg+xml,${encodeURIComponent(svg.includes("xmlns=") ? svg : svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"'))}`;
 
 function Done() {
   const given = slip.value;
@@ -250,7 +250,7 @@ function Done() {
 
 /** What the printer gets, and nothing else. */
 export function Paper() {
-  const given = slip.value;
+  const given = looked.value ?? slip.value;
   if (!given) return null;
   const wait = given.wait ? waitRange(given.wait[0], given.wait[1]) : "";
   return html`

@@ -7,6 +7,7 @@
  *
  * @import {FoundPatient, Slip, Urgency} from "../shared/wire.js"
  * @typedef {"find" | "details" | "twins" | "slip"} Phase
+ * @typedef {Slip & {name: string, doctor: string | null}} Given
  * @typedef {{name: string, phone: string, birth: string, urgency: Urgency, needs: readonly string[], reason: string, queue: number | null}} Form
  */
 import { computed, effect, signal } from "@preact/signals";
@@ -45,7 +46,11 @@ export const form = signal(/** @type {Form} */ (empty()));
 export const problem = signal(/** @type {{text: string, field: string} | null} */ (null));
 export const working = signal(false);
 export const twins = signal(/** @type {readonly FoundPatient[]} */ ([]));
-export const slip = signal(/** @type {(Slip & {name: string, doctor: string | null}) | null} */ (null));
+export const slip = signal(/** @type {Given | null} */ (null));
+/** Tickets whose new link came while somebody was being registered: they wait until they are looked at. */
+export const ready = signal(/** @type {readonly Given[]} */ ([]));
+/** The one of them that is looked at, over whatever was begun. */
+export const looked = signal(/** @type {Given | null} */ (null));
 export const searchFailed = signal("");
 
 /** Tickets at this location that somebody known has already. */
@@ -57,7 +62,7 @@ export const holding = computed(() => {
 /** Options below the search: those found, and somebody new. */
 export const options = computed(() => (text.value.trim() ? results.value.length + 1 : 0));
 
-effect(() => void (reloadWaits.value = phase.value !== "find" || text.value !== ""));
+effect(() => void (reloadWaits.value = phase.value !== "find" || text.value !== "" || ready.value.length > 0));
 // A location chosen anew has other queues.
 effect(() => {
   const ids = here.value.map((one) => one.id);
@@ -76,11 +81,14 @@ function lastQueue() {
 
 let searching = 0;
 let searchTimer = 0;
+/** Whether the option was chosen by the arrows, rather than being the one that fits best. */
+let byHand = false;
 
 /** @param {string} typed */
 export function type(typed) {
   text.value = typed;
   searchFailed.value = "";
+  byHand = false;
   clearTimeout(searchTimer);
   searching += 1;
   if (!typed.trim()) {
@@ -101,26 +109,44 @@ async function search() {
   try {
     const found = await request("POST", "/patients/search", { body: { q, limit: RESULTS, ...house() } });
     if (turn !== searching) return;
-    results.value = found.items;
+    show(found.items);
   } catch (error) {
     if (turn !== searching) return;
     if (!(error instanceof Problem)) throw error;
     if (error.code === "not-authenticated") user.value = null;
-    results.value = [];
+    show([]);
     searchFailed.value = error.message;
   }
   asked.value = q;
-  active.value = (results.peek()[0]?.score ?? 0) < SURE ? results.peek().length : 0;
+}
+
+/** Show who was found; whom the arrows stand on keeps the choice, and so does "new". @param {readonly FoundPatient[]} found */
+function show(found) {
+  const chosen = results.peek()[active.peek()];
+  const at = chosen ? found.findIndex((one) => one.id === chosen.id) : found.length;
+  byHand = byHand && at >= 0;
+  results.value = found;
+  active.value = byHand ? at : (found[0]?.score ?? 0) < SURE ? found.length : 0;
 }
 
 /** Move the choice by one, around the end. @param {number} by */
-export const choose = (by) => void (active.value = (active.peek() + by + options.peek()) % Math.max(1, options.peek()));
+export function choose(by) {
+  active.value = (active.peek() + by + options.peek()) % Math.max(1, options.peek());
+  byHand = results.peek().length > 0;
+}
 
-/** Take what is chosen; what has not been looked for yet is looked for first, so that nobody is registered twice in haste. */
+/**
+ * Take what is chosen. What has not been looked for yet is looked for first, so that nobody is registered twice in
+ * haste; but whom the arrows stand on is the one who is meant, whoever else is found.
+ */
 export async function take() {
   if (!text.peek().trim()) return;
+  const meant = byHand ? results.peek()[active.peek()] : undefined;
+  if (meant) return known(meant);
+  const hand = byHand;
   if (asked.peek() !== text.peek().trim()) await search();
-  if (!asked.peek() || asked.peek() !== text.peek().trim()) return;
+  // Chosen otherwise meanwhile: by a press, by the arrows, or by typing on.
+  if (phase.peek() !== "find" || byHand !== hand || !asked.peek() || asked.peek() !== text.peek().trim()) return;
   const found = results.peek()[active.peek()];
   if (found) known(found);
   else fresh();
@@ -178,6 +204,9 @@ export function abandon() {
   sitting += 1;
   working.value = false;
   restart();
+  renewing.clear();
+  ready.value = [];
+  looked.value = null;
 }
 
 // Registering
@@ -280,16 +309,53 @@ async function join() {
   phase.value = "slip";
 }
 
-/** Give a ticket a new link, and show it as when it was given. @param {number} ticket */
+/** @type {Set<number>} */
+const renewing = new Set();
+
+/** What registering has come to: whoever goes on with it is not interrupted. */
+const standing = () => [phase.peek(), text.peek(), patient.peek(), form.peek(), slip.peek()];
+
+/**
+ * Give a ticket a new link, and show it as when it was given; or keep it ready where somebody has begun to register
+ * meanwhile. The old link is dead by then, so it must not be lost.
+ * @param {number} ticket
+ */
 export async function renew(ticket) {
+  // Of two, the one that is answered last need not be the one that holds.
+  if (renewing.has(ticket)) return;
   const found = find(ticket);
   const mine = sitting;
-  const made = /** @type {Slip} */ (await act(`/tickets/${ticket}/link`));
-  if (mine !== sitting) return;
-  const item = columns.peek().find((one) => one.id === found?.column.id)?.item;
-  const [title, doctor] = titled(made.queue, item?.doctor ?? null);
-  slip.value = { ...made, queue: title, doctor, name: found?.ticket.patient.name ?? "" };
-  phase.value = "slip";
+  const before = standing();
+  renewing.add(ticket);
+  try {
+    const made = /** @type {Slip} */ (await act(`/tickets/${ticket}/link`));
+    if (mine !== sitting) return;
+    const item = columns.peek().find((one) => one.id === found?.column.id)?.item;
+    const [title, doctor] = titled(made.queue, item?.doctor ?? null);
+    const gone = working.peek() || standing().some((one, at) => one !== before[at]);
+    hand({ ...made, queue: title, doctor, name: found?.ticket.patient.name ?? "" }, gone);
+  } catch (error) {
+    // What was refused to one is not told to the next.
+    if (!(error instanceof Problem) || mine === sitting) throw error;
+  } finally {
+    if (mine === sitting) renewing.delete(ticket);
+  }
+}
+
+/** @param {Given} given @param {boolean} later whether it waits until it is asked for */
+function hand(given, later) {
+  ready.value = ready.peek().filter((one) => one.ticket_id !== given.ticket_id);
+  if (later) ready.value = [...ready.peek(), given];
+  else if (phase.peek() === "slip" || (phase.peek() === "find" && !text.peek())) {
+    slip.value = given;
+    phase.value = "slip";
+  } else looked.value = given;
+}
+
+/** Look at a link that waits. @param {Given} given */
+export function look(given) {
+  ready.value = ready.peek().filter((one) => one !== given);
+  looked.value = given;
 }
 
 // The paper

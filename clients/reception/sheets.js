@@ -9,13 +9,15 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { Problem } from "../shared/api.js";
 import { t } from "../shared/i18n.js";
+import { user } from "../shared/session.js";
 import { Sheet } from "../shared/sheet.js";
 import { html, store } from "../shared/ui.js";
 import { say } from "../shared/word.js";
 import { asking, rest } from "./carry.js";
 import { takeAway } from "./desk.js";
+import { picture } from "./form.js";
 import { Correct, Decide, correcting, deciding } from "./record.js";
-import { renew } from "./registration.js";
+import { looked, renew } from "./registration.js";
 import { finish, step } from "./steps.js";
 
 const kept = store();
@@ -37,7 +39,8 @@ export async function showLink(ticket) {
     await renew(ticket.ticket);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    say({ text: t("reception.refused", { token: ticket.token, reason: error.message }), kind: "problem", undo: null });
+    if (error.code === "not-authenticated") user.value = null;
+    else say({ text: t("reception.refused", { token: ticket.token, reason: error.message }), kind: "problem", undo: null });
   }
 }
 
@@ -47,8 +50,19 @@ export function Sheets() {
   if (correcting.value) return html`<${Correct} key=${correcting.value.id} record=${correcting.value} />`;
   if (deciding.value !== null) return html`<${Decide} key=${deciding.value} queue=${deciding.value} />`;
   if (help.value) return html`<${Keys} />`;
+  if (looked.value) return html`<${Renewed} key=${looked.value.ticket_id} given=${looked.value} />`;
   return null;
 }
+
+/** A ticket's new link, over whatever was begun. @param {{given: import("./registration.js").Given}} props */
+const Renewed = ({ given }) => html`
+  <${Sheet} title=${given.token} action=${t("reception.print")} onClose=${() => (looked.value = null)} onSubmit=${() => print()}>
+    <div class="done" data-testid="reception-renewed" data-token=${given.token}>
+      <p class="done-who"><strong><bdi>${given.name}</bdi></strong><span>${[given.queue, given.doctor].filter(Boolean).join(" · ")}</span></p>
+      <img class="qr" src=${picture(given.qr_svg)} alt=${t("reception.slip.qr")} width="220" height="220" />
+    </div>
+  <//>
+`;
 
 /**
  * A reason: one of the usual ones by its number, or any other in words. The last one used stands ready.

@@ -15,6 +15,7 @@ import { useArrival } from "./arrival.js";
 import { chosen, columns, departments, doctors, filter, here, location, locations, queues, settle } from "./desk.js";
 import { Paper, Registration } from "./form.js";
 import { Lines } from "./lines.js";
+import { look, ready } from "./registration.js";
 import { Sheets, help } from "./sheets.js";
 import { said, undo } from "./steps.js";
 
@@ -32,6 +33,7 @@ export function Reception() {
       <${Head} />
       <${Stale} />
       <${Help} />
+      <${Ready} />
       <nav class="tabs" aria-label=${t("reception.title")}>
         ${/** @type {const} */ (["register", "queues"]).map((one) => html`<button key=${one} class="button" type="button" aria-pressed=${tab.value === one} onClick=${() => (tab.value = one)}>${t(`reception.tab.${one}`)}</button>`)}
       </nav>
@@ -80,6 +82,9 @@ function Head() {
 
 /** Who needs help at once at the chosen location. */
 const Help = () => html`<${Alarms} list=${useEmergencies(location.value)} />`;
+
+/** New links that came while somebody was being registered. */
+const Ready = () => ready.value.map((one) => html`<p key=${one.ticket_id} class="banner is-ready" role="status"><span>${t("reception.ready", { token: one.token })} <bdi>${one.name}</bdi></span><button class="button" type="button" data-testid="reception-ready" onClick=${() => look(one)}>${t("reception.ready.show")}</button></p>`);
 
 /** The code with which patients check in by themselves, where the boards show it too: some will ask at the desk. */
 function ArrivalCode() {
