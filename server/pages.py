@@ -6,6 +6,7 @@ outside `clients/`, no hidden file and no tool of the developers is ever served.
 """
 
 import base64
+import functools
 import gzip
 import hashlib
 import posixpath
@@ -145,7 +146,7 @@ class Clients:
         head += [f'<link rel="modulepreload" href="{escape(self.hashed(path))}">' for path in self.modules(entries)]
         content = html.replace(HEAD_MARK, "\n".join(head)).encode()
         map_hash = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
-        return Page(content, gzip.compress(content, 9, mtime=0), map_hash, digest(content))
+        return Page(content, squeezed(content), map_hash, digest(content))
 
     def modules(self, entries: Iterable[str]) -> list[str]:
         """These modules and all that they import, each once, in the order of discovery."""
@@ -156,7 +157,7 @@ class Clients:
             if path in found or path not in self.assets:
                 continue
             found[path] = None
-            for name in IMPORTS.findall(self.assets[path].content.decode()):
+            for name in imported(self.assets[path].content):
                 relative = name.startswith(("./", "../"))
                 target = posixpath.normpath(posixpath.join(posixpath.dirname(path), name)) if relative else name
                 waiting.append(self.imports.get(target, target))
@@ -215,11 +216,11 @@ class Clients:
 
 def servable(folder: Path) -> list[str]:
     """The relative paths of all files that may be served."""
-    names = []
+    names, inside = [], folder.resolve()
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         hidden = any(part.startswith(".") for part in parts) or PRIVATE_FOLDERS.intersection(parts[:-1])
-        outside = path.is_symlink() or not path.resolve().is_relative_to(folder.resolve())
+        outside = path.is_symlink() or not path.resolve().is_relative_to(inside)
         if path.is_file() and not hidden and not outside and path.name not in PRIVATE and path.suffix in KINDS:
             names.append("/".join(parts))
     return names
@@ -228,8 +229,20 @@ def servable(folder: Path) -> list[str]:
 def asset(path: Path) -> Asset:
     """A file read, hashed, and compressed where that saves a tenth."""
     content = path.read_bytes()
-    packed = gzip.compress(content, 9, mtime=0)
+    packed = squeezed(content)
     return Asset(content, packed if len(packed) < 0.9 * len(content) else None, KINDS[path.suffix], digest(content))
+
+
+@functools.cache
+def imported(script: bytes) -> list[str]:
+    """What a module imports, as it is written in it; each is looked through once in a process."""
+    return IMPORTS.findall(script.decode())
+
+
+@functools.cache
+def squeezed(content: bytes) -> bytes:
+    """A content as small as it gets, which takes a while: each is squeezed once in a process."""
+    return gzip.compress(content, 9, mtime=0)
 
 
 def vendored(folder: Path) -> dict[str, str]:
