@@ -393,6 +393,16 @@ async def test_enter_chooses_nobody_whom_an_older_search_has_found(browser: Brow
         await expect(page.get_by_test_id("for-whom")).to_contain_text("Noor Haddad")
 
 
+async def test_whoever_was_refused_and_tries_again_can_book(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser, "phone") as pocket:
+        _, token = await patient(clinic.world)
+        refusal = {"code": "not-allowed", "status": 403, "title": "Not allowed"}
+        await pocket.route("**/catalogue", lambda route: route.fulfill(status=403, json=refusal), times=1)
+        page = await signed_in(pocket, clinic, token, f"/book#/doctor/{clinic.world.doctors[0]}")
+        await page.get_by_role("button", name="Try again").click()
+        await hold(page, await first_slot(page))
+
+
 async def test_a_week_is_not_said_to_be_full_before_it_is_read(browser: Browser, clinic: Served) -> None:
     async with visiting(browser, "phone") as pocket:
         page = await times(pocket, clinic)

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, expect
 from server.access import Role
 from tests.clinic import now
 from tests.diary import open_books, patient
-from tests.pages import Served, signed_in, visiting
+from tests.pages import Served, answered_late, signed_in, visiting
 from tests.test_mine import booked
 from tests.test_notices_sending import Recorder, post_of
 from tests.world import World, eventually
@@ -73,6 +73,29 @@ async def test_the_mailbox_shows_a_chat_and_says_a_call_as_its_reader_has_it(bro
         call = page.locator("[data-channel=voice]")
         await expect(call.get_by_role("button")).to_be_visible()
         await expect(call.get_by_role("link")).to_have_count(0)
+
+
+async def test_earlier_letters_come_once_however_often_they_are_asked_for(browser: Browser, clinic: Served) -> None:
+    await clinic.world.pool.execute(MANY_LETTERS, clinic.world.institution)
+    admin = await clinic.world.account(Role.admin, "admin@clinic.test")
+    async with visiting(browser) as office:
+        page = await signed_in(office, clinic, admin, "/mailbox")
+        await expect(page.get_by_test_id("mail")).to_have_count(30)
+        async with answered_late(page, "**/mailbox", "POST"):
+            await page.get_by_role("button", name="Earlier").dblclick()
+        await expect(page.get_by_test_id("mail")).to_have_count(40)
+
+
+MANY_LETTERS = """
+with told as (
+    insert into notices (institution_id, kind, cause, person, channel, due_at, try_at, created_at)
+    select $1, 'booking-confirmed', 'appointment:' || nth, 'patient:1', 'sms', now(), now(), now()
+    from generate_series(1, 40) nth
+    returning id
+)
+insert into mailbox (notice_id, institution_id, channel, recipient, language, body, at)
+select id, $1, 'sms', '+442079460958', 'en', 'See you soon', now() from told
+"""
 
 
 @pytest.mark.parametrize(("place", "ten"), [("ar-EG", "١٠"), ("ar-AE", "10")])

@@ -171,3 +171,23 @@ async def test_page_whose_first_answers_are_lost_asks_again(browser: Browser, cl
         for lost in ("**/catalogue", "**/calendar?*"):
             await context.route(lost, lambda route: route.abort(), times=1)
         await opened(context, clinic)
+
+
+async def test_what_is_drawn_while_a_draft_is_saved_stays(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser) as context:
+        token = await clinic.world.account(
+            Role.doctor, "ames@clinic.test", doctor_id=clinic.world.doctors[0], name="Dr. Ames"
+        )
+        page = await signed_in(context, clinic, token, "/schedule")
+        await page.get_by_role("button", name="New weekly schedule").click()
+        await page.get_by_label("Add a session on Monday").click()
+        await page.wait_for_selector("[data-testid=preview]")
+        async with answered_late(page, "**/doctors/*/schedules", "POST"):
+            await page.get_by_role("button", name="Save").click()
+            await page.get_by_label("Add a session on Tuesday").click()
+        await expect(page.get_by_test_id("session")).to_have_count(2)
+        await page.wait_for_selector("[data-testid=preview]")
+        await page.get_by_role("button", name="Save").click()
+        await page.wait_for_selector(".plan-card")
+    assert await clinic.world.pool.fetchval("select jsonb_array_length(week) from schedules") == 2
+    assert await clinic.world.pool.fetchval("select count(*) from schedules") == 1

@@ -24,12 +24,19 @@ export async function loadCatalogue() {
   if (found) catalogue.value = found;
 }
 
+/** What the page begins with, which whoever was refused may ask for again. */
+let known = loadCatalogue;
+
 /** Begin once it is known what can be booked, if whoever signed in is still there. @param {() => void} begin */
-export const whenKnown = (begin) => async () => {
-  const id = user.peek()?.id;
-  await loadCatalogue();
-  if (catalogue.peek() && user.peek()?.id === id) begin();
-};
+export const whenKnown = (begin) =>
+  (known = async () => {
+    const id = user.peek()?.id;
+    await loadCatalogue();
+    if (catalogue.peek() && user.peek()?.id === id) begin();
+  });
+
+/** Ask again, once for every refusal. */
+export const again = () => void (missing.peek() && known());
 
 /** @param {number | null} id */
 export const doctorBy = (id) => catalogue.value?.doctors.find((one) => one.id === id);

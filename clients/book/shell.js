@@ -9,13 +9,13 @@ import { LanguageChoice } from "../shared/language.js";
 import { signOut, user } from "../shared/session.js";
 import { SignIn } from "../shared/signin.js";
 import { html } from "../shared/ui.js";
-import { catalogue, loadCatalogue, missing } from "./catalogue.js";
+import { again, catalogue, missing } from "./catalogue.js";
 
 /** @param {{title: string, current: "book" | "mine", testid: string, children?: any}} props */
 export function Shell({ title, current, testid, children }) {
   if (user.value === undefined) return html`<main class="calm-screen"><p>${t("link.connecting")}</p></main>`;
   if (user.value === null) return html`<${Entrance} title=${title} />`;
-  if (catalogue.value === null) return html`<main class="calm-screen"><p role="status">${missing.value || t("link.connecting")}</p>${missing.value && html`<button class="button" type="button" onClick=${loadCatalogue}>${t("book.retry")}</button><button class="button quiet" type="button" onClick=${signOut}>${t("console.signout")}</button>`}</main>`;
+  if (catalogue.value === null) return html`<main class="calm-screen"><p role="status">${missing.value || t("link.connecting")}</p>${missing.value && html`<button class="button" type="button" onClick=${again}>${t("book.retry")}</button><button class="button quiet" type="button" onClick=${signOut}>${t("console.signout")}</button>`}</main>`;
   const patient = user.value.role === "patient";
   return html`
     <div class="visit" data-testid=${testid}>

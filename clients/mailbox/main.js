@@ -35,25 +35,35 @@ async function look() {
     closed.value = false;
     // What is there already stays as it is: whoever reads an older page keeps it.
     const fresh = found.items.filter((/** @type {Mail} */ one) => one.id > known);
-    if (mails.peek() === null) more.value = found.more;
-    if (fresh.length || mails.peek() === null) mails.value = [...fresh, ...(mails.peek() ?? [])];
+    // More has come than is told at once: between these and those that are there lie others, so it begins anew.
+    const anew = mails.peek() === null || (found.more && fresh.length === found.items.length);
+    if (anew) more.value = found.more;
+    if (anew || fresh.length) mails.value = [...fresh, ...(anew ? [] : (mails.peek() ?? []))];
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     closed.value = error.code === "not-authenticated";
+    // Somebody else may sign in, who is sent other letters.
+    if (closed.peek()) mails.value = null;
     problem.value = error.message;
   }
 }
 
+let reading = false;
+
 async function earlier() {
   const last = mails.peek()?.at(-1);
-  if (!last) return;
+  if (!last || reading) return;
+  reading = true;
   try {
     const found = await request("POST", "/mailbox", { body: { before: last.id } });
+    if (mails.peek()?.at(-1) !== last) return;
     mails.value = [...(mails.peek() ?? []), ...found.items];
     more.value = found.more;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     problem.value = error.message;
+  } finally {
+    reading = false;
   }
 }
 

@@ -56,6 +56,8 @@ export const days = computed(() => weekOf(day.value || today.value));
 /** @param {number} id */
 export const spot = (id) => arranged.value?.locations.find((one) => one.id === id) ?? null;
 
+/** Counts those who sat down here: an answer belongs to the one who asked. */
+let sitting = 0;
 /** Whether somebody has sat down, and what they may choose from is known. */
 const ready = signal(false);
 let feed = /** @type {Feed | null} */ (null);
@@ -74,7 +76,9 @@ export function end() {
   disconnect();
   hush();
   clearTimeout(timer);
+  sitting += 1;
   turn += 1;
+  busy.value = false;
   feed = null;
   followed = 0;
   ready.value = false;
@@ -88,11 +92,13 @@ export function end() {
  * @param {() => Promise<void>} what
  */
 async function attempt(what) {
+  const mine = sitting;
   try {
     await what();
     return true;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
+    if (mine !== sitting) return false;
     if (error.code === "not-authenticated") user.value = null;
     else if (error.code === "not-allowed" && !arranged.peek()) shut.value = true;
     else say({ text: error.message, kind: "problem" });
@@ -145,8 +151,12 @@ async function load() {
 
 // The draft
 
+/** Counts what was begun to be drawn: an answer to an older draft says nothing of this one. */
+let drawing = 0;
+
 /** Begin to change a schedule, or to draw a new one. @param {Weekly | null} one */
 export function edit(one) {
+  drawing += 1;
   const place = arranged.peek()?.locations[0];
   if (one) draft.value = { id: one.id, location_id: one.location_id, starts_on: one.starts_on, ends_on: one.ends_on, every_weeks: one.every_weeks, week: one.week };
   else if (place) draft.value = { id: null, location_id: place.id, starts_on: plusDays(today.peek(), 1), ends_on: null, every_weeks: 1, week: [] };
@@ -161,7 +171,7 @@ export function redraw(some) {
 }
 
 /** @param {number} nth @param {Session} session */
-export const replace = (nth, session) => redraw({ week: /** @type {Draft} */ (draft.peek()).week.map((one, at) => (at === nth ? session : one)) });
+export const replace = (nth, session) => redraw({ week: (draft.peek()?.week ?? []).map((one, at) => (at === nth ? session : one)) });
 
 let lookTimer = 0;
 function lookSoon() {
@@ -188,12 +198,17 @@ async function look() {
   }
 }
 
-/** Save the draft. */
+/** Save the draft; what was drawn on meanwhile stays, as a change of what is saved by then. */
 export async function save() {
   const one = draft.peek();
   if (!one) return;
   const { id, location_id, ...rest } = one;
-  await step(id ? `/schedules/${id}` : `/doctors/${who.peek()}/schedules`, id ? rest : { location_id, ...rest }, "schedule.saved", () => (draft.value = preview.value = null));
+  const mine = drawing;
+  await step(id ? `/schedules/${id}` : `/doctors/${who.peek()}/schedules`, id ? rest : { location_id, ...rest }, "schedule.saved", (reply) => {
+    if (mine !== drawing) return;
+    if (draft.peek() === one && !sheet.peek()) draft.value = preview.value = null;
+    else redraw({ id: id ?? reply.schedule.id });
+  });
 }
 
 /** Leave the draft as it was never drawn. */
@@ -204,17 +219,19 @@ export function discard() {
 
 /**
  * One change, with a word on what came of it; answers whether it was done.
- * @param {string} path @param {Record<string, any>} body @param {string} word @param {() => void} [then]
+ * @param {string} path @param {Record<string, any>} body @param {string} word @param {(reply: any) => void} [then]
  */
 export async function step(path, body, word, then) {
   if (busy.peek()) return false;
   busy.value = true;
+  const mine = sitting;
   const done = await attempt(async () => {
-    await act(path, body);
+    const reply = await act(path, body);
+    if (mine !== sitting) return;
     say({ text: t(word), kind: "done" });
-    then?.();
+    then?.(reply);
     await load();
   });
-  busy.value = false;
+  if (mine === sitting) busy.value = false;
   return done;
 }
