@@ -38,5 +38,5 @@ addEventListener("hashchange", () => (route.value = parse(location.hash)));
 
 /** @param {Partial<Route>} some */
 export const href = (some) => written({ ...route.value, ...some });
-/** @param {Partial<Route>} some */
-export const go = (some) => void (location.hash = href(some));
+/** From where the address is by now: two steps may come before the page hears of the first. @param {Partial<Route>} some */
+export const go = (some) => void (location.hash = written({ ...parse(location.hash), ...some }));

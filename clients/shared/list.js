@@ -29,7 +29,7 @@ export function inAddress(parse, usual = "") {
     return asked.size > 0 ? `#/?${asked}` : "#/";
   };
   /** @param {Partial<Filters>} some */
-  const set = (some) => void (location.hash = written({ ...filters.peek(), ...some }));
+  const set = (some) => void (location.hash = written({ ...parse(location.hash), ...some }));
   return { filters, set };
 }
 
