@@ -8,7 +8,7 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 
 from server import totp
 from server.access import Role
-from tests.pages import Served, board, console, reception, until, visiting
+from tests.pages import Served, answered_late, board, console, reception, sits_down, until, visiting
 from tests.world import PASSWORD, World
 
 EMAIL = "ada@clinic.test"
@@ -341,3 +341,65 @@ async def test_board_where_there_was_no_queue_shows_the_first_one_by_itself(brow
         await expect(screen.locator("body")).to_contain_text("Main waiting room")
         await clinic.world.do("create-queue", "admin", location_id=clinic.world.location, name="Cardiology")
         await expect(screen.locator("body")).to_contain_text("Cardiology", timeout=15_000)
+
+
+async def test_settings_show_as_they_are_kept_and_what_was_typed_meanwhile_stays(
+    browser: Browser, clinic: Served
+) -> None:
+    queue = await clinic.world.queue()
+    async with visiting(browser) as room:
+        desk = await office(room, clinic, f"places/queue/{queue}")
+        length, walk_ins = (setting(desk, name).locator("input") for name in ("max_length", "walk_ins_per_day"))
+        await length.fill("50")
+        async with answered_late(desk, "**/queues/*/settings"):
+            async with answered_late(desk, "**/queues/*/settings", "POST"):
+                await desk.get_by_role("button", name="Save").last.click()
+                await walk_ins.fill("9")
+            await desk.wait_for_selector(".toast.is-done")
+            assert (await length.input_value(), await walk_ins.input_value()) == ("50", "9")
+        await expect(setting(desk, "walk_ins_per_day")).to_contain_text("Not saved yet")
+        await expect(length).to_have_value("50")
+
+
+async def test_next_name_that_is_typed_while_one_is_added_stays(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser) as room:
+        desk = await office(room, clinic, "places")
+        name = desk.get_by_label("New location")
+        await name.fill("North wing")
+        async with answered_late(desk, "**/api/v1/locations", "POST"):
+            await name.press("Enter")
+            await name.fill("South wing")
+        await expect(desk.get_by_role("link", name="North wing")).to_be_visible()
+        await expect(name).to_have_value("South wing")
+
+
+async def test_a_link_that_comes_late_is_told_once_the_next_sheet_is_closed(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser) as room:
+        desk = await office(room, clinic, "people")
+        name = desk.get_by_role("dialog").get_by_label("Name")
+        await desk.get_by_role("button", name="Invite somebody").click()
+        await name.fill("Rosa Delgado")
+        await desk.get_by_label("E-mail").fill("rosa@clinic.test")
+        async with answered_late(desk, "**/api/v1/users", "POST"):
+            await desk.get_by_role("button", name="Make the link").click()
+            await desk.keyboard.press("Escape")
+            await desk.get_by_role("button", name="Invite somebody").click()
+            await name.fill("Sam Carter")
+        await expect(name).to_have_value("Sam Carter")
+        await desk.keyboard.press("Escape")
+        await expect(desk.get_by_role("dialog")).to_contain_text("Link for Rosa Delgado")
+        await desk.get_by_role("dialog").get_by_role("button", name="Close").click()
+        await expect(desk.get_by_role("dialog")).to_have_count(0)
+
+
+async def test_what_one_admin_has_done_is_not_told_to_the_next(browser: Browser, clinic: Served) -> None:
+    token = await clinic.world.account(Role.admin, "grace@clinic.test", name="Grace Moreau")
+    async with visiting(browser) as room:
+        desk = await office(room, clinic, "places")
+        await desk.get_by_label("New location").fill("North wing")
+        async with answered_late(desk, "**/api/v1/locations", "POST"):
+            await desk.get_by_label("New location").press("Enter")
+            await desk.get_by_role("button", name="Sign out").click()
+            await sits_down(desk, clinic, token)
+            await expect(desk.get_by_role("link", name="North wing")).to_be_visible()
+        await expect(desk.get_by_test_id("toast")).to_have_count(0)

@@ -2,7 +2,7 @@
 
 from playwright.async_api import Browser, expect
 
-from tests.pages import Served, visiting
+from tests.pages import Served, answered_late, visiting
 from tests.test_admin import office, prepare
 from tests.world import World
 
@@ -56,3 +56,17 @@ async def test_nothing_is_forgotten_before_an_admin_has_said_so_twice(browser: B
             await form.get_by_role("button", name="Save").click()
         await expect(form.locator("[data-setting=notices_days]")).to_contain_text("Kept for good.")
     assert await clinic.world.pool.fetchval("select retention->>'notices_days' from institutions") is None
+
+
+async def test_what_is_forgotten_from_now_on_shows_as_soon_as_it_is_kept(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser) as desk:
+        page = await office(desk, clinic, "places")
+        form = page.get_by_test_id("retention")
+        sent = form.get_by_role("spinbutton", name="What was sent")
+        await sent.fill("90")
+        await form.get_by_role("button", name="Save").click()
+        async with answered_late(page, "**/retention"):
+            await page.locator("dialog").get_by_role("button", name="Save").click()
+            await expect(page.locator(".toast.is-done")).to_be_visible()
+            assert await sent.input_value() == "90"
+        assert await sent.input_value() == "90"

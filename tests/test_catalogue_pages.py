@@ -1,9 +1,10 @@
 """The back office's catalogue and patients, in a real browser."""
 
+import base64
 from datetime import timedelta
 from pathlib import Path
 
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, FilePayload, expect
 
 from tests.clinic import book, day_of, patient_of, slots_of
 from tests.pages import Served, answered_late, visiting
@@ -156,3 +157,41 @@ async def test_somebody_new_is_registered_once_however_often_it_is_pressed(brows
             await name.press("Enter")
         await expect(page.locator(".pane-head")).to_contain_text("Ada Byron")
     assert await clinic.world.pool.fetchval("select count(*) from patients") == 2
+
+
+async def test_switches_that_are_pressed_in_haste_are_all_kept(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser) as room:
+        page = await office(room, clinic, "catalogue")
+        switches = [page.get_by_label(name) for name in ("New patients may register", "Waitlist for freed times")]
+        async with answered_late(page, "**/institutions/*/booking", "POST", times=1):
+            for one in switches:
+                await one.click()
+        await expect(page.get_by_role("button", name="Take back")).to_have_count(2)
+        for one in switches:
+            await expect(one).not_to_be_checked()
+
+
+async def test_a_new_photo_leaves_what_is_typed_about_the_doctor(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser) as room:
+        page = await office(room, clinic, f"catalogue/doctor/{clinic.world.doctors[0]}")
+        await page.locator("input[name=licence]").fill("GMC 7")
+        await page.locator("input[type=file]").set_input_files(
+            FilePayload(name="a.png", mimeType="image/png", buffer=PHOTO)
+        )
+        await expect(page.locator(".photo img")).to_be_visible()
+        await expect(page.locator("input[name=licence]")).to_have_value("GMC 7")
+
+
+PHOTO = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+async def test_it_is_not_said_that_nothing_is_blocked_before_that_is_known(browser: Browser, clinic: Served) -> None:
+    async with visiting(browser) as room:
+        closures = "section[aria-label='Closed days and blocked time']"
+        async with answered_late(room, "**/blocks?*"):
+            page = await office(room, clinic, "catalogue")
+            await expect(page.locator(closures)).to_be_visible()
+            await expect(page.locator(closures)).not_to_contain_text("No time is blocked")
+        await expect(page.locator(closures)).to_contain_text("No time is blocked")

@@ -4,18 +4,19 @@
  *
  * @import {AdminDoctor, AdminSpecialty, AdminVisitType} from "../shared/events.js"
  */
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { useAnswer } from "../shared/answer.js";
 import { Problem, get, request } from "../shared/api.js";
 import { number, t } from "../shared/i18n.js";
+import { user } from "../shared/session.js";
 import { html } from "../shared/ui.js";
 import { say } from "../shared/word.js";
 import { Closures } from "./closures.js";
 import { Import } from "./imports.js";
 import { Card, Check, Choice, Confirm, Pane, Several, Sheet, Text, ask } from "./parts.js";
 import { route } from "./route.js";
-import { change, chosen, doctors, institution, locations, named, retry, row, settingsTurn } from "./work.js";
+import { change, chosen, doctors, institution, locations, named, pending, retry, row, settingsTurn } from "./work.js";
 
 const MODES = ["both", "in_person", "online"];
 
@@ -150,7 +151,7 @@ function Doctor({ doctor: one }) {
   return html`
     <${Pane} title=${one.name} lead=${specialtyName(one.specialty)} back=${back}>
       <${Photo} doctor=${one} />
-      <${About} key=${JSON.stringify(one)} doctor=${one} />
+      <${About} key=${JSON.stringify({ ...one, photo: null })} doctor=${one} />
       <${Card} title=${t("admin.booking")} note=${t("admin.booking.doctor")}><${Booking} path=${`/doctors/${one.doctor}/booking`} /><//>
     <//>
   `;
@@ -181,11 +182,15 @@ function Photo({ doctor: one }) {
     }
   };
   const remove = async () => {
+    if (pending.peek()) return;
+    pending.value = "photo";
     try {
       await request("DELETE", `/doctors/${one.doctor}/photo`);
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      say({ text: error.message, kind: "problem" });
+      retry(error);
+      if (user.peek()) say({ text: /** @type {Problem} */ (error).message, kind: "problem" });
+    } finally {
+      pending.value = "";
     }
   };
   return html`
@@ -244,11 +249,19 @@ function About({ doctor: one }) {
 function Booking({ path }) {
   const [turn, setTurn] = useState(0);
   const [answer] = useAnswer(() => /** @type {Promise<{own: Record<string, any>, effective: Record<string, any>}>} */ (get(path)), [path, turn, settingsTurn.value], retry);
+  const [undone, setUndone] = useState(0);
+  // One after the other: while one is sent the next may be pressed.
+  const last = useRef(/** @type {Promise<unknown>} */ (Promise.resolve()));
   /** @param {string} name @param {any} value */
-  const set = async (name, value) => {
-    if (await change("settings", path, { [name]: value })) setTurn(turn + 1);
+  const set = (name, value) => {
+    last.current = last.current.then(async () => {
+      const done = await change("settings", path, { [name]: value });
+      if (done) setTurn((now) => now + 1);
+      // What was pressed and not taken shows again as it is.
+      else setUndone((now) => now + 1);
+    });
   };
-  return html`<div class="booking">${Object.entries(answer?.effective ?? {}).map(([name, value]) => html`<${Setting} key=${`${name}${value}`} name=${name} value=${value} own=${name in (answer?.own ?? {})} onSet=${set} />`)}</div>`;
+  return html`<div class="booking">${Object.entries(answer?.effective ?? {}).map(([name, value]) => html`<${Setting} key=${`${name}${value}/${undone}`} name=${name} value=${value} own=${name in (answer?.own ?? {})} onSet=${set} />`)}</div>`;
 }
 
 /** @param {{name: string, value: any, own: boolean, onSet: (name: string, value: any) => void}} props */

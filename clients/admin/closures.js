@@ -31,12 +31,12 @@ const whose = (one) =>
   (one.doctor_id !== null && doctors.value.find((each) => each.doctor === one.doctor_id)?.name) || (one.location_id !== null && locations.value.find((each) => each.location === one.location_id)?.name) || institution.value?.name || "";
 
 export function Closures() {
-  const [blocks, setBlocks] = useState(/** @type {Block[]} */ ([]));
+  const [blocks, setBlocks] = useState(/** @type {Block[] | null} */ (null));
   const [turn, setTurn] = useState(0);
   const id = chosen.value;
   useEffect(() => {
     let current = true;
-    const look = () => !document.hidden && get(`/blocks?institution_id=${id}`).then((found) => current && setBlocks(found.items), retry);
+    const look = () => !document.hidden && get(`/blocks?institution_id=${id}`).then((found) => current && setBlocks(found.items), (error) => void (current && retry(error)));
     void look();
     const timer = setInterval(look, LOOK_MS);
     return () => {
@@ -57,9 +57,9 @@ export function Closures() {
   const add = html`<button class="button" type="button" onClick=${begin}>${t("schedule.block")}</button>`;
   return html`
     <${Card} title=${t("admin.closures")} note=${t("admin.closures.text")} actions=${add}>
-      ${blocks.length === 0 && html`<p class="list-empty">${t("admin.closures.none")}</p>`}
+      ${blocks?.length === 0 && html`<p class="list-empty">${t("admin.closures.none")}</p>`}
       <ul class="entries">
-        ${blocks.map((one) => html`<li key=${one.id} class="entry" data-testid="admin-closure"><div class="entry-main"><strong dir="auto">${whose(one)}</strong><span class="soft">${t(`schedule.kind.${one.kind}`)}</span></div><div class="entry-main"><span>${span(one)}</span>${one.reason && html`<span class="soft" dir="auto">${one.reason}</span>`}</div><div class="entry-steps"><button class="button" type="button" onClick=${() => free(one)}>${t("schedule.unblock")}</button></div></li>`)}
+        ${(blocks ?? []).map((one) => html`<li key=${one.id} class="entry" data-testid="admin-closure"><div class="entry-main"><strong dir="auto">${whose(one)}</strong><span class="soft">${t(`schedule.kind.${one.kind}`)}</span></div><div class="entry-main"><span>${span(one)}</span>${one.reason && html`<span class="soft" dir="auto">${one.reason}</span>`}</div><div class="entry-steps"><button class="button" type="button" onClick=${() => free(one)}>${t("schedule.unblock")}</button></div></li>`)}
       </ul>
     <//>
   `;

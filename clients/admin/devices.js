@@ -46,7 +46,8 @@ export function Devices() {
 
 function Enroll() {
   const [code, setCode] = useState("");
-  const [where, setWhere] = useState("");
+  // The place that stands there stays, though one that comes before it is added meanwhile.
+  const [where, setWhere] = useState(() => String(locations.peek()[0]?.location ?? ""));
   const [name, setName] = useState("");
   const places = locations.value;
   const place = places.find((one) => String(one.location) === where) ?? places[0];
@@ -55,8 +56,8 @@ function Enroll() {
     event.preventDefault();
     const done = await change("enroll", "/devices/enroll", { code, location_id: place?.location, name: name.trim() }, { name: name.trim() });
     if (!done) return;
-    setCode("");
-    setName("");
+    setCode((was) => (was === code ? "" : was));
+    setName((was) => (was === name ? "" : was));
   };
   if (!place) return html`<${Card} title=${t("admin.enroll")}><p class="list-empty">${t("admin.enroll.noplace")}</p><//>`;
   return html`

@@ -5,7 +5,7 @@
  * @typedef {{line: number, column: string | null, code: string | null, detail: string}} BadRow
  * @typedef {{trial: boolean, rows: number, added: number, there: number, bad: BadRow[], doubts: {line: number, number: string, name: string}[]}} Imported
  */
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { Problem, newKey, request, wordFor } from "../shared/api.js";
 import { t } from "../shared/i18n.js";
@@ -27,21 +27,29 @@ export function Import({ kinds }) {
   const [told, setTold] = useState(/** @type {Imported | null} */ (null));
   const [under, setUnder] = useState(0);
   const [all, setAll] = useState(false);
+  // What is under way, at once: a second press comes before the page is drawn anew.
+  const busy = useRef(false);
   /** @param {string} text @param {boolean} trial */
   const bring = async (text, trial) => {
+    if (busy.current) return;
+    busy.current = true;
+    const who = user.peek()?.id;
     setUnder(Math.max(1, text.trim().split(/\r\n|\r|\n/).length - 1));
     setAll(false);
     try {
       const body = { kind, content: text, trial, institution_id: chosen.peek() };
       setTold(await request("POST", "/imports", { body, key: newKey(), patience: PATIENCE_MS }));
+      if (user.peek()?.id !== who) return;
       say({ text: t(`admin.done.${trial ? "tried" : "imported"}`), kind: "done" });
       if (!trial) setContent("");
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      if (user.peek()?.id !== who) return;
       if (error.code === "not-authenticated") user.value = null;
       setTold(null);
       say({ text: error.message, kind: "problem" });
     } finally {
+      busy.current = false;
       setUnder(0);
     }
   };

@@ -32,8 +32,7 @@ function NewInstitution() {
   const submit = async () => {
     const made = await change("institution-new", "/institutions", { name: name.trim(), zone, languages: [spoken] }, { name: name.trim() });
     if (!made) return false;
-    await loadInstitutions();
-    follow(made.institution);
+    if (await loadInstitutions()) follow(made.institution);
     return true;
   };
   const languages = LANGUAGES.map((tag) => ({ value: tag, text: languageName(tag) }));

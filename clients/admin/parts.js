@@ -4,7 +4,7 @@ import { Asked } from "../shared/asked.js";
 import { html } from "../shared/ui.js";
 import { pending } from "./work.js";
 
-export { ask, close, sheet } from "../shared/asked.js";
+export { ask, close, sheet, tell } from "../shared/asked.js";
 export { Choice } from "../shared/fields.js";
 
 /** The sheet of a change. @param {{title: string, action?: string, danger?: boolean, disabled?: boolean, children?: any, onSubmit?: () => Promise<boolean> | boolean}} props */

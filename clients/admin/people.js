@@ -14,7 +14,7 @@ import { Copyable, Qr } from "../shared/handout.js";
 import { stamp, t } from "../shared/i18n.js";
 
 import { html } from "../shared/ui.js";
-import { Card, Check, Choice, Confirm, Pane, Several, Sheet, Text, ask } from "./parts.js";
+import { Card, Check, Choice, Confirm, Pane, Several, Sheet, Text, ask, sheet, tell } from "./parts.js";
 import { route } from "./route.js";
 import { change, chosen, doctors, institution, locations, nameOf, retry, row, users } from "./work.js";
 
@@ -75,9 +75,10 @@ function Invite() {
   const [at, setAt] = useState(/** @type {number[]} */ ([]));
   const [doctor, setDoctor] = useState("");
   const submit = async () => {
+    const mine = sheet.peek();
     const body = { email: email.trim(), name: name.trim(), role, institution_id: chosen.peek(), ...(role !== "admin" && { location_ids: at }), ...(role === "doctor" && doctor && { doctor_id: Number(doctor) }) };
     const made = await change("invite", "/users", body, { name: name.trim() }, true);
-    if (made) ask(() => html`<${LinkOnce} made=${made} name=${name.trim()} />`);
+    if (made) tell(() => html`<${LinkOnce} key=${made.link} made=${made} name=${name.trim()} />`, mine);
     return Boolean(made);
   };
   return html`
@@ -119,8 +120,9 @@ function Person({ person: one }) {
   const values = { name: one.name };
   const deactivate = async () => Boolean(await change("deactivate", `/users/${one.user}/deactivate`, {}, values));
   const reset = async () => {
+    const mine = sheet.peek();
     const made = await change("link", `/users/${one.user}/reset`, {}, values, true);
-    if (made) ask(() => html`<${LinkOnce} made=${made} name=${one.name} />`);
+    if (made) tell(() => html`<${LinkOnce} key=${made.link} made=${made} name=${one.name} />`, mine);
     return Boolean(made);
   };
   const sureOut = () => ask(() => html`<${Confirm} title=${t("admin.people.deactivate.title", values)} text=${t("admin.people.deactivate.text")} action=${t("admin.people.deactivate")} onSubmit=${deactivate} />`);
@@ -176,7 +178,7 @@ export function Sessions({ path, name }) {
   const found = /** @type {Session[] | undefined} */ (answer?.items);
   /** @param {Session} one */
   const end = async (one) => {
-    if (await change("session", `/sessions/${one.session_id}/end`)) setTurn(turn + 1);
+    if (await change("session", `/sessions/${one.session_id}/end`)) setTurn((now) => now + 1);
   };
   const again = html`<button class="button quiet" type="button" onClick=${() => setTurn(turn + 1)}>${t("admin.audit.again")}</button>`;
   return html`

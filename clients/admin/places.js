@@ -44,6 +44,9 @@ export function Places() {
   return html`<${Institution} institution=${institution.value} />`;
 }
 
+/** Whether somebody still looks at this one. @param {string} of @param {number} id */
+const at = (of, id) => route.peek().of === of && route.peek().id === id;
+
 /** What has gone, or never was. */
 const Gone = () => html`<${Pane} title=${t("admin.gone")} back=${{ href: "#/places", text: t("admin.places") }}><p class="soft">${t("admin.gone.text")}</p><//>`;
 
@@ -82,12 +85,13 @@ function Branch({ location: at }) {
   `;
 }
 
-/** A name, and a button that adds it. @param {{label: string, value: string, max?: number, onChange: (text: string) => void, onAdd: () => Promise<any>}} props */
+/** A name, and a button that adds it. @param {{label: string, value: string, max?: number, onChange: (text: string | ((was: string) => string)) => void, onAdd: () => Promise<any>}} props */
 function Add({ label, value, max = 120, onChange, onAdd }) {
   /** @param {Event} event */
   const submit = async (event) => {
     event.preventDefault();
-    if (await onAdd()) onChange("");
+    // The next one may have been begun meanwhile.
+    if (await onAdd()) onChange((was) => (was === value ? "" : was));
   };
   return html`<form class="inline-form" onSubmit=${submit} data-dirty=${value ? "" : null}><${Text} label=${label} value=${value} max=${max} onChange=${onChange} /><button class="button" type="submit">${t("admin.add")}</button></form>`;
 }
@@ -180,7 +184,7 @@ function Location({ location: one }) {
   const editDesk = (at) => ask(() => html`<${EditDesk} desk=${at} />`);
   const retire = async () => {
     const done = Boolean(await change("retire", `/locations/${one.location}/retire`, {}, { name: one.name }));
-    if (done) go("/places");
+    if (done && at("location", one.location)) go("/places");
     return done;
   };
   const sure = () => ask(() => html`<${Confirm} title=${t("admin.locations.retire.title", { name: one.name })} text=${t("admin.locations.retire.text")} action=${t("admin.locations.retire")} onSubmit=${retire} />`);
@@ -236,7 +240,7 @@ function Queue({ queue: one }) {
   if (!one) return html`<${Gone} />`;
   const retire = async () => {
     const done = Boolean(await change("retire", `/queues/${one.queue}/retire`, {}, { name: one.name }));
-    if (done) go(`/places/location/${one.location}`);
+    if (done && at("queue", one.queue)) go(`/places/location/${one.location}`);
     return done;
   };
   const sure = () => ask(() => html`<${Confirm} title=${t("admin.queues.retire.title", { name: one.name })} text=${t("admin.queues.retire.text")} action=${t("admin.queues.retire")} onSubmit=${retire} />`);

@@ -13,7 +13,7 @@ import { get } from "../shared/api.js";
 import { number, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
 import { Card, Confirm, ask } from "./parts.js";
-import { Setting } from "./settingsform.js";
+import { Setting, without } from "./settingsform.js";
 import { change, pending, retry, settingsTurn } from "./work.js";
 
 const KINDS = /** @type {{name: keyof Retention, least: number}[]} */ ([
@@ -29,13 +29,16 @@ export function Forgetting({ institution }) {
   const [draft, setDraft] = useState(/** @type {Partial<Retention>} */ ({}));
   const turn = settingsTurn.value;
   const path = `/institutions/${institution}/retention`;
-  const [kept] = useAnswer(() => /** @type {Promise<Retention>} */ (get(path)), [path, turn], retry);
+  const [kept, setKept] = useAnswer(() => /** @type {Promise<Retention>} */ (get(path)), [path, turn], retry);
   if (!kept) return html`<${Card} title=${t("admin.retention")}><p class="soft">${t("link.connecting")}</p><//>`;
   const changed = KINDS.filter(({ name }) => name in draft && draft[name] !== kept[name]);
   const save = async () => {
     const done = await change("settings", path, Object.fromEntries(changed.map(({ name }) => [name, draft[name] ?? null])));
-    if (done) setDraft({});
-    return Boolean(done);
+    if (!done) return false;
+    // What is kept by now shows at once, and what was typed meanwhile stays.
+    setKept(/** @type {Retention} */ (done));
+    setDraft((now) => without(now, draft));
+    return true;
   };
   /** @param {Event} event */
   const submit = (event) => {

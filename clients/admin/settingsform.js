@@ -10,7 +10,7 @@
  * @typedef {{label: string, value: any, onChange: (value: any) => void, min?: number, max?: number}} Answered
  * @typedef {{currentTarget: HTMLInputElement}} Typed
  */
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import { t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
@@ -22,28 +22,39 @@ import { change, pending } from "./work.js";
  */
 export function SettingsForm({ path, level, family, doing, testid, answer, settings, control, note }) {
   const [draft, setDraft] = useState(/** @type {Record<string, any>} */ ({}));
+  // What is kept by now, until it is read: the old values would be back for a moment.
+  const [kept, setKept] = useState(/** @type {Record<string, any>} */ ({}));
+  const read = useRef(answer);
+  read.current = answer;
+  useEffect(() => setKept({}), [answer]);
   const dirty = Object.keys(draft);
   /** @param {Event} event */
   const submit = async (event) => {
     event.preventDefault();
-    if (await change(doing, path, draft)) setDraft({});
+    const before = read.current;
+    if (!(await change(doing, path, draft))) return;
+    if (read.current === before) setKept(draft);
+    setDraft((now) => without(now, draft));
   };
   /** @param {string} name */
   const reset = async (name) => {
-    if (await change("reset", path, { [name]: null })) setDraft(({ [name]: _, ...rest }) => rest);
+    if (await change("reset", path, { [name]: null })) {
+      setDraft(({ [name]: _, ...rest }) => rest);
+      setKept(({ [name]: _, ...rest }) => rest);
+    }
   };
   return html`
     <form class="settings" data-dirty=${dirty.length > 0 ? "" : null} onSubmit=${submit} data-testid=${testid}>
       ${settings.map((one) => {
         const origin = answer.origin[one.name] ?? "default";
-        const own = origin === level;
+        const own = origin === level || one.name in kept;
         const drafted = one.name in draft;
         const label = `${family}.${one.name}`;
-        const value = drafted ? draft[one.name] : answer.effective[one.name];
+        const value = drafted ? draft[one.name] : one.name in kept ? kept[one.name] : answer.effective[one.name];
         return html`
           <${Setting} key=${one.name} name=${one.name} label=${label} origin=${origin} own=${own || drafted} note=${drafted ? t("admin.set.unsaved") : note({ ...one, value, origin, own })}
             reset=${own && !drafted && html`<button class="as-link" type="button" onClick=${() => reset(one.name)}>${level === "institution" ? t("admin.set.reset.default") : t("admin.set.reset")}</button>`}>
-            ${control({ ...one, label, value, onChange: (found) => setDraft({ ...draft, [one.name]: found }) })}
+            ${control({ ...one, label, value, onChange: (found) => setDraft((now) => ({ ...now, [one.name]: found })) })}
           <//>
         `;
       })}
@@ -56,6 +67,13 @@ export function SettingsForm({ path, level, family, doing, testid, answer, setti
     </form>
   `;
 }
+
+/**
+ * What has been drafted besides what was sent, or otherwise since.
+ * @template {Record<string, any>} Draft
+ * @param {Draft} now @param {Draft} sent
+ */
+export const without = (now, sent) => /** @type {Draft} */ (Object.fromEntries(Object.entries(now).filter(([name, value]) => !(name in sent) || sent[name] !== value)));
 
 /**
  * One setting: what it is, its value, and where that comes from.

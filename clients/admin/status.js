@@ -37,8 +37,9 @@ export function Status() {
           setProblem("");
         }
       } catch (error) {
+        if (!current && error instanceof Problem) return;
         retry(error);
-        if (current && error instanceof Problem) setProblem(error.message);
+        if (error instanceof Problem) setProblem(error.message);
       }
       if (current) timer = setTimeout(look, EVERY_MS);
     };

@@ -10,6 +10,7 @@
 import { computed, effect, signal } from "@preact/signals";
 
 import { Problem, act, get, request } from "../shared/api.js";
+import { clear } from "../shared/asked.js";
 import { connect, disconnect, refused } from "../shared/connection.js";
 import { t, zone } from "../shared/i18n.js";
 import { resume, user, whileHere } from "../shared/session.js";
@@ -65,14 +66,14 @@ effect(() => void (zone.value = institution.value?.zone ?? undefined));
 export async function begin() {
   if (!mayAdminister.peek()) return;
   if (user.peek()?.institution_id) return follow(/** @type {number} */ (user.peek()?.institution_id));
-  const first = (await whileHere(loadInstitutions))?.[0];
+  const first = (await loadInstitutions())?.[0];
   if (first) follow(first.institution);
 }
 
-/** @returns {Promise<AdminInstitution[]>} */
+/** @returns {Promise<AdminInstitution[] | undefined>} nothing where they have gone meanwhile, or are refused */
 export async function loadInstitutions() {
-  const found = (await get("/institutions")).items;
-  institutions.value = found;
+  const found = (await whileHere(() => get("/institutions")))?.items;
+  if (found) institutions.value = found;
   return found;
 }
 
@@ -97,10 +98,15 @@ function happened(events, how) {
   }
 }
 
+/** Counts those who sat down here: an answer belongs to the one who asked. */
+let sitting = 0;
+
 /** End: somebody else may sit down here. */
 export function end() {
+  sitting += 1;
   disconnect();
   hush();
+  clear();
   feed.value = null;
   chosen.value = null;
   institutions.value = null;
@@ -128,17 +134,20 @@ export function retry(error) {
  */
 export async function change(name, path, body = {}, values = {}, once = false) {
   if (pending.peek()) return null;
+  const mine = sitting;
   pending.value = name;
   try {
     const reply = await (once ? request("POST", path, { body }) : act(path, body));
+    if (mine !== sitting) return null;
     say({ text: t(`admin.done.${name}`, values), kind: "done" });
     return reply ?? {};
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
+    if (mine !== sitting) return null;
     if (error.code === "not-authenticated") user.value = null;
     else say({ text: error.message, kind: "problem" });
     return null;
   } finally {
-    pending.value = "";
+    if (mine === sitting) pending.value = "";
   }
 }

@@ -29,7 +29,9 @@ export function useAnswer(read, by, again = retryable) {
         const found = await read();
         if (current) setAnswer(found);
       } catch (error) {
-        if (again(error) && current) setTimeout(load, AGAIN_MS);
+        // Whoever is here by now may be somebody else: what was refused before is nothing to them.
+        if (!current && error instanceof Problem) return;
+        if (again(error)) setTimeout(load, AGAIN_MS);
       }
     };
     void load();

@@ -15,7 +15,25 @@ export function ask(draw) {
   if (toast.peek()?.kind === "problem") hush();
   sheet.value = draw;
 }
-export const close = () => void (sheet.value = null);
+
+/** What is told only once, and waits for its turn. @type {(() => any)[]} */
+let waiting = [];
+
+/** Close the sheet; what has waited for that is shown. */
+export const close = () => void (sheet.value = waiting.shift() ?? null);
+
+/**
+ * Show what is told only once in the place of the sheet that asked for it, or when the one that was opened since is
+ * closed: it covers nothing that is being written.
+ * @param {() => any} draw @param {(() => any) | null} mine
+ */
+export const tell = (draw, mine) => void (sheet.peek() === null || sheet.peek() === mine ? ask(draw) : waiting.push(draw));
+
+/** Somebody else may sit down here. */
+export function clear() {
+  waiting = [];
+  close();
+}
 
 /**
  * What a page draws in it; `onSubmit` answers whether it is done with.
