@@ -157,7 +157,9 @@ async def test_keys_turn_the_pages_and_the_address_keeps_what_is_seen(browser: B
         await expect(page.locator(".agenda-bar h2")).to_have_text(before)
 
 
-AT_ONCE = "(keys) => keys.forEach((key) => dispatchEvent(new KeyboardEvent('keydown', { key })))"
+AT_ONCE = (
+    "(keys) => keys.forEach((key) => document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })))"
+)
 """Keys that come before the page has heard where the first of them has led."""
 
 
