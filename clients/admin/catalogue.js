@@ -14,7 +14,7 @@ import { html } from "../shared/ui.js";
 import { say } from "../shared/word.js";
 import { Closures } from "./closures.js";
 import { Import } from "./imports.js";
-import { Card, Check, Choice, Confirm, Pane, Several, Sheet, Text, ask } from "./parts.js";
+import { Card, Check, Choice, Confirm, Pane, Several, Sheet, Text, ask, useForm } from "./parts.js";
 import { route } from "./route.js";
 import { change, chosen, doctors, institution, locations, named, pending, retry, row, settingsTurn } from "./work.js";
 
@@ -151,7 +151,7 @@ function Doctor({ doctor: one }) {
   return html`
     <${Pane} title=${one.name} lead=${specialtyName(one.specialty)} back=${back}>
       <${Photo} doctor=${one} />
-      <${About} key=${JSON.stringify({ ...one, photo: null })} doctor=${one} />
+      <${About} doctor=${one} />
       <${Card} title=${t("admin.booking")} note=${t("admin.booking.doctor")}><${Booking} path=${`/doctors/${one.doctor}/booking`} /><//>
     <//>
   `;
@@ -206,37 +206,34 @@ function Photo({ doctor: one }) {
 
 /** @param {{doctor: AdminDoctor}} props */
 function About({ doctor: one }) {
-  const [name, setName] = useState(one.name);
-  const [specialty, setSpecialty] = useState(String(one.specialty ?? ""));
-  const [licence, setLicence] = useState(one.licence ?? "");
-  const [fee, setFee] = useState(one.fee ?? "");
-  const [languages, setLanguages] = useState((one.languages ?? []).join(", "));
-  const [active, setActive] = useState(one.active !== false);
-  const [at, setAt] = useState(one.locations ?? []);
-  const [types, setTypes] = useState(one.visit_types ?? []);
+  const { form, set, after } = useForm({
+    name: one.name, specialty: String(one.specialty ?? ""), licence: one.licence ?? "", fee: one.fee ?? "", languages: (one.languages ?? []).join(", "),
+    active: one.active !== false, at: one.locations ?? [], types: one.visit_types ?? [],
+  });
+  const { name, specialty, licence, fee, languages, active, at, types } = form;
   /** @param {Event} event */
   const submit = (event) => {
     event.preventDefault();
     const spoken = languages.split(/[,;\s]+/).filter(Boolean);
     const body = { name: name.trim(), specialty_id: specialty ? Number(specialty) : null, licence: licence.trim() || null, fee: fee.trim() || null, languages: spoken, active, location_ids: at, visit_type_ids: types };
-    void change("settings", `/doctors/${one.doctor}`, body, { name: name.trim() });
+    void after(change("settings", `/doctors/${one.doctor}`, body, { name: name.trim() }));
   };
   const chosenFrom = [{ value: "", text: t("admin.specialty.none") }, ...specialties().map((each) => ({ value: String(each.specialty), text: each.name }))];
   return html`
     <${Card} title=${t("admin.doctor.about")}>
       <form class="form" onSubmit=${submit}>
         <div class="form-row">
-          <${Text} label=${t("admin.name")} name="name" value=${name} max=${200} onChange=${setName} />
-          <${Choice} label=${t("admin.specialty")} value=${specialty} options=${chosenFrom} onChange=${setSpecialty} />
-          <${Text} label=${t("admin.licence")} name="licence" value=${licence} max=${60} required=${false} onChange=${setLicence} />
+          <${Text} label=${t("admin.name")} name="name" value=${name} max=${200} onChange=${set("name")} />
+          <${Choice} label=${t("admin.specialty")} value=${specialty} options=${chosenFrom} onChange=${set("specialty")} />
+          <${Text} label=${t("admin.licence")} name="licence" value=${licence} max=${60} required=${false} onChange=${set("licence")} />
         </div>
         <div class="form-row">
-          <${Text} label=${t("admin.fee")} name="fee" value=${fee} required=${false} pattern="[0-9]{1,8}([.][0-9]{1,2})?" note=${institution.value?.currency ?? ""} onChange=${setFee} />
-          <${Text} label=${t("admin.doctor.languages")} value=${languages} required=${false} note=${t("admin.doctor.languages.text")} onChange=${setLanguages} />
+          <${Text} label=${t("admin.fee")} name="fee" value=${fee} required=${false} pattern="[0-9]{1,8}([.][0-9]{1,2})?" note=${institution.value?.currency ?? ""} onChange=${set("fee")} />
+          <${Text} label=${t("admin.doctor.languages")} value=${languages} required=${false} note=${t("admin.doctor.languages.text")} onChange=${set("languages")} />
         </div>
-        <${Several} legend=${t("admin.locations")} options=${locations.value.map((each) => ({ id: each.location, name: each.name }))} value=${at} onChange=${setAt} />
-        <${Several} legend=${t("admin.visit-types")} options=${visitTypes().map((each) => ({ id: each.visit_type, name: each.name }))} value=${types} onChange=${setTypes} none=${t("admin.visit-types.all")} />
-        <${Check} label=${t("admin.doctor.active")} checked=${active} onChange=${setActive} />
+        <${Several} legend=${t("admin.locations")} options=${locations.value.map((each) => ({ id: each.location, name: each.name }))} value=${at} onChange=${set("at")} />
+        <${Several} legend=${t("admin.visit-types")} options=${visitTypes().map((each) => ({ id: each.visit_type, name: each.name }))} value=${types} onChange=${set("types")} none=${t("admin.visit-types.all")} />
+        <${Check} label=${t("admin.doctor.active")} checked=${active} onChange=${set("active")} />
         <div class="form-foot"><button class="button main" type="submit">${t("console.save")}</button></div>
       </form>
     <//>

@@ -1,11 +1,46 @@
 // @ts-check
 /** Owns the pieces that the back office is put together from: panes, sheets and fields. */
+import { useEffect, useRef, useState } from "preact/hooks";
+
 import { Asked } from "../shared/asked.js";
 import { html } from "../shared/ui.js";
 import { pending } from "./work.js";
 
 export { ask, close, sheet, tell } from "../shared/asked.js";
 export { Choice } from "../shared/fields.js";
+
+/**
+ * What has been drafted besides what was sent, or otherwise since.
+ * @template {Record<string, any>} Draft
+ * @param {Draft} now @param {Draft} sent
+ */
+export const without = (now, sent) => /** @type {Draft} */ (Object.fromEntries(Object.entries(now).filter(([name, value]) => !(name in sent) || sent[name] !== value)));
+
+/**
+ * A form over a record: what was typed stays, though the record changes or what was sent before is kept meanwhile.
+ * @template {Record<string, any>} Fields
+ * @param {Fields} record as the institution's stream has it
+ */
+export function useForm(record) {
+  const [typed, setTyped] = useState(/** @type {Partial<Fields>} */ ({}));
+  // What is kept by now, until the stream tells of it: the old values would be back for a moment.
+  const [sent, setSent] = useState(/** @type {Partial<Fields>} */ ({}));
+  const now = JSON.stringify(record);
+  const last = useRef(now);
+  last.current = now;
+  useEffect(() => setSent({}), [now]);
+  const form = /** @type {Fields} */ ({ ...record, ...sent, ...typed });
+  /** @template {keyof Fields} Name @param {Name} name */
+  const set = (name) => (/** @type {Fields[Name]} */ value) => setTyped((was) => ({ ...was, [name]: value }));
+  /** @param {Promise<any>} kept */
+  const after = async (kept) => {
+    const before = now;
+    if (!(await kept)) return;
+    if (last.current === before) setSent((was) => ({ ...was, ...typed }));
+    setTyped((was) => without(was, typed));
+  };
+  return { form, set, after };
+}
 
 /** The sheet of a change. @param {{title: string, action?: string, danger?: boolean, disabled?: boolean, children?: any, onSubmit?: () => Promise<boolean> | boolean}} props */
 export const Sheet = (props) => html`<${Asked} ...${props} busy=${pending.value !== ""} />`;

@@ -14,7 +14,7 @@ import { Copyable, Qr } from "../shared/handout.js";
 import { stamp, t } from "../shared/i18n.js";
 
 import { html } from "../shared/ui.js";
-import { Card, Check, Choice, Confirm, Pane, Several, Sheet, Text, ask, sheet, tell } from "./parts.js";
+import { Card, Check, Choice, Confirm, Pane, Several, Sheet, Text, ask, sheet, tell, useForm } from "./parts.js";
 import { route } from "./route.js";
 import { change, chosen, doctors, institution, locations, nameOf, retry, row, users } from "./work.js";
 
@@ -133,7 +133,7 @@ function Person({ person: one }) {
   return html`
     <${Pane} title=${one.name} lead=${one.email} back=${{ href: "#/people", text: t("admin.people") }} actions=${steps}>
       <p class="standing"><${Standing} person=${one} /></p>
-      <${Edit} key=${JSON.stringify(one)} person=${one} />
+      <${Edit} person=${one} />
       ${active && html`<${Sessions} path=${`/users/${one.user}/sessions`} name=${one.name} />`}
     <//>
   `;
@@ -141,23 +141,21 @@ function Person({ person: one }) {
 
 /** @param {{person: AdminUser}} props */
 function Edit({ person: one }) {
-  const [name, setName] = useState(one.name);
-  const [role, setRole] = useState(one.role);
-  const [at, setAt] = useState(one.locations);
-  const [doctor, setDoctor] = useState(String(one.doctor ?? ""));
+  const { form, set, after } = useForm({ name: one.name, role: one.role, at: one.locations, doctor: String(one.doctor ?? "") });
+  const { name, role, at, doctor } = form;
   const dirty = name !== one.name || role !== one.role || String(at) !== String(one.locations) || doctor !== String(one.doctor ?? "");
   const rights = role !== one.role || String(at) !== String(one.locations);
   /** @param {Event} event */
   const submit = (event) => {
     event.preventDefault();
     const body = { name: name.trim(), role, location_ids: role === "admin" ? [] : at, ...(role === "doctor" && doctor && { doctor_id: Number(doctor) }) };
-    void change("user", `/users/${one.user}`, body, { name: name.trim() });
+    void after(change("user", `/users/${one.user}`, body, { name: name.trim() }));
   };
   return html`
     <${Card} title=${t("admin.people.account")}>
       <form class="form" onSubmit=${submit} data-dirty=${dirty ? "" : null}>
-        <${Text} label=${t("admin.name")} value=${name} onChange=${setName} />
-        <${Part} role=${role} onRole=${setRole} doctor=${doctor} onDoctor=${setDoctor} at=${at} onAt=${setAt} own=${one.doctor} />
+        <${Text} label=${t("admin.name")} value=${name} onChange=${set("name")} />
+        <${Part} role=${role} onRole=${set("role")} doctor=${doctor} onDoctor=${set("doctor")} at=${at} onAt=${set("at")} own=${one.doctor} />
         <div class="form-foot">${rights && html`<small class="soft">${t("admin.people.rights")}</small>`}<button class="button main" type="submit" disabled=${!dirty}>${t("console.save")}</button></div>
       </form>
     <//>

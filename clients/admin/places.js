@@ -9,7 +9,7 @@ import { useState } from "preact/hooks";
 import { language, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
 import { later } from "./later.js";
-import { Card, Choice, Confirm, Pane, Several, Sheet, Text, ask } from "./parts.js";
+import { Card, Choice, Confirm, Pane, Several, Sheet, Text, ask, useForm } from "./parts.js";
 import { go, route } from "./route.js";
 import { Settings } from "./settings.js";
 import { change, chosen, doctors, institution, locations, nameOf, queues, row } from "./work.js";
@@ -63,7 +63,7 @@ function Institution({ institution: one }) {
         <${Add} label=${t("admin.locations.new")} value=${name} onChange=${setName} onAdd=${add} />
       <//>
       <${Doctors} />
-      <${About} key=${`${one.name}|${one.zone}|${one.languages}|${one.country}|${one.currency}`} institution=${one} />
+      <${About} institution=${one} />
       <${Card} title=${t("admin.set.title")} note=${t("admin.set.institution")}><${Settings} level="institution" id=${one.institution} above=${null} /><//>
       <${Forgetting} institution=${one.institution} />
     <//>
@@ -98,16 +98,14 @@ function Add({ label, value, max = 120, onChange, onAdd }) {
 
 /** @param {{institution: AdminInstitution}} props */
 function About({ institution: one }) {
-  const [name, setName] = useState(one.name);
-  const [zone, setZone] = useState(one.zone);
-  const [spoken, setSpoken] = useState(one.languages);
-  const [country, setCountry] = useState(one.country ?? "");
-  const [currency, setCurrency] = useState(one.currency ?? "");
+  const { form, set, after } = useForm({ name: one.name, zone: one.zone, spoken: one.languages, country: one.country ?? "", currency: one.currency ?? "" });
+  const { name, zone, spoken, country, currency } = form;
+  const setSpoken = set("spoken");
   const dirty = name !== one.name || zone !== one.zone || String(spoken) !== String(one.languages) || country !== (one.country ?? "") || currency !== (one.currency ?? "");
   /** @param {Event} event */
   const submit = (event) => {
     event.preventDefault();
-    void change("institution", `/institutions/${one.institution}`, { name: name.trim(), zone, languages: spoken, country: country || null, ...(currency && { currency }) });
+    void after(change("institution", `/institutions/${one.institution}`, { name: name.trim(), zone, languages: spoken, country: country || null, ...(currency && { currency }) }));
   };
   /** @param {number} at */
   const earlier = (at) => setSpoken(spoken.map((tag, index) => spoken[index === at ? at - 1 : index === at - 1 ? at : index] ?? tag));
@@ -125,12 +123,12 @@ function About({ institution: one }) {
     <${Card} title=${t("admin.institution.about")}>
       <form class="form" onSubmit=${submit} data-dirty=${dirty ? "" : null} data-testid="admin-institution">
         <div class="form-row">
-          <${Text} label=${t("admin.name")} value=${name} onChange=${setName} />
-          <${Zone} value=${zone} onChange=${setZone} />
+          <${Text} label=${t("admin.name")} value=${name} onChange=${set("name")} />
+          <${Zone} value=${zone} onChange=${set("zone")} />
         </div>
         <div class="form-row">
-          <${Choice} label=${t("admin.institution.country")} value=${country} options=${[{ value: "", text: "–" }, ...regions()]} onChange=${setCountry} />
-          <${Choice} label=${t("admin.institution.currency")} value=${currency} options=${currencies()} onChange=${setCurrency} />
+          <${Choice} label=${t("admin.institution.country")} value=${country} options=${[{ value: "", text: "–" }, ...regions()]} onChange=${set("country")} />
+          <${Choice} label=${t("admin.institution.currency")} value=${currency} options=${currencies()} onChange=${set("currency")} />
         </div>
         <fieldset class="languages">
           <legend>${t("admin.languages")}</legend>
@@ -246,7 +244,7 @@ function Queue({ queue: one }) {
   const sure = () => ask(() => html`<${Confirm} title=${t("admin.queues.retire.title", { name: one.name })} text=${t("admin.queues.retire.text")} action=${t("admin.queues.retire")} onSubmit=${retire} />`);
   return html`
     <${Pane} title=${one.name} lead=${served(one)} back=${{ href: `#/places/location/${one.location}`, text: nameOf(`location:${one.location}`) ?? t("admin.location") }}>
-      <${Serving} key=${JSON.stringify(one)} queue=${one} />
+      <${Serving} queue=${one} />
       <${Card} title=${t("admin.set.title")} note=${t("admin.set.queue")}><${Settings} level="queue" id=${one.queue} above=${{ level: "location", id: one.location }} /><//>
       <${Card} title=${t("admin.queues.retire")} note=${t("admin.queues.retire.text")}>
         <div><button class="button danger" type="button" onClick=${sure}>${t("admin.queues.retire")}</button></div>
@@ -257,27 +255,25 @@ function Queue({ queue: one }) {
 
 /** @param {{queue: AdminQueue}} props */
 function Serving({ queue: one }) {
-  const [name, setName] = useState(one.name);
-  const [owner, setOwner] = useState(String(one.owner ?? ""));
-  const [serving, setServing] = useState(one.doctors);
-  const [department, setDepartment] = useState(one.department ?? "");
+  const { form, set, after } = useForm({ name: one.name, owner: String(one.owner ?? ""), serving: one.doctors, department: one.department ?? "" });
+  const { name, owner, serving, department } = form;
   const dirty = name !== one.name || department !== (one.department ?? "") || owner !== String(one.owner ?? "") || String([...serving].sort()) !== String([...one.doctors].sort());
   /** @param {Event} event */
   const submit = (event) => {
     event.preventDefault();
     const doctors = owner ? [...new Set([...serving, Number(owner)])] : serving;
-    void change("rename", `/queues/${one.queue}`, { name: name.trim(), department: department.trim() || null, owner: owner ? Number(owner) : null, doctors }, { name: name.trim() });
+    void after(change("rename", `/queues/${one.queue}`, { name: name.trim(), department: department.trim() || null, owner: owner ? Number(owner) : null, doctors }, { name: name.trim() }));
   };
   const named = doctors.value.map((/** @type {AdminDoctor} */ doctor) => ({ id: doctor.doctor, name: doctor.name }));
   return html`
     <${Card} title=${t("admin.queues.about")}>
       <form class="form" onSubmit=${submit} data-dirty=${dirty ? "" : null}>
         <div class="form-row">
-          <${Text} label=${t("admin.name")} value=${name} max=${60} onChange=${setName} />
-          <${Choice} label=${t("admin.queues.owner")} value=${owner} options=${[{ value: "", text: t("admin.queues.pool") }, ...named.map((each) => ({ value: String(each.id), text: each.name }))]} onChange=${setOwner} />
-          <${Text} label=${t("admin.queues.department")} value=${department} max=${60} required=${false} onChange=${setDepartment} />
+          <${Text} label=${t("admin.name")} value=${name} max=${60} onChange=${set("name")} />
+          <${Choice} label=${t("admin.queues.owner")} value=${owner} options=${[{ value: "", text: t("admin.queues.pool") }, ...named.map((each) => ({ value: String(each.id), text: each.name }))]} onChange=${set("owner")} />
+          <${Text} label=${t("admin.queues.department")} value=${department} max=${60} required=${false} onChange=${set("department")} />
         </div>
-        <${Several} legend=${t("admin.queues.doctors")} options=${named} value=${serving} onChange=${setServing} none=${t("admin.queues.nobody")} />
+        <${Several} legend=${t("admin.queues.doctors")} options=${named} value=${serving} onChange=${set("serving")} none=${t("admin.queues.nobody")} />
         <div class="form-foot"><button class="button main" type="submit" disabled=${!dirty}>${t("console.save")}</button></div>
       </form>
     <//>

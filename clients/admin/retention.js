@@ -12,8 +12,8 @@ import { useAnswer } from "../shared/answer.js";
 import { get } from "../shared/api.js";
 import { number, t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
-import { Card, Confirm, ask } from "./parts.js";
-import { Setting, without } from "./settingsform.js";
+import { Card, Confirm, ask, without } from "./parts.js";
+import { Setting } from "./settingsform.js";
 import { change, pending, retry, settingsTurn } from "./work.js";
 
 const KINDS = /** @type {{name: keyof Retention, least: number}[]} */ ([

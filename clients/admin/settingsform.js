@@ -14,6 +14,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { t } from "../shared/i18n.js";
 import { html } from "../shared/ui.js";
+import { without } from "./parts.js";
 import { change, pending } from "./work.js";
 
 /**
@@ -67,13 +68,6 @@ export function SettingsForm({ path, level, family, doing, testid, answer, setti
     </form>
   `;
 }
-
-/**
- * What has been drafted besides what was sent, or otherwise since.
- * @template {Record<string, any>} Draft
- * @param {Draft} now @param {Draft} sent
- */
-export const without = (now, sent) => /** @type {Draft} */ (Object.fromEntries(Object.entries(now).filter(([name, value]) => !(name in sent) || sent[name] !== value)));
 
 /**
  * One setting: what it is, its value, and where that comes from.
