@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, FilePayload, expect
 
-from tests.clinic import book, day_of, patient_of, slots_of
+from tests.clinic import book, day_of, now, patient_of, slots_of
 from tests.pages import Served, answered_late, visiting
 from tests.test_admin import office, prepare
 
@@ -185,6 +185,39 @@ async def test_a_new_photo_leaves_what_is_typed_about_the_doctor(browser: Browse
 PHOTO = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+
+
+async def test_what_is_typed_in_a_record_stays_though_it_is_corrected_elsewhere(
+    browser: Browser, clinic: Served
+) -> None:
+    who = await patient_of(clinic.world, "Ada Byron")
+    async with visiting(browser) as room:
+        page = await office(room, clinic, f"patients/patient/{who}")
+        await page.locator("input[name=insurer]").fill("Acme")
+        await clinic.world.do("correct-patient", patient_id=who, phone="+442079460958")
+        await expect(page.locator("input[name=phone]")).to_have_value("+442079460958")
+        await expect(page.locator("input[name=insurer]")).to_have_value("Acme")
+        await page.get_by_test_id("admin-patient-record").get_by_role("button", name="Save").click()
+        await expect(page.locator(".toast")).to_contain_text("Saved")
+    assert await clinic.world.pool.fetchval("select insurance->>'insurer' from patients where id = $1", who) == "Acme"
+
+
+async def test_bookings_of_other_days_than_are_chosen_are_not_listed_as_theirs(
+    browser: Browser, clinic: Served
+) -> None:
+    (slot,) = await slots_of(clinic.world, after=timedelta(days=1))
+    await book(clinic.world, [slot])
+    tomorrow, after = await day_of(clinic.world, slot), str(now(clinic.world).date() + timedelta(days=9))
+    async with visiting(browser) as room:
+        page = await office(room, clinic, "catalogue")
+        await page.get_by_role("button", name="Block time").click()
+        await page.get_by_role("dialog").get_by_label("First day").fill(tomorrow)
+        async with answered_late(page, "**/api/v1/blocks", "POST"):
+            await page.get_by_role("dialog").get_by_role("button", name="Block").click()
+            await page.get_by_role("dialog").get_by_label("Last day").fill(after)
+        await expect(page.get_by_test_id("block-found")).to_have_count(0)
+        await page.get_by_role("dialog").get_by_role("button", name="Block").click()
+        await expect(page.get_by_test_id("block-found")).to_be_visible()
 
 
 async def test_it_is_not_said_that_nothing_is_blocked_before_that_is_known(browser: Browser, clinic: Served) -> None:

@@ -7,7 +7,7 @@
  * @typedef {{appointment_id: number, number: string, starts_at: string, doctor_name: string | null, patient: string | null}} Booking
  * @typedef {{appointment_id: number, number: string, outcome: string, problem: any}} Became
  */
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import { Problem, request } from "./api.js";
 import { Choice } from "./fields.js";
@@ -35,29 +35,41 @@ export function BlockSheet({ whose, today, onClose, onDone }) {
   const [stayed, setStayed] = useState(/** @type {Became[] | null} */ (null));
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState("");
-  const set = (/** @type {Partial<typeof own>} */ some) => (setOwn({ ...own, ...some }), setFound(null), setProblem(""));
+  // What was asked is about the time as it was then; and one question at a time.
+  const asking = useRef({ turn: 0, busy: false, here: true });
+  useEffect(() => () => void (asking.current.here = false), []);
+  const set = (/** @type {Partial<typeof own>} */ some) => ((asking.current.turn += 1), setOwn((was) => ({ ...was, ...some })), setFound(null), setProblem(""));
   const body = () => {
     const at = (/** @type {string} */ local) => new Date(instant(local, zone.peek()) ?? NaN).toISOString();
     const time = own.whole ? { first_day: own.first, last_day: own.last } : { starts_at: at(own.from), ends_at: at(own.to) };
     return { ...whose.find((one) => one.value === own.whose)?.scope, kind: own.kind, reason: own.reason.trim() || null, ...time, ...(found && fate && { bookings: fate }) };
   };
   const submit = async () => {
+    const now = asking.current;
     if (stayed) return onClose();
+    if (now.busy) return;
     if (own.whole ? own.last < own.first : own.to <= own.from) return setProblem(t("schedule.block.order"));
+    const mine = now.turn;
+    now.busy = true;
     setBusy(true);
     setProblem("");
     try {
       const reply = await request("POST", "/blocks", { body: body(), patience: 60_000 });
-      onDone();
+      if (user.peek()) onDone();
+      // Whoever has not waited may have opened another sheet.
+      if (!now.here) return;
       const left = reply.bookings.filter((/** @type {Became} */ one) => one.problem);
       if (left.length === 0) return onClose();
       setStayed(left);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      if (!now.here) return;
       if (error.code === "not-authenticated") user.value = null;
+      if (mine !== now.turn) return;
       if (error.code === "block-has-bookings") setFound(error.body.bookings ?? []);
       else setProblem(error.message);
     } finally {
+      now.busy = false;
       setBusy(false);
     }
   };
