@@ -56,7 +56,7 @@ export function Sheets() {
 
 /** A ticket's new link, over whatever was begun. @param {{given: import("./registration.js").Given}} props */
 const Renewed = ({ given }) => html`
-  <${Sheet} title=${given.token} action=${t("reception.print")} onClose=${() => (looked.value = null)} onSubmit=${() => print()}>
+  <${Sheet} title=${given.token} action=${t("reception.print")} dismiss=${t("console.close")} onClose=${() => (looked.value = null)} onSubmit=${() => print()}>
     <div class="done" data-testid="reception-renewed" data-token=${given.token}>
       <p class="done-who"><strong><bdi>${given.name}</bdi></strong><span>${[given.queue, given.doctor].filter(Boolean).join(" · ")}</span></p>
       <img class="qr" src=${picture(given.qr_svg)} alt=${t("reception.slip.qr")} width="220" height="220" />
