@@ -135,11 +135,9 @@ class Tx:
         secret_key: str = "",
         reactions: "Reactions | None" = None,
         locks: Locks | None = None,
-        key: str | None = None,
     ) -> None:
         self.conn = conn
         self.actor = actor
-        self._key = key
         self.base_url = base_url
         """The address that people reach, for links."""
         self.now = now
@@ -169,18 +167,13 @@ class Tx:
         self.kept.append((statement, args))
 
     async def gate(self, *streams: events.Stream[Any]) -> None:
-        """Wait until no other command works on these streams; take every gate that a command needs in one call.
-
-        A keyed command that was carried out before ends here: raises `Answered`.
-        """
+        """Wait until no other command works on these streams; take every gate that a command needs in one call."""
         if self._versions:
             raise RuntimeError("a command takes all its gates at once, or two commands could wait for each other")
         names = sorted({stream.name for stream in streams})
-        rows = await self.conn.fetch(TAKE_GATES, names, self.actor.key, key_hash(self._key) if self._key else None)
+        rows = await self.conn.fetch(TAKE_GATES, names)
         if len(rows) != len(names):
             raise errors.NotFound()
-        if rows and rows[0]["reply"] is not None:
-            raise Answered(rows[0])
         self._versions = {row["name"]: row["version"] for row in rows}
         if not self._fixed:
             # The latest: each is read under its own lock, so no event is older than one of its stream's before it.
@@ -291,9 +284,7 @@ class Tx:
 
 
 TAKE_GATES = """
-select s.name, s.version, clock_timestamp() as at, r.request, r.reply #>> '{}' as reply
-from streams s left join replies r on r.actor = $2 and r.key = $3
-where s.name = any($1::text[]) order by s.name for update of s
+select name, version, clock_timestamp() as at from streams where name = any($1::text[]) order by name for update
 """
 
 OPEN_STREAMS = """
@@ -477,13 +468,11 @@ class Store:
         attempt = 0
         while True:
             try:
-                # The first time, the gates tell, or the constraint on kept replies: one question less for each call.
+                # Nearly all are asked once: at the first try the constraint on kept replies tells, or a refusal.
                 if key and attempt and (kept := await self._kept(actor, key, request)) is not None:
                     return command.reply.model_validate_json(kept)
                 try:
                     return await self._attempt(command, actor, ask, key, request)
-                except Answered as before:
-                    return command.reply.model_validate_json(answer_of(before.row, actor, key or "", request))
                 except errors.Refusal:
                     # While this try waited at the gate, the first one with this key may have been carried out.
                     if key and (kept := await self._kept(actor, key, request)) is not None:
@@ -505,7 +494,7 @@ class Store:
         self, command: Command[Ask, Reply], actor: Actor, ask: Ask, key: str | None, request: bytes
     ) -> Reply:
         try:
-            async with self.transaction(actor, key) as (tx, done):
+            async with self.transaction(actor) as (tx, done):
                 reply = await command.run(tx, actor, ask)
                 encoded = reply.model_dump_json().encode()
                 done.extend(await tx.finish(command.name, ask, key, request, encoded))
@@ -522,7 +511,7 @@ class Store:
                     refusal.extra |= await refusal.look(view)
 
     @asynccontextmanager
-    async def transaction(self, actor: Actor, key: str | None = None) -> AsyncIterator[tuple[Tx, list[Committed]]]:
+    async def transaction(self, actor: Actor) -> AsyncIterator[tuple[Tx, list[Committed]]]:
         """A transaction whose appended events (extend the list with `Tx.finish`) are handed over once committed."""
         done: list[Committed] = []
         async with self.pool.acquire(timeout=ACQUIRE_WITHIN) as borrowed:
@@ -540,7 +529,6 @@ class Store:
                         self.secret_key,
                         self.reactions,
                         self.locks,
-                        key,
                     )
                     yield tx, done
             except asyncpg.IntegrityConstraintViolationError as violation:
@@ -607,7 +595,11 @@ class Store:
 
     async def _kept(self, actor: Actor, key: str, request: bytes) -> str | None:
         row = await self.pool.fetchrow(KEPT_REPLY, actor.key, key_hash(key))
-        return None if row is None else answer_of(row, actor, key, request)
+        if row is None:
+            return None
+        if row["request"] != request:
+            raise errors.KeyReused()
+        return unseal(actor, key, row["reply"])
 
 
 NOTE_VIEW = """
@@ -615,21 +607,6 @@ insert into audit (institution_id, at, actor, role, action, asked, patients, vie
 values ($1, $2, $3, $4, $5, $6::jsonb, $7, true, $8, $9, $10)
 """
 KEPT_REPLY = "select request, reply #>> '{}' as reply from replies where actor = $1 and key = $2"
-
-
-def answer_of(row: Any, actor: Actor, key: str, request: bytes) -> str:
-    """The reply, as JSON, that a row of kept replies holds; raises `KeyReused` where another request had the key."""
-    if row["request"] != request:
-        raise errors.KeyReused()
-    return unseal(actor, key, row["reply"])
-
-
-class Answered(Exception):
-    """This command has been carried out before, with this key; `row` has its reply."""
-
-    def __init__(self, row: Any) -> None:
-        super().__init__("carried out before")
-        self.row = row
 
 
 class ReplyRaced(Exception):

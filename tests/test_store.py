@@ -99,7 +99,7 @@ async def test_behind_the_gate_everybody_is_called_once_and_versions_have_no_gap
 async def test_without_the_gate_somebody_is_called_twice_or_a_press_fails(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "TAKE_GATES", store.TAKE_GATES.replace("for update of s", ""))
+    monkeypatch.setattr(store, "TAKE_GATES", store.TAKE_GATES.replace("for update", ""))
     for attempt in range(20):
         called = await press_together(world, await world.queue(f"Queue {attempt}"))
         if len(called) != 12 or len(set(called)) != 12:

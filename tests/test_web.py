@@ -511,10 +511,10 @@ async def test_cookies_are_secure_behind_tls(clinic_url: str, folder: Path) -> N
 
 async def test_same_key_gets_the_same_answer_and_does_nothing_again(world: World) -> None:
     headers = {**await world.bearer(), "Idempotency-Key": uuid.uuid4().hex}
-    first = await world.http.post("/api/v1/doors/7/greet", json={"name": "Ada"}, headers=headers)
-    again = await world.http.post("/api/v1/doors/7/greet", json={"name": "Ada"}, headers=headers)
+    first = await world.http.post("/api/v1/doors/7/greet", json={"name": "Ida"}, headers=headers)
+    again = await world.http.post("/api/v1/doors/7/greet", json={"name": "Ida"}, headers=headers)
     assert (again.status_code, again.content) == (first.status_code, first.content)
-    assert await world.store.pool.fetchval("select count(*) from facts where value = 'Ada'") == 1
+    assert await world.store.pool.fetchval("select count(*) from facts where value = 'Ida'") == 1
 
 
 async def test_key_of_another_request_is_refused(world: World) -> None:
