@@ -30,7 +30,7 @@ from server.contract import CallShown, ClaimLock, Followed, Greeting, Subscribe,
 from server.doors import FORGIVEN, Doors
 from server.events import BoardsShown, ShownBoard, Stream
 from server.fanout import NAMESPACE, DirectServer
-from server.publish import CONTROL, CaughtUp, Publisher, channel, note
+from server.publish import CONTROL, CaughtUp, Publisher, channel, ended, note
 from server.store import LOST, Command, Store, permit
 
 log = logs.get(__name__)
@@ -171,9 +171,7 @@ class Live:
         try:
             yield self
         finally:
-            for task in (*tasks, *self._tasks):
-                task.cancel()
-            await asyncio.gather(*tasks, *self._tasks, return_exceptions=True)
+            await ended(*tasks, *self._tasks)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(work)

@@ -37,6 +37,8 @@ MARK_EVERY = 0.02
 RETRY_EVERY = 0.5
 """Seconds between tries while Redis or PostgreSQL is away."""
 REPAIRS_AT_ONCE = 4
+CANCEL_EVERY = 0.5
+"""Seconds that a task has for ending until it is cancelled once more."""
 
 R = TypeVar("R", bound=events.Row)
 Rows = Callable[[Connection, int], Awaitable[Sequence[events.Row]]]
@@ -209,6 +211,15 @@ def connect(url: str) -> "redis.Redis":
     return client
 
 
+async def ended(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel these tasks until they have ended: Redis's client can take a cancellation for a lost connection."""
+    while going := [task for task in tasks if not task.done()]:
+        for task in going:
+            task.cancel()
+        await asyncio.wait(going, timeout=CANCEL_EVERY)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class Publisher:
     """Publishes what this process has committed, and repairs any stream from PostgreSQL."""
 
@@ -274,9 +285,7 @@ class Publisher:
                     await asyncio.gather(*self._ending)
                     await self._mark()
             tasks += self._repairs.values()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(*tasks)
 
     async def _publish_on(self) -> None:
         while True:

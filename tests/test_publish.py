@@ -421,3 +421,16 @@ async def anything(world: World, queue: int, chance: random.Random) -> None:
     actor: Actor | str = "receptionist" if name == "join-queue" else "doctor"
     with suppress(Refusal):
         await world.do(name, actor, **ask)
+
+
+async def test_what_takes_a_cancellation_for_something_else_is_ended_all_the_same() -> None:
+    async def deaf() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await publish.ended(task)
+    assert task.cancelled()
